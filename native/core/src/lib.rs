@@ -1,0 +1,30 @@
+//! The parts of Headrace that touch every byte. No Python, no sockets: bytes and files in, bytes and columns out.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`model`] | instances, samples, label tables, matchers: the words everything else speaks |
+//! | [`wire`] | remote-write bodies: bounded snappy, one-pass split, label rules, log records |
+//! | [`fs`] | the file layer: the real one, and one that loses what was not synced |
+//! | [`log`] | segment files with group commit |
+//! | [`store`] | pack files for payload and a journal for metadata |
+//! | [`codec`] | timestamp and value codecs, always bit-exact |
+//! | [`block`] | block writer, reader and merge |
+//! | [`head`] | what was written lately, by series and window |
+//! | [`select`] | series found in heads and blocks, read as one column each |
+//! | [`kernel`] | range-vector functions |
+//! | [`engine`] | columnar PromQL operators and JSON |
+
+pub mod block;
+pub mod codec;
+pub mod engine;
+pub mod error;
+pub mod fs;
+pub mod head;
+pub mod kernel;
+pub mod log;
+pub mod model;
+pub mod select;
+pub mod store;
+pub mod wire;
+
+pub use error::{Error, Result};

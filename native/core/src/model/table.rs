@@ -1,0 +1,133 @@
+//! Label sets as rows of interned (name, value) pairs.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Strings of one query, each once. Ids are dense and never change; 0 is the empty string, 1 is `__name__`.
+#[derive(Debug)]
+pub struct Symbols {
+    arena: String,
+    spans: Vec<(u32, u32)>,
+    ids: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Symbols {
+    pub const EMPTY: u32 = 0;
+    pub const NAME: u32 = 1;
+
+    pub fn new() -> Self {
+        let mut symbols = Self {
+            arena: String::new(),
+            spans: Vec::new(),
+            ids: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+        };
+        symbols.intern("");
+        symbols.intern("__name__");
+        symbols
+    }
+
+    pub fn intern(&mut self, text: &str) -> u32 {
+        let hash = self.hasher.hash_one(text);
+        let (arena, spans, hasher) = (&mut self.arena, &mut self.spans, &self.hasher);
+        let found = self.ids.find(hash, |&id| slice(arena, spans[id as usize]) == text);
+        if let Some(&id) = found {
+            return id;
+        }
+        let id = spans.len() as u32;
+        spans.push((arena.len() as u32, text.len() as u32));
+        arena.push_str(text);
+        self.ids.insert_unique(hash, id, |&id| hasher.hash_one(slice(arena, spans[id as usize])));
+        id
+    }
+
+    pub fn lookup(&self, text: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one(text);
+        self.ids.find(hash, |&id| self.get(id) == text).copied()
+    }
+
+    pub fn get(&self, id: u32) -> &str {
+        slice(&self.arena, self.spans[id as usize])
+    }
+
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Heap bytes held, for the query's budget.
+    pub fn bytes(&self) -> usize {
+        self.arena.capacity() + self.spans.capacity() * 8 + self.ids.capacity() * 5
+    }
+}
+
+impl Default for Symbols {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn slice(arena: &str, (start, len): (u32, u32)) -> &str {
+    &arena[start as usize..(start + len) as usize]
+}
+
+/// Rows of (name id, value id) pairs in compressed sparse rows. Within a row names ascend bytewise and are unique;
+/// a value is never empty. Ids belong to the [`Symbols`] of the query.
+#[derive(Debug, Clone)]
+pub struct SeriesTable {
+    offsets: Vec<u32>,
+    pairs: Vec<(u32, u32)>,
+}
+
+impl Default for SeriesTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SeriesTable {
+    pub fn new() -> Self {
+        Self { offsets: vec![0], pairs: Vec::new() }
+    }
+
+    pub fn with_capacity(rows: usize, pairs: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { offsets, pairs: Vec::with_capacity(pairs) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn row(&self, row: usize) -> &[(u32, u32)] {
+        &self.pairs[self.offsets[row] as usize..self.offsets[row + 1] as usize]
+    }
+
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[(u32, u32)]> {
+        self.offsets.windows(2).map(|w| &self.pairs[w[0] as usize..w[1] as usize])
+    }
+
+    pub fn push(&mut self, pairs: impl IntoIterator<Item = (u32, u32)>) {
+        self.pairs.extend(pairs);
+        self.offsets.push(self.pairs.len() as u32);
+    }
+
+    /// The value id of a name in a row, [`Symbols::EMPTY`] where the row has none.
+    pub fn value(&self, row: usize, name: u32) -> u32 {
+        self.row(row).iter().find(|p| p.0 == name).map_or(Symbols::EMPTY, |p| p.1)
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.offsets.capacity() * 4 + self.pairs.capacity() * 8
+    }
+}

@@ -1,0 +1,27 @@
+//! `shared._native`: translation only. What a function means is written in headrace-core and in `shared/_native.pyi`.
+
+use pyo3::prelude::*;
+
+mod block;
+mod engine;
+mod errors;
+mod files;
+mod head;
+mod select;
+mod wire;
+
+// Many small, short-lived allocations on several threads: glibc's malloc spends more CPU on them and returns less memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    errors::register(module)?;
+    files::register(module)?;
+    wire::register(module)?;
+    block::register(module)?;
+    head::register(module)?;
+    select::register(module)?;
+    engine::register(module)?;
+    Ok(())
+}

@@ -1,0 +1,405 @@
+"""The native core. Times are int milliseconds since the epoch; uids are 16 bytes; offsets are log sequence numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, final
+
+# ---- errors -------------------------------------------------------------------------------------------------------
+
+class BadDataError(Exception):
+    """The bytes or parameters are wrong and will stay wrong (HTTP 400)."""
+
+class TooLargeError(BadDataError):
+    """Larger than a limit allows (HTTP 413)."""
+
+class ExecutionError(Exception):
+    """A query that cannot be evaluated (HTTP 422)."""
+
+class CanceledError(Exception):
+    """The query was cancelled or ran out of time (HTTP 503)."""
+
+class CorruptError(Exception):
+    """Stored bytes do not match their checksum or description."""
+
+class UnsupportedError(Exception):
+    """Something newer than this build understands."""
+
+# ---- wire: bodies in, batches out ---------------------------------------------------------------------------------
+
+@final
+class WriteLimits:
+    """What one instance may send. Ages are relative to `now_ms`; None means any age."""
+
+    def __new__(
+        cls,
+        *,
+        max_body_bytes: int = ...,
+        max_decoded_bytes: int = ...,
+        max_labels: int = ...,
+        max_name_bytes: int = ...,
+        max_value_bytes: int = ...,
+        max_age_ms: int | None = ...,
+        max_future_ms: int | None = ...,
+    ) -> WriteLimits: ...
+
+@final
+class SplitBatch:
+    """The accepted part of one request: its body for the log and its decoded columns for the heads."""
+
+    @property
+    def samples(self) -> int: ...
+    @property
+    def series(self) -> int: ...
+    @property
+    def metadata(self) -> int: ...
+    @property
+    def refused(self) -> list[tuple[str, int, str]]:
+        """(reason, samples refused, a message with an example series) for each reason met."""
+    @property
+    def body(self) -> bytes:
+        """A remote-write 1.0 body in snappy holding exactly what was accepted; the sender's own bytes if all was."""
+
+@final
+class Splitter:
+    """Splits remote-write bodies by series hash. Safe to share between threads."""
+
+    def __new__(cls, *, secret: bytes, partitions: int, cache_bytes: int = ...) -> Splitter: ...
+    def split(self, body: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
+        """Decode, validate, split. Raises TooLargeError or BadDataError if nothing of the body can be used at all."""
+    def partitions_of(self, uid: bytes, shards: int) -> list[int]:
+        """The partitions an instance uses."""
+
+# ---- files, log, journal, packs ------------------------------------------------------------------------------------
+
+@final
+class Files:
+    """A file layer."""
+
+    @staticmethod
+    def real() -> Files: ...
+    @staticmethod
+    def simulated(seed: int) -> Files:
+        """In memory; everything works until `power_cut`."""
+    def power_cut(self) -> Files:
+        """What a disk would hold after the power failed: synced bytes and synced directory entries for sure, of the rest a random part."""
+    def ignore_sync(self, kind: Literal["data", "directory"], nth: int | None = None) -> None:
+        """Make the nth (None: every) later sync of that kind a lie, to prove that a test would notice."""
+
+@final
+class LogRecord:
+    """One durable record. Records of the live tail still carry their decoded columns."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def kind(self) -> Literal["write", "seal"]: ...
+    @property
+    def partition(self) -> int:
+        """Of a seal."""
+    @property
+    def windows(self) -> list[int]:
+        """Of a seal."""
+
+@final
+class LocalLog:
+    """Checksummed segment files under `folder`; one sequence of records for all partitions; group commit on a native thread."""
+
+    @staticmethod
+    def open(files: Files, folder: str, *, splitter: Splitter, segment_bytes: int = ..., queue_bytes: int = ...) -> LocalLog:
+        """Repairs a torn tail; raises CorruptError, naming file and position, if bytes before it were changed."""
+    def append(self, batch: SplitBatch, *, now_ms: int) -> int:
+        """Queue a batch; returns its offset. Durable once `committed` is above it. Raises BlockingIOError when the queue is full."""
+    def append_seal(self, partition: int, windows: Sequence[int]) -> int: ...
+    @property
+    def committed(self) -> int:
+        """The first offset that is not durable yet."""
+    @property
+    def first(self) -> int:
+        """The first offset still held."""
+    def fileno(self) -> int:
+        """An eventfd that becomes readable when `committed` moved or the log failed; read 8 bytes to reset it."""
+    @property
+    def failure(self) -> str | None:
+        """Why the log stopped: after a failed write or sync it takes nothing more until it is opened again."""
+    def read(self, offset: int, *, max_records: int, timeout_ms: int) -> list[LogRecord]:
+        """Records from `offset` on, in order, waiting (without the GIL) for the first one. Replays from disk or takes the live tail."""
+    def trim(self, offset: int) -> None:
+        """Everything below `offset` may go. Whole segments are unlinked; the active one is rolled first if nothing in it is needed."""
+    @property
+    def bytes(self) -> int: ...
+    def close(self) -> None: ...
+
+@final
+class Journal:
+    """A small checksummed key-value store: all of it in memory, every transaction appended and synced, rewritten when it has grown."""
+
+    @staticmethod
+    def open(files: Files, path: str) -> Journal: ...
+    def get(self, key: str) -> bytes | None: ...
+    def scan(self, prefix: str) -> list[tuple[str, bytes]]: ...
+    def commit(self, puts: Mapping[str, bytes], deletes: Sequence[str] = ..., *, expect: Mapping[str, bytes | None] = ...) -> bool:
+        """Atomic and durable when it returns True; False, and nothing done, if a key of `expect` has another value."""
+    def close(self) -> None: ...
+
+@final
+class Packs:
+    """Payload: each `write` makes one file of many values, synced with its directory entry before it returns."""
+
+    @staticmethod
+    def open(files: Files, folder: str) -> Packs: ...
+    def write(self, name: str, values: Sequence[bytes]) -> list[tuple[int, int]]:
+        """(position, length) of each value in the pack `name`."""
+    def read(self, name: str, spans: Sequence[tuple[int, int]]) -> list[bytes]: ...
+    def remove(self, name: str) -> None: ...
+    def names(self) -> list[str]: ...
+    def size(self, name: str) -> int: ...
+
+# ---- blocks --------------------------------------------------------------------------------------------------------
+
+@final
+class BlockParts:
+    """An encoded block: one instance's part of one generation."""
+
+    @property
+    def uid(self) -> bytes: ...
+    @property
+    def root(self) -> bytes: ...
+    @property
+    def pages(self) -> list[bytes]: ...
+    @property
+    def series(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def min_time(self) -> int: ...
+    @property
+    def max_time(self) -> int: ...
+    @property
+    def digest(self) -> bytes:
+        """16 bytes; independent of the order of series; equal for equal samples."""
+
+@final
+class BlockReader:
+    """An opened root. Immutable and safe to share."""
+
+    @staticmethod
+    def open(root: bytes) -> BlockReader: ...
+    @property
+    def series(self) -> int: ...
+    @property
+    def pages(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    def verify(self, pages: Sequence[bytes]) -> bytes:
+        """Decode everything and return the digest; raises CorruptError. For fsck."""
+
+def merge_blocks(blocks: Sequence[tuple[BlockReader, Sequence[bytes]]], uid: bytes) -> BlockParts:
+    """One block of several; given in log order, so that of two samples at one time the earlier block's stays."""
+
+# ---- head ----------------------------------------------------------------------------------------------------------
+
+@final
+class WindowInfo:
+    """One generation of a window that the head holds."""
+
+    @property
+    def window(self) -> int: ...
+    @property
+    def first_offset(self) -> int: ...
+    @property
+    def sealed(self) -> int | None:
+        """The marker's offset once sealed."""
+    @property
+    def samples(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
+@final
+class Head:
+    """All that one partition holds between log and store. Safe to share between threads; locks are short."""
+
+    def __new__(cls, partition: int, *, window_ms: int) -> Head: ...
+    @staticmethod
+    def apply(heads: Mapping[int, Head], records: Sequence[LogRecord]) -> int:
+        """Apply records in order to every head they concern, seal markers included; returns the offset after the last. No GIL."""
+    def set_through(self, through: Mapping[int, int]) -> None:
+        """window → offset below which its samples are in the store and skipped."""
+    def windows(self) -> list[WindowInfo]: ...
+    def cut(self, window: int, sealed: int) -> list[BlockParts]:
+        """Encode a sealed generation, one block per instance; the head keeps its chunks and answers queries all the while."""
+    def release(self, window: int, sealed: int) -> None:
+        """The generation is in the directory: drop its chunks, and series that hold nothing else."""
+    def active_series(self, uid: bytes) -> int: ...
+    def admit(self, batch: SplitBatch, allowance: int) -> SplitBatch:
+        """The batch without the series this head does not know beyond the first `allowance` new ones; refused as `series_limit`."""
+    def forget(self, uid: bytes) -> None:
+        """Drop everything of a deleted instance."""
+    def metadata(self, uid: bytes) -> list[tuple[str, int, str, str]]:
+        """(family, type number, help, unit)."""
+    def restore_metadata(self, uid: bytes, entries: Sequence[tuple[str, int, str, str]]) -> None: ...
+    @property
+    def series(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def conflicts(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+
+# ---- select --------------------------------------------------------------------------------------------------------
+
+@final
+class Matcher:
+    def __new__(cls, name: str, op: Literal["=", "!=", "=~", "!~"], value: str) -> Matcher:
+        """Raises BadDataError for a regex that does not compile or is too large."""
+    def matches(self, value: str) -> bool: ...
+
+@final
+class Selection:
+    """Finds the series of one selector. Add heads and blocks, supply the pages asked for, finish."""
+
+    def __new__(cls, query: Query, matchers: Sequence[Matcher], min_time: int, max_time: int) -> Selection:
+        """Times are inclusive."""
+    def add_block(self, reader: BlockReader) -> list[int]:
+        """In log order of the generations, before the head of the same partition; returns the pages to supply. Nothing found: []."""
+    def supply(self, pages: Sequence[bytes]) -> None:
+        """The pages that the last `add_block` named, in its order."""
+    def add_head(self, head: Head, uid: bytes) -> None: ...
+    def finish(self) -> SeriesSet: ...
+
+@final
+class SeriesSet:
+    """Rows of labels with a way to read their samples."""
+
+    def __len__(self) -> int: ...
+
+@final
+class Names:
+    """Collects label names, values or label sets over heads and blocks, for the metadata endpoints. No samples are decoded."""
+
+    def __new__(cls, matcher_sets: Sequence[Sequence[Matcher]], min_time: int, max_time: int) -> Names: ...
+    def add_block(self, reader: BlockReader) -> None: ...
+    def add_head(self, head: Head, uid: bytes) -> None: ...
+    def label_names(self) -> list[str]: ...
+    def label_values(self, name: str) -> list[str]: ...
+    def series_json(self, limit: int) -> tuple[bytes, bool]:
+        """A JSON array of label objects sorted by label set, and whether `limit` (0: none) cut it."""
+
+# ---- engine --------------------------------------------------------------------------------------------------------
+# A Frame is rows × steps of cells (absent, float) with one label set per row. Steps are start + i·step. A frame of
+# one step broadcasts. A scalar is a frame of one row without labels. Every function returns a new frame (or reuses an
+# argument's memory when nobody else holds it), counts its memory in the query's budget and polls its cancel flag.
+
+Grid = tuple[int, int, int]
+"""(start_ms, step_ms, steps)."""
+
+@final
+class Query:
+    """The symbols, budget, notes and cancel flag of one query."""
+
+    def __new__(cls, *, max_samples: int = ..., max_series: int = ..., max_bytes: int = ...) -> Query: ...
+    def cancel(self) -> None:
+        """Safe from any thread; what runs raises CanceledError within milliseconds."""
+    def take_notes(self) -> list[tuple[str, str]]:
+        """(kind, detail) noted by the calls since the last time, each once, in order."""
+    @property
+    def samples_read(self) -> int: ...
+    @property
+    def peak_samples(self) -> int: ...
+    @property
+    def peak_bytes(self) -> int: ...
+
+@final
+class Frame:
+    @property
+    def rows(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+
+def number(value: float, steps: int) -> Frame: ...
+def time_of(grid: Grid) -> Frame:
+    """`time()`: seconds of each step, as a scalar."""
+
+def select_instant(query: Query, series: SeriesSet, grid: Grid, *, offset_ms: int, lookback_ms: int, timestamps: bool = ...) -> Frame:
+    """The newest sample with T - offset - lookback < t <= T - offset, unless stale; or its time in seconds. Names stay."""
+
+def select_range(
+    query: Query, series: SeriesSet, grid: Grid, function: str, *, range_ms: int, offset_ms: int, params: Sequence[Frame] = ...
+) -> Frame:
+    """A range function over (T - offset - range, T - offset]. Names stay; the caller drops them."""
+
+def aggregate_instant(
+    query: Query, series: SeriesSet, grid: Grid, *, offset_ms: int, lookback_ms: int, op: str, without: bool, labels: Sequence[str]
+) -> Frame:
+    """`op` over `select_instant`, without holding rows × steps. op: sum avg count min max group."""
+
+def aggregate_range(
+    query: Query,
+    series: SeriesSet,
+    grid: Grid,
+    function: str,
+    *,
+    range_ms: int,
+    offset_ms: int,
+    params: Sequence[Frame] = ...,
+    op: str,
+    without: bool,
+    labels: Sequence[str],
+) -> Frame: ...
+def as_series(query: Query, frame: Frame, grid: Grid) -> SeriesSet:
+    """The inner frame of a subquery as a source of samples."""
+
+def broadcast(frame: Frame, steps: int) -> Frame: ...
+def drop_names(query: Query, frame: Frame) -> Frame:
+    """Remove `__name__`; equal label sets merge, and two present at one step raise ExecutionError."""
+
+def apply_function(query: Query, function: str, frame: Frame, params: Sequence[Frame] = ..., *, grid: Grid) -> Frame:
+    """Element-wise functions (abs … clamp, round, sgn, timestamp, hour …), unary minus as `neg`. Names stay."""
+
+def binary_scalars(op: str, left: Frame, right: Frame) -> Frame: ...
+def binary_scalar(query: Query, op: str, frame: Frame, scalar: Frame, *, scalar_left: bool, return_bool: bool) -> Frame:
+    """Names stay; the caller drops them where the language says so."""
+
+def binary(
+    query: Query,
+    op: str,
+    left: Frame,
+    right: Frame,
+    *,
+    card: Literal["one-to-one", "many-to-one", "one-to-many"],
+    on: bool,
+    labels: Sequence[str],
+    include: Sequence[str],
+    return_bool: bool,
+    fill_left: float | None = ...,
+    fill_right: float | None = ...,
+) -> Frame:
+    """Vector matching with result labels as the language defines them."""
+
+def set_operator(query: Query, op: Literal["and", "or", "unless"], left: Frame, right: Frame, *, on: bool, labels: Sequence[str]) -> Frame: ...
+def aggregate(
+    query: Query, op: str, frame: Frame, *, without: bool, labels: Sequence[str], param: Frame | None = ..., text: str | None = ...
+) -> Frame:
+    """Every aggregation. `param` is k, q or the ratio; `text` the label of count_values."""
+
+def label_replace(query: Query, frame: Frame, dst: str, replacement: str, src: str, regex: str) -> Frame: ...
+def label_join(query: Query, frame: Frame, dst: str, separator: str, sources: Sequence[str]) -> Frame: ...
+def absent(query: Query, frame: Frame, labels: Sequence[tuple[str, str]]) -> Frame: ...
+def to_scalar(frame: Frame) -> Frame: ...
+def to_vector(scalar: Frame) -> Frame: ...
+def sort(query: Query, frame: Frame, *, descending: bool) -> Frame: ...
+def histogram_quantile(query: Query, quantile: Frame, frame: Frame) -> Frame: ...
+def histogram_fraction(query: Query, lower: Frame, upper: Frame, frame: Frame) -> Frame: ...
+
+def json_vector(query: Query, frame: Frame, grid: Grid, limit: int) -> tuple[bytes, bool]:
+    """The `result` array of an instant vector, and whether `limit` (0: none) cut it."""
+
+def json_matrix(query: Query, frame: Frame, grid: Grid, limit: int) -> tuple[bytes, bool]:
+    """Rows sorted by label set; rows without any cell are left out."""
+
+def json_samples(query: Query, series: SeriesSet, min_time: int, max_time: int, limit: int) -> tuple[bytes, bool]:
+    """Raw samples, stale markers left out: an instant query for a range selector."""
+
+def json_scalar(frame: Frame, time_ms: int) -> bytes: ...
+def json_string(text: str, time_ms: int) -> bytes: ...
+def format_float(value: float) -> str:
+    """As Prometheus prints a sample value."""
