@@ -1,0 +1,26 @@
+# Every target sets up what it needs by itself.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PROFILE ?= release
+.PHONY: help setup run test lint bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## prepare .venv and the release build
+	@scripts/setup.sh
+
+run: setup ## start Headrace on 127.0.0.1:9009
+	@exec .venv/bin/headrace standalone $(ARGS)
+
+test: ## set up what the tests need, and run them all
+	@scripts/test.sh $(ARGS)
+
+lint: ## formatting, lint, types, stub, import contracts
+	@scripts/lint.sh
+
+bench: ## compare with Prometheus and VictoriaMetrics (BENCH_DIR: where the benchmark lies)
+	@scripts/bench.sh $(ARGS)
+
+clean: ## remove what was built; data folders stay
+	@rm -rf target .venv .mypy_cache .ruff_cache .pytest_cache

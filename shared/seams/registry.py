@@ -1,0 +1,41 @@
+"""The registry seam: instances and the facts fixed when a cluster is created. Standalone: a journal. Cluster: Redis."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.model.instance import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Fixed at creation. `hash_secret` keys the series hash."""
+
+    cluster_id: str
+    partitions: int
+    hash_secret: bytes = field(repr=False)
+
+
+class Registry(Protocol):
+    async def cluster(self) -> Cluster: ...
+
+    async def instances(self) -> list[Instance]: ...
+
+    async def by_app_id(self, app_id: str) -> Instance | None: ...
+
+    async def by_token_sha256(self, digest: bytes) -> Instance | None: ...
+
+    async def create(self, instance: Instance) -> bool:
+        """False if the name or token is taken."""
+        ...
+
+    async def update(self, old: Instance, new: Instance) -> bool:
+        """Compare-and-set on the whole record; False if `old` no longer stands."""
+        ...
+
+    async def delete(self, instance: Instance) -> bool: ...
+
+    async def deleted_uids(self) -> list[bytes]:
+        """Uids whose data is to be removed."""
+        ...
+
+    async def close(self) -> None: ...
