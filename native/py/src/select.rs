@@ -1,6 +1,21 @@
+//! The door to `headrace_core::select`.
+
+use headrace_core::select;
 use pyo3::prelude::*;
 
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as every other part of the door")]
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+/// Rows of labels with a way to read their samples.
+#[pyclass(frozen, module = "shared._native")]
+pub struct SeriesSet {
+    pub inner: select::SeriesSet,
+}
+
+#[pymethods]
+impl SeriesSet {
+    fn __len__(&self) -> usize {
+        self.inner.len()
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<SeriesSet>()
 }

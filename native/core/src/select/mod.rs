@@ -1,1 +1,5 @@
-//! See the table in the crate's root.
+//! Series found in heads and blocks, read as one column each.
+
+mod set;
+
+pub use set::SeriesSet;
