@@ -1,1 +1,5 @@
-//! See the table in the crate's root.
+//! Segment files with group commit.
+
+mod record;
+
+pub use record::{LogRecord, RecordKind};
