@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs them all: Rust on the checked profile, then pytest, whose closing line comes last.
+# test.sh [pytest arguments]: with arguments only pytest runs.
+. "$(dirname "$0")/lib.sh"
+export PROFILE=checked
+scripts/setup.sh dev
+if ! scripts/tools.sh prometheus prometheus-node-exporter; then
+  [ "${CI:-}" != true ] || die "in CI the tests against real servers must run"
+  say "WITHOUT Debian's prometheus and node-exporter: every test that compares with them will be SKIPPED"
+fi
+if [ $# -eq 0 ]; then
+  say "Rust tests"
+  cargo test --locked --quiet --profile checked -p headrace-core
+fi
+say "Python tests"
+exec $VENV/bin/python -m pytest "$@"
