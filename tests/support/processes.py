@@ -1,0 +1,183 @@
+"""Real processes on loopback: started on free ports, waited for, and always ended."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+APP_ID = "it"
+TOKEN = "integration-token-0123456789abcdef"
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def fetch(
+    url: str,
+    *,
+    data: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    method: str | None = None,
+    timeout: float = 60,
+) -> Answer:
+    """Any status is an answer; only a connection that fails raises (OSError)."""
+    request = urllib.request.Request(url, data=data, headers=dict(headers or {}), method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as f:
+            return Answer(f.status, dict(f.headers), f.read())
+    except urllib.error.HTTPError as e:
+        with e:
+            return Answer(e.code, dict(e.headers), e.read())
+
+
+@dataclass
+class Process:
+    """A child whose output goes to a file, so that a failure can show it."""
+
+    argv: Sequence[str]
+    folder: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "output").open("ab") as output:
+            self.child = subprocess.Popen(
+                list(self.argv),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                cwd=self.folder,
+                env={**os.environ, **self.env},
+            )
+
+    def output(self) -> str:
+        return (self.folder / "output").read_text(errors="replace")
+
+    def wait_until(self, url: str, *, timeout: float = 60) -> None:
+        assert self.child is not None
+        end = time.monotonic() + timeout
+        last: object = None
+        while time.monotonic() < end:
+            assert self.child.poll() is None, (
+                f"{self.argv[0]} ended with {self.child.returncode}:\n{self.output()[-4000:]}"
+            )
+            try:
+                answer = fetch(url, timeout=5)
+                if answer.status == 200:
+                    return
+                last = answer.body[:200]
+            except OSError as e:
+                last = e
+            time.sleep(0.03)
+        raise AssertionError(f"{url} did not answer 200 in {timeout} s ({last!r}):\n{self.output()[-4000:]}")
+
+    def signal(self, number: int) -> None:
+        assert self.child is not None
+        self.child.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and gone when it returns."""
+        if self.child is not None:
+            self.child.kill()
+            self.child.wait()
+
+    def stop(self, *, timeout: float = 60) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.child is not None
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+        try:
+            return self.child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.argv[0]} ignored SIGTERM:\n{self.output()[-4000:]}") from None
+
+
+class Headrace(Process):
+    """A standalone server with one known instance."""
+
+    def __init__(self, folder: Path, *, port: int | None = None, env: Mapping[str, str] | None = None) -> None:
+        self.port = port or free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        super().__init__(
+            [
+                sys.executable,
+                "-m",
+                "headrace",
+                "standalone",
+                "--listen",
+                f"127.0.0.1:{self.port}",
+                "--data",
+                str(folder / "data"),
+            ],
+            folder,
+            {
+                "HEADRACE_BOOTSTRAP_APP_ID": APP_ID,
+                "HEADRACE_BOOTSTRAP_TOKEN": TOKEN,
+                "HEADRACE_ADMIN_TOKEN": TOKEN,
+                **(env or {}),
+            },
+        )
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {TOKEN}"}
+
+    @property
+    def basic(self) -> dict[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"{APP_ID}:{TOKEN}".encode()).decode()}
+
+    def wait_ready(self, *, timeout: float = 60) -> None:
+        self.wait_until(self.base + "/ready", timeout=timeout)
+
+    def write(self, body: bytes, *, timeout: float = 30) -> Answer:
+        headers = {
+            **self.bearer,
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "snappy",
+            "X-Prometheus-Remote-Write-Version": "0.1.0",
+        }
+        return fetch(self.base + "/api/v1/prom/write", data=body, headers=headers, timeout=timeout)
+
+    def get(self, path: str, **parameters: str | float | Sequence[str]) -> Answer:
+        query = urllib.parse.urlencode(parameters, doseq=True)
+        return fetch(f"{self.base}{path}?{query}", headers=self.bearer)
+
+    def query(self, expression: str, **parameters: str | float) -> Any:
+        answer = self.get("/api/v1/query", query=expression, **parameters)
+        assert answer.status == 200, answer.body
+        return answer.json()["data"]["result"]
+
+    def flush(self) -> None:
+        answer = fetch(
+            self.base + "/api/v1/admin/flush",
+            method="POST",
+            headers={**self.bearer, "X-Headrace-Admin": TOKEN},
+            timeout=120,
+        )
+        assert answer.status < 300, answer.body
