@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Headrace beside Debian's Prometheus and VictoriaMetrics on the same load.
+# Headrace beside Debian's Prometheus and VictoriaMetrics on the same load, in one run.
+# bench.sh [small|medium|jitter|real|recovery]...; default: small. Results go to .bench/results/NAME/results.md.
 # BENCH_DIR: the folder of the black-box benchmark (run.py, dataset.py …); default ../shared/bench beside this checkout.
-# bench.sh [run.py arguments]: default `--dataset small`. Results go to .bench/.
+# BENCH_REAL: the recording for `real`, zstd of [u32 length][snappy body]…; default ../shared/data/real.rw.zst.
 . "$(dirname "$0")/lib.sh"
 PROFILE=release scripts/setup.sh dev
 scripts/tools.sh prometheus victoria-metrics
@@ -9,11 +10,35 @@ bench=${BENCH_DIR:-../shared/bench}
 [ -f "$bench/run.py" ] || die "no benchmark in $bench: set BENCH_DIR"
 export PATH="$PWD/.tools/usr/bin:$PATH"
 export BENCH_HOME=${BENCH_HOME:-$PWD/.bench/home}
-arguments=("$@")
-[ $# -gt 0 ] || arguments=(--dataset small)
+export BENCH_DIR=$bench
+mkdir -p "$BENCH_HOME"
+python=$PWD/$VENV/bin/python
 token=bench-token-of-at-least-32-characters
-exec env HEADRACE_BOOTSTRAP_APP_ID=bench HEADRACE_BOOTSTRAP_TOKEN=$token HEADRACE_ADMIN_TOKEN=$token \
-  $VENV/bin/python "$bench/run.py" --backends prometheus,victoria,custom --name headrace \
-  --cmd "$PWD/$VENV/bin/headrace standalone --data {data} --listen 127.0.0.1:{port}" \
-  --bearer $token --header "X-Headrace-Admin: $token" --flush-url /api/v1/admin/flush --nocache nocache=1 \
-  --out .bench/results "${arguments[@]}"
+
+compare() { # NAME DATASET run.py-arguments...
+  local name=$1 dataset=$2
+  shift 2
+  env HEADRACE_BOOTSTRAP_APP_ID=bench HEADRACE_BOOTSTRAP_TOKEN=$token HEADRACE_ADMIN_TOKEN=$token \
+    "$python" "$bench/run.py" --dataset "$dataset" --backends "${BACKENDS:-prometheus,victoria,custom}" --name headrace \
+    --cmd "$python -m headrace standalone --data {data} --listen 127.0.0.1:{port}" \
+    --bearer $token --header "X-Headrace-Admin: $token" --flush-url /api/v1/admin/flush --nocache nocache=1 \
+    --out ".bench/results/$name" "$@"
+}
+
+for name in "${@:-small}"; do
+  case $name in
+    small) compare small small --ingest-reps 3 ;;
+    medium) compare medium medium --ingest-reps 2 --reps 7 ;;
+    jitter)
+      file=$BENCH_HOME/medium-jitter.rw
+      [ -f "$file.meta.json" ] || "$python" "$bench/dataset.py" gen medium "$file" --jitter-ms 3 >&2
+      compare jitter "$file" --no-queries ;;
+    real)
+      file=$BENCH_HOME/real.rw
+      [ -f "$file.meta.json" ] || { zstd -dqf "${BENCH_REAL:-../shared/data/real.rw.zst}" -o "$file.raw" && "$python" "$bench/dataset.py" real "$file.raw" "$file" >&2; }
+      compare real "$file" --no-queries --ingest-reps 3 ;;
+    recovery)
+      "$python" -m tests.bench.recovery ;;
+    *) die "unknown benchmark '$name': small, medium, jitter, real or recovery" ;;
+  esac
+done

@@ -1,8 +1,8 @@
 """A real Prometheus scrapes itself and a node-exporter and writes here; both must then answer alike.
 
-Headrace is killed and started again in the middle. Debian's Prometheus is 2.42, so two things are arranged: its range windows are
-closed on the left where 3.x's are open, so queries are asked at times at which no window edge meets a sample; and its `sum` and
-`avg` are not compensated, so values may differ in the last bits.
+Headrace is killed and started again in the middle. Debian's Prometheus is 2.42, so two things are arranged: its range
+windows are closed on the left where 3.x's are open, so queries are asked at times at which no window edge meets a
+sample; and its `sum` and `avg` are not compensated, so values may differ in the last bits.
 """
 
 import json
