@@ -1,6 +1,15 @@
+//! The engine's part of the door. Signatures and meaning: the engine section of `shared/_native.pyi`.
+
 use pyo3::prelude::*;
 
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as every other part of the door")]
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+mod frame;
+mod query;
+
+pub use frame::Frame;
+pub use query::Query;
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Query>()?;
+    module.add_class::<Frame>()?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::model::{SampleSource, SeriesTable};
 /// Label sets, and a source whose row numbers are those of the table. Ids belong to the query's symbols.
 #[derive(Debug, Clone)]
 pub struct SeriesSet {
-    pub table: SeriesTable,
+    pub table: Arc<SeriesTable>,
     pub source: Arc<dyn SampleSource>,
 }
 

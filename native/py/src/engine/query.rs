@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use headrace_core::engine::{Limits, QueryContext};
+use pyo3::prelude::*;
+
+/// The symbols, budget, notes and cancel flag of one query.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct Query {
+    pub context: Arc<QueryContext>,
+}
+
+#[pymethods]
+impl Query {
+    #[new]
+    #[pyo3(signature = (*, max_samples=None, max_series=None, max_bytes=None))]
+    fn new(max_samples: Option<u64>, max_series: Option<u64>, max_bytes: Option<u64>) -> Self {
+        let default = Limits::default();
+        let limits = Limits {
+            samples: max_samples.unwrap_or(default.samples),
+            series: max_series.unwrap_or(default.series),
+            bytes: max_bytes.unwrap_or(default.bytes),
+        };
+        Self {
+            context: Arc::new(QueryContext::new(limits)),
+        }
+    }
+
+    fn cancel(&self) {
+        self.context.cancel();
+    }
+
+    fn take_notes(&self) -> Vec<(&'static str, String)> {
+        self.context.take_notes()
+    }
+
+    #[getter]
+    fn samples_read(&self) -> u64 {
+        self.context.samples_read()
+    }
+
+    #[getter]
+    fn peak_samples(&self) -> u64 {
+        self.context.peak_samples()
+    }
+
+    #[getter]
+    fn peak_bytes(&self) -> u64 {
+        self.context.peak_bytes()
+    }
+}
