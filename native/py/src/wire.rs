@@ -1,6 +1,135 @@
-use pyo3::prelude::*;
+//! Bodies in, batches out.
 
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as every other part of the door")]
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+use std::sync::Arc;
+
+use headrace_core::model::{Millis, Uid};
+use headrace_core::wire;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors::{detached, to_py};
+
+/// A uid from Python: exactly 16 bytes.
+pub fn uid_of(bytes: &[u8]) -> PyResult<Uid> {
+    let uid = bytes
+        .try_into()
+        .map_err(|_| PyValueError::new_err(format!("a uid has 16 bytes, not {}", bytes.len())))?;
+    Ok(Uid(uid))
+}
+
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct WriteLimits(wire::WriteLimits);
+
+#[pymethods]
+impl WriteLimits {
+    #[new]
+    #[pyo3(signature = (
+        *,
+        max_body_bytes = 32 << 20,
+        max_decoded_bytes = 32 << 20,
+        max_labels = 64,
+        max_name_bytes = 1024,
+        max_value_bytes = 4096,
+        max_age_ms = None,
+        max_future_ms = Some(600_000),
+    ))]
+    fn new(
+        max_body_bytes: usize,
+        max_decoded_bytes: usize,
+        max_labels: usize,
+        max_name_bytes: usize,
+        max_value_bytes: usize,
+        max_age_ms: Option<Millis>,
+        max_future_ms: Option<Millis>,
+    ) -> Self {
+        Self(wire::WriteLimits {
+            max_body_bytes,
+            max_decoded_bytes,
+            max_labels,
+            max_name_bytes,
+            max_value_bytes,
+            max_age_ms,
+            max_future_ms,
+        })
+    }
+}
+
+/// Shared with the log and the heads, never copied.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct SplitBatch(pub Arc<wire::SplitBatch>);
+
+#[pymethods]
+impl SplitBatch {
+    #[getter]
+    fn samples(&self) -> usize {
+        self.0.times.len()
+    }
+
+    #[getter]
+    fn series(&self) -> usize {
+        self.0.series.len()
+    }
+
+    #[getter]
+    fn metadata(&self) -> usize {
+        self.0.metadata.len()
+    }
+
+    #[getter]
+    fn refused(&self) -> Vec<(&'static str, u64, &str)> {
+        self.0
+            .refused
+            .iter()
+            .map(|r| (r.reason.name(), r.samples, r.message.as_str()))
+            .collect()
+    }
+
+    #[getter]
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.body)
+    }
+}
+
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct Splitter(pub Arc<wire::Splitter>);
+
+#[pymethods]
+impl Splitter {
+    #[new]
+    #[pyo3(signature = (*, secret, partitions, cache_bytes = 64 << 20))]
+    fn new(secret: &[u8], partitions: u16, cache_bytes: usize) -> PyResult<Self> {
+        Ok(Self(Arc::new(
+            wire::Splitter::new(secret, partitions, cache_bytes).map_err(to_py)?,
+        )))
+    }
+
+    #[pyo3(signature = (body, *, uid, shards, limits, now_ms))]
+    fn split(
+        &self,
+        py: Python<'_>,
+        body: &[u8],
+        uid: &[u8],
+        shards: u16,
+        limits: &WriteLimits,
+        now_ms: Millis,
+    ) -> PyResult<SplitBatch> {
+        let uid = uid_of(uid)?;
+        let batch = detached(py, || self.0.split(body, uid, shards, &limits.0, now_ms))?;
+        Ok(SplitBatch(Arc::new(batch)))
+    }
+
+    fn partitions_of(&self, uid: &[u8], shards: u16) -> PyResult<Vec<u16>> {
+        self.0.partitions_of(uid_of(uid)?, shards).map_err(to_py)
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<WriteLimits>()?;
+    module.add_class::<SplitBatch>()?;
+    module.add_class::<Splitter>()?;
     Ok(())
 }

@@ -1,17 +1,22 @@
 //! A write request after the split: what the log stores and what a head applies.
 
+use super::encode::{put_metadata, put_series};
+use super::labels::series_text;
+use super::refusal::{Reason, Refusal, refuse};
+use super::snappy;
+use crate::Result;
 use crate::model::{Millis, Uid};
 
-/// One accepted series of a request.
-#[derive(Debug, Clone, Copy)]
+/// One accepted series of a request. A label set that the sender wrote twice is two of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchSeries {
     pub partition: u16,
-    /// Seeded 128-bit hash over the uid and the raw label bytes as the sender encoded them. Only a cache key: the same label set in
-    /// another encoding has another key.
+    /// Keyed 128-bit hash over the uid and the label bytes below. Only a cache key: the same label set in another encoding has another
+    /// key.
     pub key: u128,
-    /// Where the canonical label bytes lie in [`SplitBatch::labels`].
+    /// Where the label bytes lie in [`SplitBatch::labels`], start and length.
     pub labels: (u32, u32),
-    /// The rows of `times` and `values` that belong to it, start and length.
+    /// The rows of `times` and `values` that belong to it, start and length; at least one.
     pub samples: (u32, u32),
 }
 
@@ -26,14 +31,97 @@ pub struct MetadataEntry {
 }
 
 /// The accepted part of one request of one instance, in the order in which the sender wrote it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct SplitBatch {
     pub uid: Option<Uid>,
+    /// How many partitions the instance used when this was split; replay needs it.
+    pub shards: u16,
     /// Raw protobuf bytes in which each series' labels lie: repeated `Label` fields of one `TimeSeries`, tags included
-    /// (`0a <len> 0a <len> name 12 <len> value`), as sent: not necessarily sorted.
+    /// (`0a <len> 0a <len> name 12 <len> value`), valid UTF-8, names unique and never empty, values never empty, `__name__` among
+    /// them, in the sender's order: not necessarily sorted. What lies between series is of no meaning.
     pub labels: Vec<u8>,
+    /// Rows of `times` and `values` belong to the series in this order, without gaps.
     pub series: Vec<BatchSeries>,
     pub times: Vec<Millis>,
     pub values: Vec<f64>,
     pub metadata: Vec<MetadataEntry>,
+    /// What the log keeps: a remote-write 1.0 body in snappy. The sender's own bytes if nothing was refused, else written again from what
+    /// was accepted. Empty in a batch that comes from replay.
+    pub body: Vec<u8>,
+    /// What was refused, one entry per reason in the order of meeting them.
+    pub refused: Vec<Refusal>,
+}
+
+impl SplitBatch {
+    pub fn labels_of(&self, series: &BatchSeries) -> &[u8] {
+        &self.labels[rows(series.labels)]
+    }
+
+    pub fn samples_of(&self, series: &BatchSeries) -> (&[Millis], &[f64]) {
+        (
+            &self.times[rows(series.samples)],
+            &self.values[rows(series.samples)],
+        )
+    }
+
+    /// The batch with only those series for whose number `keep` returns true; the others are counted as refused. `why` is a phrase that
+    /// the text of the first of them follows in the message.
+    pub fn retain(&self, mut keep: impl FnMut(usize) -> bool, reason: Reason, why: &str) -> Result<Self> {
+        let mut kept = self.clone();
+        let mut refused = std::mem::take(&mut kept.refused);
+        let mut all = true;
+        kept.retain_series(|i| {
+            let keep = keep(i);
+            if !keep {
+                all = false;
+                let series = &self.series[i];
+                let example = || format!("{why}: {}", series_text(self.labels_of(series)));
+                refuse(&mut refused, reason, u64::from(series.samples.1), example);
+            }
+            keep
+        });
+        kept.refused = refused;
+        if !all {
+            kept.body = kept.encode()?;
+        }
+        Ok(kept)
+    }
+
+    /// Drops series and closes the gaps they leave in the columns.
+    pub(super) fn retain_series(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut end = 0;
+        let mut number = 0;
+        let (times, values) = (&mut self.times, &mut self.values);
+        self.series.retain_mut(|series| {
+            let kept = keep(number);
+            number += 1;
+            if kept {
+                let from = rows(series.samples);
+                series.samples.0 = end as u32;
+                times.copy_within(from.clone(), end);
+                values.copy_within(from.clone(), end);
+                end += from.len();
+            }
+            kept
+        });
+        times.truncate(end);
+        values.truncate(end);
+    }
+
+    /// A body that holds exactly this batch.
+    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        for series in &self.series {
+            let (times, values) = self.samples_of(series);
+            put_series(&mut plain, self.labels_of(series), times, values);
+        }
+        for entry in &self.metadata {
+            put_metadata(&mut plain, entry.kind, &entry.family, &entry.help, &entry.unit);
+        }
+        snappy::compress(&plain)
+    }
+}
+
+fn rows((start, len): (u32, u32)) -> std::ops::Range<usize> {
+    start as usize..start as usize + len as usize
 }

@@ -1,5 +1,35 @@
-//! Remote-write bodies: bounded snappy, one-pass split, label rules, log records.
+//! Remote-write bodies: bounded snappy, one-pass split, label rules, and bodies written again.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`snappy`] | the block format, its declared size checked before anything is allocated |
+//! | [`proto`] | a bounded reader of protobuf fields |
+//! | [`scan`] | the hot pass over a decoded request: where labels lie, what the samples are |
+//! | [`labels`] | the label rules, and label bytes as text |
+//! | [`keys`] | keyed hashes: label keys and partitions |
+//! | [`cache`] | label bytes already known to be valid |
+//! | [`split`] | the whole: body in, [`SplitBatch`] out; live and on replay |
+//! | [`batch`] | the accepted part of a request |
+//! | [`encode`] | remote-write 1.0 messages written |
+//! | [`refusal`] | what was refused, counted by reason with an example each |
 
 mod batch;
+mod cache;
+pub mod encode;
+mod keys;
+pub mod labels;
+mod limits;
+mod metadata;
+mod proto;
+mod refusal;
+mod scan;
+mod snappy;
+mod split;
+
+#[cfg(test)]
+mod properties;
 
 pub use batch::{BatchSeries, MetadataEntry, SplitBatch};
+pub use limits::WriteLimits;
+pub use refusal::{Reason, Refusal};
+pub use split::Splitter;

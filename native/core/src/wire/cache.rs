@@ -1,0 +1,114 @@
+//! Label bytes already known to be valid, by their key.
+
+/// Entries that one key can lie in; a set is scanned as a whole and spans two cache lines.
+const WAYS: usize = 8;
+
+/// An entry is the key with its lowest 17 bits replaced by this flag and the shard hash: 111 bits are compared.
+const PRESENT: u128 = 1 << 16;
+const KEY_BITS: u128 = !((1 << 17) - 1);
+
+/// A set-associative table of fixed size: a full set lets go of one of its entries. It says which bytes passed the label rules and
+/// the shard hash of their canonical form, and nothing about what a head holds.
+///
+/// Its memory is reserved at once and touched as it fills; there is no growth, hence no pause while a table is rehashed.
+#[derive(Debug)]
+pub struct LabelCache {
+    sets: Vec<[u128; WAYS]>,
+    evictions: usize,
+}
+
+impl LabelCache {
+    /// A cache of at most `bytes`, but at least one set.
+    pub fn new(bytes: usize) -> Self {
+        let sets = (bytes / size_of::<[u128; WAYS]>()).max(1);
+        // The largest power of two that fits, so that a mask finds the set.
+        Self {
+            sets: vec![[0; WAYS]; 1 << sets.ilog2()],
+            evictions: 0,
+        }
+    }
+
+    #[inline]
+    pub fn get(&self, key: u128) -> Option<u16> {
+        let wanted = key & KEY_BITS | PRESENT;
+        let set = &self.sets[self.set_of(key)];
+        set.iter()
+            .find(|&&entry| entry & (KEY_BITS | PRESENT) == wanted)
+            .map(|&entry| entry as u16)
+    }
+
+    pub fn insert(&mut self, key: u128, shard_hash: u16) {
+        let index = self.set_of(key);
+        let set = &mut self.sets[index];
+        let entry = key & KEY_BITS | PRESENT | u128::from(shard_hash);
+        let same = |&old: &u128| old == 0 || (old ^ entry) & KEY_BITS == 0;
+        let way = set.iter().position(same).unwrap_or_else(|| {
+            // Any victim, and another one each time: senders repeat their series in one order, which is the worst case of least
+            // recently used.
+            self.evictions = self.evictions.wrapping_add(1);
+            self.evictions % WAYS
+        });
+        set[way] = entry;
+    }
+
+    #[inline]
+    fn set_of(&self, key: u128) -> usize {
+        (key >> 40) as usize & (self.sets.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+
+    fn key(i: u32) -> u128 {
+        xxh3_128(&i.to_le_bytes())
+    }
+
+    #[test]
+    fn holds_what_was_inserted_and_nothing_else() {
+        let mut cache = LabelCache::new(1 << 20);
+        for i in 0..10_000 {
+            assert_eq!(cache.get(key(i)), None);
+            cache.insert(key(i), i as u16);
+        }
+        for i in 0..10_000 {
+            assert_eq!(cache.get(key(i)), Some(i as u16), "{i}");
+        }
+        assert_eq!(cache.get(0), None);
+    }
+
+    #[test]
+    fn a_key_inserted_again_takes_one_entry() {
+        let mut cache = LabelCache::new(0);
+        for shard_hash in 0..100 {
+            cache.insert(key(1), shard_hash);
+        }
+        assert_eq!(cache.get(key(1)), Some(99));
+        assert_eq!(cache.sets[0].iter().filter(|&&entry| entry != 0).count(), 1);
+    }
+
+    #[test]
+    fn stays_within_its_bytes_and_keeps_most_of_what_fits() {
+        let bytes = 100_000;
+        let mut cache = LabelCache::new(bytes);
+        assert!(cache.sets.len() * size_of::<[u128; WAYS]>() <= bytes);
+        let entries = (cache.sets.len() * WAYS) as u32;
+        for i in 0..entries * 3 {
+            cache.insert(key(i), 0);
+        }
+        assert!((0..entries * 3).filter(|&i| cache.get(key(i)).is_some()).count() > entries as usize / 2);
+        // A cyclic pass over three quarters of the capacity keeps most of it, where least recently used would not.
+        let kept = entries / 4 * 3;
+        for _ in 0..4 {
+            for i in 0..kept {
+                if cache.get(key(i)).is_none() {
+                    cache.insert(key(i), 0);
+                }
+            }
+        }
+        assert!((0..kept).filter(|&i| cache.get(key(i)).is_some()).count() > kept as usize / 10 * 8);
+    }
+}

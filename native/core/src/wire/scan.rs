@@ -1,0 +1,266 @@
+//! The hot pass over a decoded request: where labels lie, what the samples are. No label is decoded here.
+
+use std::ops::Range;
+
+use super::batch::BatchSeries;
+use super::keys::InstanceKeys;
+use super::proto::{BYTES, FIXED64, Reader, VARINT, expect_wire};
+use crate::Result;
+use crate::model::Millis;
+
+/// Field 1 with length-delimited content: a `Label` inside a `TimeSeries`.
+const LABEL_TAG: u8 = 0x0a;
+
+/// What a recorded scrape takes per series; columns are reserved by it.
+const BYTES_PER_SERIES: usize = 128;
+
+/// What a pass found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In order, with `partition` still to be set. Series without samples are here only if they are in `exceptions`.
+    pub series: Vec<BatchSeries>,
+    pub times: Vec<Millis>,
+    pub values: Vec<f64>,
+    /// The extents of `MetricMetadata` messages.
+    pub metadata: Vec<(u32, u32)>,
+    /// Label bytes that did not lie in one piece, put together. Positions count on from the end of the decoded body.
+    pub gathered: Vec<u8>,
+    /// Series of which something was left out, in order.
+    pub exceptions: Vec<Exception>,
+}
+
+/// What was left out of one series.
+#[derive(Debug, Clone, Copy)]
+pub struct Exception {
+    /// Its number in [`Found::series`].
+    pub series: usize,
+    pub too_old: u32,
+    pub too_new: u32,
+    pub histograms: u32,
+    pub oldest: Millis,
+    pub newest: Millis,
+}
+
+/// Walks a `WriteRequest`. Samples outside of `bounds` (both ends belong to them) are left out.
+pub fn scan(decoded: &[u8], keys: &InstanceKeys, bounds: (Millis, Millis)) -> Result<Found> {
+    let expected = decoded.len() / BYTES_PER_SERIES;
+    let found = Found {
+        series: Vec::with_capacity(expected),
+        times: Vec::with_capacity(expected),
+        values: Vec::with_capacity(expected),
+        ..Found::default()
+    };
+    let mut scan = Scan {
+        decoded,
+        keys,
+        bounds,
+        found,
+    };
+    let mut request = Reader::new(decoded);
+    while !request.is_empty() {
+        let (field, wire) = request.tag()?;
+        match field {
+            1 => {
+                expect_wire(wire, BYTES, "a time series", request.position())?;
+                scan.series(request.extent()?)?;
+            }
+            3 => {
+                expect_wire(wire, BYTES, "a metadata entry", request.position())?;
+                let extent = request.extent()?;
+                scan.found
+                    .metadata
+                    .push((extent.start as u32, extent.len() as u32));
+            }
+            _ => request.skip(wire)?,
+        }
+    }
+    Ok(scan.found)
+}
+
+struct Scan<'a> {
+    decoded: &'a [u8],
+    keys: &'a InstanceKeys,
+    bounds: (Millis, Millis),
+    found: Found,
+}
+
+impl Scan<'_> {
+    fn series(&mut self, extent: Range<usize>) -> Result<()> {
+        let mut reader = Reader::over(self.decoded, extent);
+        let first_row = self.found.times.len();
+        let first_label = reader.position();
+        while reader.peek() == Some(LABEL_TAG) {
+            reader.tag()?;
+            reader.extent()?;
+        }
+        let mut labels = first_label..reader.position();
+        let mut histograms = 0;
+        while !reader.is_empty() {
+            let at = reader.position();
+            let (field, wire) = reader.tag()?;
+            match field {
+                2 => {
+                    expect_wire(wire, BYTES, "a sample", at)?;
+                    let sample = reader.extent()?;
+                    self.sample(sample)?;
+                }
+                1 => {
+                    expect_wire(wire, BYTES, "a label", at)?;
+                    reader.extent()?;
+                    labels = self.gather(labels, at..reader.position());
+                }
+                // Exemplars: accepted and not kept.
+                3 => {
+                    expect_wire(wire, BYTES, "an exemplar", at)?;
+                    reader.extent()?;
+                }
+                4 => {
+                    expect_wire(wire, BYTES, "a histogram", at)?;
+                    reader.extent()?;
+                    histograms += 1;
+                }
+                _ => reader.skip(wire)?,
+            }
+        }
+        if histograms > 0 {
+            self.exception().histograms = histograms;
+        }
+        self.finish_series(&labels, first_row);
+        Ok(())
+    }
+
+    #[inline]
+    fn finish_series(&mut self, labels: &Range<usize>, first_row: usize) {
+        let rows = self.found.times.len() - first_row;
+        let excepted = self
+            .found
+            .exceptions
+            .last()
+            .is_some_and(|last| last.series == self.found.series.len());
+        if rows == 0 && !excepted {
+            return;
+        }
+        let bytes = if labels.start < self.decoded.len() {
+            &self.decoded[labels.clone()]
+        } else {
+            let base = self.decoded.len();
+            &self.found.gathered[labels.start - base..labels.end - base]
+        };
+        self.found.series.push(BatchSeries {
+            partition: 0,
+            key: self.keys.hash(bytes),
+            labels: (labels.start as u32, labels.len() as u32),
+            samples: (first_row as u32, rows as u32),
+        });
+    }
+
+    #[inline]
+    fn sample(&mut self, extent: Range<usize>) -> Result<()> {
+        let (time, value) = match plain_sample(&self.decoded[extent.clone()]) {
+            Some(sample) => sample,
+            None => any_sample(Reader::over(self.decoded, extent))?,
+        };
+        if time < self.bounds.0 || time > self.bounds.1 {
+            self.out_of_bounds(time);
+            return Ok(());
+        }
+        self.found.times.push(time);
+        self.found.values.push(value);
+        Ok(())
+    }
+
+    /// Adds a label that does not follow the labels found before it.
+    #[cold]
+    fn gather(&mut self, labels: Range<usize>, more: Range<usize>) -> Range<usize> {
+        if labels.is_empty() {
+            return more;
+        }
+        if labels.end == more.start {
+            return labels.start..more.end;
+        }
+        let base = self.decoded.len();
+        let gathered = &mut self.found.gathered;
+        let start = if labels.start < base {
+            let start = base + gathered.len();
+            gathered.extend_from_slice(&self.decoded[labels]);
+            start
+        } else {
+            labels.start
+        };
+        gathered.extend_from_slice(&self.decoded[more]);
+        start..base + gathered.len()
+    }
+
+    #[cold]
+    fn out_of_bounds(&mut self, time: Millis) {
+        let (min, _) = self.bounds;
+        let exception = self.exception();
+        if time < min {
+            exception.too_old += 1;
+            exception.oldest = exception.oldest.min(time);
+        } else {
+            exception.too_new += 1;
+            exception.newest = exception.newest.max(time);
+        }
+    }
+
+    /// The exception of the series that is being read.
+    #[cold]
+    fn exception(&mut self) -> &mut Exception {
+        let series = self.found.series.len();
+        let exceptions = &mut self.found.exceptions;
+        if exceptions.last().is_none_or(|last| last.series != series) {
+            exceptions.push(Exception {
+                series,
+                too_old: 0,
+                too_new: 0,
+                histograms: 0,
+                oldest: Millis::MAX,
+                newest: Millis::MIN,
+            });
+        }
+        let last = exceptions.len() - 1;
+        &mut exceptions[last]
+    }
+}
+
+/// A sample as nearly every sender writes it: value, then timestamp, neither of them zero.
+#[inline]
+fn plain_sample(message: &[u8]) -> Option<(Millis, f64)> {
+    let [0x09, rest @ ..] = message else { return None };
+    let (bits, rest) = rest.split_first_chunk()?;
+    let [0x10, time @ ..] = rest else { return None };
+    let (&last, head) = time.split_last()?;
+    if last >= 0x80 || head.len() > 8 {
+        return None;
+    }
+    let mut value = u64::from(last);
+    for &byte in head.iter().rev() {
+        if byte < 0x80 {
+            return None;
+        }
+        value = value << 7 | u64::from(byte & 0x7f);
+    }
+    Some((value as Millis, f64::from_bits(u64::from_le_bytes(*bits))))
+}
+
+/// A sample in any encoding: what is missing is zero, of what is repeated the last counts.
+#[cold]
+fn any_sample(mut reader: Reader<'_>) -> Result<(Millis, f64)> {
+    let (mut time, mut bits) = (0, 0);
+    while !reader.is_empty() {
+        let (field, wire) = reader.tag()?;
+        match field {
+            1 => {
+                expect_wire(wire, FIXED64, "a sample's value", reader.position())?;
+                bits = reader.fixed64()?;
+            }
+            2 => {
+                expect_wire(wire, VARINT, "a sample's timestamp", reader.position())?;
+                time = reader.varint()?;
+            }
+            _ => reader.skip(wire)?,
+        }
+    }
+    Ok((time as Millis, f64::from_bits(bits)))
+}

@@ -1,0 +1,278 @@
+//! Body in, [`SplitBatch`] out; live and on replay.
+
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::batch::SplitBatch;
+use super::cache::LabelCache;
+use super::keys::{InstanceKeys, Placement};
+use super::labels::{self, Verdict, series_text};
+use super::limits::WriteLimits;
+use super::metadata;
+use super::refusal::{Reason, Refusal, refuse};
+use super::scan::{Exception, Found, scan};
+use super::snappy;
+use crate::model::{Millis, Uid};
+use crate::{Error, Result};
+
+/// Splits remote-write bodies by series hash. Shared between threads.
+#[derive(Debug)]
+pub struct Splitter {
+    secret: Vec<u8>,
+    partitions: u16,
+    cache: Mutex<LabelCache>,
+}
+
+/// One request on its way through.
+struct Request<'a> {
+    keys: &'a InstanceKeys,
+    placement: Placement,
+    limits: &'a WriteLimits,
+    now: Millis,
+}
+
+impl Splitter {
+    /// `secret` keys every hash, so it must stay the same as long as the log is kept; `cache_bytes` bounds what is remembered of valid
+    /// label bytes, at 16 bytes a series.
+    pub fn new(secret: &[u8], partitions: u16, cache_bytes: usize) -> Result<Self> {
+        if secret.is_empty() || partitions == 0 {
+            return Err(Error::BadData(
+                "a splitter needs a secret and at least one partition".into(),
+            ));
+        }
+        Ok(Self {
+            secret: secret.to_vec(),
+            partitions,
+            cache: Mutex::new(LabelCache::new(cache_bytes)),
+        })
+    }
+
+    /// Decodes, validates and splits a body as it came. Fails if nothing of it can be used; what is refused of a body that can
+    /// be decoded is in [`SplitBatch::refused`].
+    pub fn split(
+        &self,
+        body: &[u8],
+        uid: Uid,
+        shards: u16,
+        limits: &WriteLimits,
+        now: Millis,
+    ) -> Result<SplitBatch> {
+        if body.len() > limits.max_body_bytes {
+            return Err(Error::TooLarge(format!(
+                "the body has {} bytes, the limit is {}; send smaller batches",
+                body.len(),
+                limits.max_body_bytes
+            )));
+        }
+        let mut batch = self.columns(body, uid, shards, limits, now)?;
+        batch.body = if batch.refused.is_empty() {
+            body.to_vec()
+        } else {
+            batch.encode()?
+        };
+        Ok(batch)
+    }
+
+    /// The columns of a body that was accepted before: those that its live split had. [`SplitBatch::body`] stays empty.
+    pub fn replay(&self, body: &[u8], uid: Uid, shards: u16) -> Result<SplitBatch> {
+        self.columns(body, uid, shards, &WriteLimits::REPLAY, 0)
+    }
+
+    /// The partitions an instance uses.
+    pub fn partitions_of(&self, uid: Uid, shards: u16) -> Result<Vec<u16>> {
+        Ok(self
+            .placement(&InstanceKeys::new(&self.secret, uid), shards)?
+            .all())
+    }
+
+    fn placement(&self, keys: &InstanceKeys, shards: u16) -> Result<Placement> {
+        if !shards.is_power_of_two() || shards > self.partitions {
+            return Err(Error::BadData(format!(
+                "shards must be a power of two and at most the {} partitions there are, not {shards}",
+                self.partitions
+            )));
+        }
+        Ok(keys.placement(shards, self.partitions))
+    }
+
+    fn columns(
+        &self,
+        body: &[u8],
+        uid: Uid,
+        shards: u16,
+        limits: &WriteLimits,
+        now: Millis,
+    ) -> Result<SplitBatch> {
+        let keys = InstanceKeys::new(&self.secret, uid);
+        let request = Request {
+            keys: &keys,
+            placement: self.placement(&keys, shards)?,
+            limits,
+            now,
+        };
+        let decoded = snappy::decompress(body, limits.max_decoded_bytes)?;
+        let Found {
+            series,
+            times,
+            values,
+            metadata,
+            gathered,
+            exceptions,
+        } = scan(&decoded, &keys, limits.time_bounds(now))?;
+        let mut refused = Vec::new();
+        let metadata = metadata::entries(&decoded, &metadata, limits, &mut refused, |family| {
+            request.placement.partition(keys.hash(family.as_bytes()) as u16)
+        })?;
+        let mut batch = SplitBatch {
+            uid: Some(uid),
+            shards,
+            labels: decoded,
+            series,
+            times,
+            values,
+            metadata,
+            refused,
+            ..SplitBatch::default()
+        };
+        batch.labels.extend_from_slice(&gathered);
+        let invalid = self.place(&mut batch, &request)?;
+        request.drop_refused(&mut batch, &exceptions, invalid);
+        Ok(batch)
+    }
+
+    /// Gives each series its partition; returns the invalid ones, in order. The cache's lock is held only to look up and to insert.
+    fn place(&self, batch: &mut SplitBatch, request: &Request<'_>) -> Result<Vec<Invalid>> {
+        let rules = fingerprint(request.limits);
+        let mut unknown = Vec::new();
+        {
+            let cache = self.cache.lock();
+            for (i, series) in batch.series.iter_mut().enumerate() {
+                match cache.get(series.key ^ rules) {
+                    Some(shard_hash) => series.partition = request.placement.partition(shard_hash),
+                    None => unknown.push(i),
+                }
+            }
+        }
+        let (mut valid, mut invalid) = (Vec::new(), Vec::new());
+        for &i in &unknown {
+            let series = batch.series[i];
+            match labels::check(batch.labels_of(&series), request.keys, request.limits)? {
+                Verdict::Valid {
+                    shard_hash,
+                    rewritten,
+                } => {
+                    batch.series[i].partition = request.placement.partition(shard_hash);
+                    match rewritten {
+                        None => valid.push((series.key, shard_hash)),
+                        Some(bytes) => {
+                            batch.series[i].key = request.keys.hash(&bytes);
+                            batch.series[i].labels = (batch.labels.len() as u32, bytes.len() as u32);
+                            batch.labels.extend_from_slice(&bytes);
+                        }
+                    }
+                }
+                Verdict::Refused { reason, why } => invalid.push(Invalid {
+                    series: i,
+                    reason,
+                    why,
+                }),
+            }
+        }
+        if !valid.is_empty() {
+            let mut cache = self.cache.lock();
+            for (key, shard_hash) in valid {
+                cache.insert(key ^ rules, shard_hash);
+            }
+        }
+        Ok(invalid)
+    }
+}
+
+/// A series whose labels break a rule.
+struct Invalid {
+    series: usize,
+    reason: Reason,
+    why: String,
+}
+
+impl Request<'_> {
+    /// Counts what the scan left out and what the label rules refuse, and drops series that have nothing left.
+    fn drop_refused(&self, batch: &mut SplitBatch, exceptions: &[Exception], invalid: Vec<Invalid>) {
+        if exceptions.is_empty() && invalid.is_empty() {
+            return;
+        }
+        let mut refused = std::mem::take(&mut batch.refused);
+        let mut keep: Vec<bool> = batch.series.iter().map(|series| series.samples.1 > 0).collect();
+        let mut left_out = exceptions.iter().peekable();
+        for Invalid {
+            series: number,
+            reason,
+            why,
+        } in invalid
+        {
+            while let Some(exception) = left_out.next_if(|exception| exception.series < number) {
+                self.refuse_left_out(batch, exception, &mut refused);
+            }
+            let series = &batch.series[number];
+            let mut samples = u64::from(series.samples.1);
+            if let Some(e) = left_out.next_if(|exception| exception.series == number) {
+                samples += u64::from(e.too_old) + u64::from(e.too_new) + u64::from(e.histograms);
+            }
+            let text = || format!("{why}: {}", series_text(batch.labels_of(series)));
+            refuse(&mut refused, reason, samples, text);
+            keep[number] = false;
+        }
+        for exception in left_out {
+            self.refuse_left_out(batch, exception, &mut refused);
+        }
+        batch.retain_series(|number| keep[number]);
+        batch.refused = refused;
+    }
+
+    fn refuse_left_out(&self, batch: &SplitBatch, exception: &Exception, refused: &mut Vec<Refusal>) {
+        let series = || series_text(batch.labels_of(&batch.series[exception.series]));
+        refuse(refused, Reason::TooOld, exception.too_old.into(), || {
+            let age = seconds(self.now, exception.oldest);
+            let limit = self.limits.max_age_ms.unwrap_or_default() as f64 / 1000.0;
+            format!(
+                "a sample at {} is {age} s old, the limit is {limit} s: {}",
+                exception.oldest,
+                series()
+            )
+        });
+        refuse(refused, Reason::TooFarInFuture, exception.too_new.into(), || {
+            let ahead = seconds(exception.newest, self.now);
+            let limit = self.limits.max_future_ms.unwrap_or_default() as f64 / 1000.0;
+            format!(
+                "a sample at {} is {ahead} s ahead of the server's clock, the limit is {limit} s: {}",
+                exception.newest,
+                series()
+            )
+        });
+        refuse(
+            refused,
+            Reason::NativeHistogram,
+            exception.histograms.into(),
+            || {
+                format!(
+                    "native histograms are not supported yet, set send_native_histograms to false or send classic ones: {}",
+                    series()
+                )
+            },
+        );
+    }
+}
+
+fn seconds(later: Millis, earlier: Millis) -> f64 {
+    later.saturating_sub(earlier) as f64 / 1000.0
+}
+
+/// Mixed into cache keys, so that bytes found valid under other limits are checked again.
+fn fingerprint(limits: &WriteLimits) -> u128 {
+    let sizes = [limits.max_labels, limits.max_name_bytes, limits.max_value_bytes];
+    let mut bytes = [0; 24];
+    for (part, size) in bytes.chunks_exact_mut(8).zip(sizes) {
+        part.copy_from_slice(&(size as u64).to_le_bytes());
+    }
+    xxh3_128(&bytes)
+}
