@@ -211,3 +211,153 @@ fn clip(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Uid;
+    use crate::wire::encode::put_bytes;
+
+    fn bytes(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
+        encode(pairs)
+    }
+
+    fn verdict(bytes: &[u8], limits: &WriteLimits) -> Verdict {
+        check(bytes, &InstanceKeys::new(b"secret", Uid([1; 16])), limits).unwrap()
+    }
+
+    fn refusal(pairs: &[(&[u8], &[u8])], limits: &WriteLimits) -> (Reason, String) {
+        match verdict(&bytes(pairs), limits) {
+            Verdict::Refused { reason, why } => (reason, why),
+            valid @ Verdict::Valid { .. } => panic!("{pairs:?} passed: {valid:?}"),
+        }
+    }
+
+    fn valid(bytes: &[u8]) -> (u16, Option<Vec<u8>>) {
+        match verdict(bytes, &WriteLimits::default()) {
+            Verdict::Valid {
+                shard_hash,
+                rewritten,
+            } => (shard_hash, rewritten),
+            Verdict::Refused { why, .. } => panic!("refused: {why}"),
+        }
+    }
+
+    #[test]
+    fn each_rule_has_its_reason() {
+        let limits = WriteLimits {
+            max_labels: 3,
+            max_name_bytes: 8,
+            max_value_bytes: 5,
+            ..WriteLimits::default()
+        };
+        let name: (&[u8], &[u8]) = (b"__name__", b"up");
+        let cases: [(&[(&[u8], &[u8])], Reason, &str); 9] = [
+            (&[], Reason::MissingName, "no metric name"),
+            (&[(b"__name__", b"")], Reason::MissingName, "no metric name"),
+            (&[name, (b"", b"x")], Reason::EmptyLabelName, "no name"),
+            (&[name, (b"a\xff", b"x")], Reason::InvalidUtf8, "not valid UTF-8"),
+            (&[name, (b"a", b"\xc3")], Reason::InvalidUtf8, "label \"a\""),
+            (
+                &[name, (b"a", b"1"), (b"a", b"2")],
+                Reason::DuplicateLabel,
+                "\"a\" occurs twice",
+            ),
+            (
+                &[name, (b"a", b"1"), (b"b", b"1"), (b"c", b"1")],
+                Reason::TooManyLabels,
+                "4 labels are more than the limit of 3",
+            ),
+            (
+                &[name, (b"ninebytes", b"1")],
+                Reason::LabelNameTooLong,
+                "of 9 bytes is over the limit of 8",
+            ),
+            (
+                &[name, (b"a", b"123456")],
+                Reason::LabelValueTooLong,
+                "has 6 bytes, the limit is 5",
+            ),
+        ];
+        for (pairs, reason, text) in cases {
+            let (found, why) = refusal(pairs, &limits);
+            assert_eq!(found, reason, "{pairs:?}");
+            assert!(why.contains(text), "{why}");
+        }
+    }
+
+    #[test]
+    fn any_utf8_is_a_name() {
+        for name in ["up", "http.server.duration", "温度", "with space", "9lives"] {
+            valid(&bytes(&[(b"__name__", name.as_bytes()), (name.as_bytes(), b"x")]));
+        }
+    }
+
+    #[test]
+    fn order_and_empty_values_do_not_change_the_shard() {
+        let sorted = bytes(&[(b"__name__", b"up"), (b"a", b"1"), (b"b", b"2")]);
+        let (shard_hash, rewritten) = valid(&sorted);
+        assert_eq!(rewritten, None);
+        let unsorted = bytes(&[(b"b", b"2"), (b"__name__", b"up"), (b"a", b"1")]);
+        assert_eq!(valid(&unsorted), (shard_hash, None));
+        let with_empty = bytes(&[(b"__name__", b"up"), (b"Z", b""), (b"a", b"1"), (b"b", b"2")]);
+        assert_eq!(valid(&with_empty), (shard_hash, Some(sorted)));
+    }
+
+    #[test]
+    fn an_odd_encoding_is_written_plainly() {
+        let plain = bytes(&[(b"__name__", b"up")]);
+        // Value before name, an unknown field, a name twice of which the last counts, and a tag of two bytes.
+        let mut label = Vec::new();
+        put_bytes(&mut label, 0x12, b"up");
+        label.extend_from_slice(&[0x18, 5]);
+        put_bytes(&mut label, 0x0a, b"other");
+        put_bytes(&mut label, 0x0a, b"__name__");
+        let mut odd = vec![0x8a, 0x00, label.len() as u8];
+        odd.extend_from_slice(&label);
+        assert_eq!(valid(&odd), (valid(&plain).0, Some(plain)));
+    }
+
+    #[test]
+    fn damage_inside_of_a_label_is_an_error() {
+        let keys = InstanceKeys::new(b"secret", Uid([1; 16]));
+        for damaged in [&[0x0a, 2, 0x0a, 9][..], &[0x0a, 2, 0x08, 1], &[0x0a, 1, 0x0b]] {
+            assert!(
+                check(damaged, &keys, &WriteLimits::default()).is_err(),
+                "{damaged:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn series_text_is_what_promql_would_show() {
+        let cases: [(&[(&[u8], &[u8])], &str); 6] = [
+            (&[(b"__name__", b"up")], "up"),
+            (
+                &[(b"__name__", b"up"), (b"job", b"a"), (b"le", b"\"1\"")],
+                r#"up{job="a", le="\"1\""}"#,
+            ),
+            (
+                &[(b"__name__", b"http.requests"), (b"job.name", b"a")],
+                r#"{"http.requests", "job.name"="a"}"#,
+            ),
+            (&[(b"job", b"two\nlines")], r#"{job="two\nlines"}"#),
+            (&[(b"a", b"\xff")], "{a=\"\u{fffd}\"}"),
+            (&[], "{}"),
+        ];
+        for (pairs, text) in cases {
+            assert_eq!(series_text(&bytes(pairs)), text);
+        }
+    }
+
+    #[test]
+    fn series_text_is_short_whatever_the_series() {
+        let long = "ü".repeat(5000);
+        let names: Vec<String> = (0..1000).map(|i| format!("label_{i}")).collect();
+        let mut pairs: Vec<(&[u8], &[u8])> = vec![(b"__name__", long.as_bytes())];
+        pairs.extend(names.iter().map(|name| (name.as_bytes(), long.as_bytes())));
+        let text = series_text(&bytes(&pairs));
+        assert!(text.len() < 1000, "{} bytes", text.len());
+        assert!(text.ends_with("…}"), "{text}");
+    }
+}

@@ -39,12 +39,6 @@ impl<'a> Reader<'a> {
         self.pos >= self.buf.len()
     }
 
-    /// The next byte, not consumed.
-    #[inline]
-    pub fn peek(&self) -> Option<u8> {
-        self.buf.get(self.pos).copied()
-    }
-
     #[inline]
     pub fn varint(&mut self) -> Result<u64> {
         match self.buf.get(self.pos) {
@@ -56,7 +50,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
     fn long_varint(&mut self) -> Result<u64> {
         let start = self.pos;
         let mut value = 0u64;
@@ -111,6 +104,19 @@ impl<'a> Reader<'a> {
             _ => Err(Error::BadData(format!(
                 "truncated protobuf: the field at byte {at} declares {len} bytes and {left} are left"
             ))),
+        }
+    }
+
+    /// The extent of the next field if it has this tag and, as labels and samples mostly do, tag and length of one byte each.
+    #[inline]
+    pub fn short_field(&mut self, tag: u8) -> Option<Range<usize>> {
+        match self.buf[self.pos..] {
+            [found, len, ref rest @ ..] if found == tag && len < 0x80 && usize::from(len) <= rest.len() => {
+                let start = self.pos + 2;
+                self.pos = start + usize::from(len);
+                Some(start..self.pos)
+            }
+            _ => None,
         }
     }
 
@@ -232,6 +238,17 @@ mod tests {
             reader.skip(wire).unwrap();
             assert_eq!(reader.position(), len);
         }
+    }
+
+    #[test]
+    fn a_short_field_needs_its_tag_a_one_byte_length_and_all_of_its_bytes() {
+        let mut reader = Reader::new(&[0x0a, 2, 7, 7, 0x12, 0]);
+        assert_eq!(reader.short_field(0x12), None);
+        assert_eq!(reader.short_field(0x0a), Some(2..4));
+        assert_eq!(reader.short_field(0x12), Some(6..6));
+        assert_eq!(reader.short_field(0x12), None);
+        assert_eq!(Reader::new(&[0x0a, 3, 7, 7]).short_field(0x0a), None);
+        assert_eq!(Reader::new(&[0x0a, 0x80, 0x00]).short_field(0x0a), None);
     }
 
     proptest! {

@@ -8,8 +8,9 @@ use super::proto::{BYTES, FIXED64, Reader, VARINT, expect_wire};
 use crate::Result;
 use crate::model::Millis;
 
-/// Field 1 with length-delimited content: a `Label` inside a `TimeSeries`.
+/// Fields 1 and 2 with length-delimited content: `Label` and `Sample` inside a `TimeSeries`.
 const LABEL_TAG: u8 = 0x0a;
+const SAMPLE_TAG: u8 = 0x12;
 
 /// What a recorded scrape takes per series; columns are reserved by it.
 const BYTES_PER_SERIES: usize = 128;
@@ -89,37 +90,13 @@ impl Scan<'_> {
         let mut reader = Reader::over(self.decoded, extent);
         let first_row = self.found.times.len();
         let first_label = reader.position();
-        while reader.peek() == Some(LABEL_TAG) {
-            reader.tag()?;
-            reader.extent()?;
-        }
+        while reader.short_field(LABEL_TAG).is_some() {}
         let mut labels = first_label..reader.position();
         let mut histograms = 0;
         while !reader.is_empty() {
-            let at = reader.position();
-            let (field, wire) = reader.tag()?;
-            match field {
-                2 => {
-                    expect_wire(wire, BYTES, "a sample", at)?;
-                    let sample = reader.extent()?;
-                    self.sample(sample)?;
-                }
-                1 => {
-                    expect_wire(wire, BYTES, "a label", at)?;
-                    reader.extent()?;
-                    labels = self.gather(labels, at..reader.position());
-                }
-                // Exemplars: accepted and not kept.
-                3 => {
-                    expect_wire(wire, BYTES, "an exemplar", at)?;
-                    reader.extent()?;
-                }
-                4 => {
-                    expect_wire(wire, BYTES, "a histogram", at)?;
-                    reader.extent()?;
-                    histograms += 1;
-                }
-                _ => reader.skip(wire)?,
+            match reader.short_field(SAMPLE_TAG) {
+                Some(sample) => self.sample(sample)?,
+                None => self.other_field(&mut reader, &mut labels, &mut histograms)?,
             }
         }
         if histograms > 0 {
@@ -127,6 +104,41 @@ impl Scan<'_> {
         }
         self.finish_series(&labels, first_row);
         Ok(())
+    }
+
+    /// A field of a `TimeSeries` that is not a sample of the usual length.
+    fn other_field(
+        &mut self,
+        reader: &mut Reader<'_>,
+        labels: &mut Range<usize>,
+        histograms: &mut u32,
+    ) -> Result<()> {
+        let at = reader.position();
+        let (field, wire) = reader.tag()?;
+        match field {
+            1 => {
+                expect_wire(wire, BYTES, "a label", at)?;
+                reader.extent()?;
+                *labels = self.gather(labels.clone(), at..reader.position());
+                Ok(())
+            }
+            2 => {
+                expect_wire(wire, BYTES, "a sample", at)?;
+                let sample = reader.extent()?;
+                self.sample(sample)
+            }
+            // Exemplars: accepted and not kept.
+            3 => {
+                expect_wire(wire, BYTES, "an exemplar", at)?;
+                reader.extent().map(drop)
+            }
+            4 => {
+                expect_wire(wire, BYTES, "a histogram", at)?;
+                *histograms += 1;
+                reader.extent().map(drop)
+            }
+            _ => reader.skip(wire),
+        }
     }
 
     #[inline]
@@ -169,8 +181,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Adds a label that does not follow the labels found before it.
-    #[cold]
+    /// Adds a label that need not follow the labels found before it.
     fn gather(&mut self, labels: Range<usize>, more: Range<usize>) -> Range<usize> {
         if labels.is_empty() {
             return more;
@@ -224,12 +235,18 @@ impl Scan<'_> {
     }
 }
 
-/// A sample as nearly every sender writes it: value, then timestamp, neither of them zero.
+/// A sample as nearly every sender writes it: a value, unless it is zero, then a timestamp.
 #[inline]
 fn plain_sample(message: &[u8]) -> Option<(Millis, f64)> {
-    let [0x09, rest @ ..] = message else { return None };
-    let (bits, rest) = rest.split_first_chunk()?;
-    let [0x10, time @ ..] = rest else { return None };
+    let (bits, rest) = match message {
+        [0x09, rest @ ..] => rest
+            .split_first_chunk()
+            .map(|(bits, rest)| (u64::from_le_bytes(*bits), rest))?,
+        _ => (0, message),
+    };
+    let [0x10, time @ ..] = rest else {
+        return None;
+    };
     let (&last, head) = time.split_last()?;
     if last >= 0x80 || head.len() > 8 {
         return None;
@@ -241,7 +258,7 @@ fn plain_sample(message: &[u8]) -> Option<(Millis, f64)> {
         }
         value = value << 7 | u64::from(byte & 0x7f);
     }
-    Some((value as Millis, f64::from_bits(u64::from_le_bytes(*bits))))
+    Some((value as Millis, f64::from_bits(bits)))
 }
 
 /// A sample in any encoding: what is missing is zero, of what is repeated the last counts.
