@@ -9,12 +9,16 @@ use headrace_core::wire::{Splitter, WriteLimits};
 const ROUNDS: usize = 3;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: split_bench <file of length-prefixed bodies>")?;
+    let path = std::env::args()
+        .nth(1)
+        .ok_or("usage: split_bench <file of length-prefixed bodies>")?;
     let file = std::fs::read(path)?;
     let mut bodies = Vec::new();
     let mut rest = file.as_slice();
     while let Some((len, after)) = rest.split_first_chunk() {
-        let (body, after) = after.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or("the file is cut")?;
+        let (body, after) = after
+            .split_at_checked(u32::from_le_bytes(*len) as usize)
+            .ok_or("the file is cut")?;
         bodies.push(body);
         rest = after;
     }

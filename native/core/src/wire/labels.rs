@@ -18,6 +18,9 @@ const METRIC_NAME: &[u8] = b"__name__";
 const TEXT_BYTES: usize = 400;
 const TEXT_VALUE_CHARS: usize = 80;
 
+/// Name and value as they came.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// What the rules say of one series' label bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -52,7 +55,7 @@ pub fn check(bytes: &[u8], keys: &InstanceKeys, limits: &WriteLimits) -> Result<
     })
 }
 
-fn broken_rule(pairs: &[(&[u8], &[u8])], limits: &WriteLimits) -> Option<(Reason, String)> {
+fn broken_rule(pairs: &[Pair<'_>], limits: &WriteLimits) -> Option<(Reason, String)> {
     let present = pairs.iter().filter(|(_, value)| !value.is_empty()).count();
     if present > limits.max_labels {
         let why = format!(
@@ -112,7 +115,7 @@ fn broken_rule(pairs: &[(&[u8], &[u8])], limits: &WriteLimits) -> Option<(Reason
 }
 
 /// The (name, value) pairs of `Label` fields, in any encoding that protobuf allows.
-fn decode(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>> {
+fn decode(bytes: &[u8]) -> Result<Vec<Pair<'_>>> {
     let mut reader = Reader::new(bytes);
     let mut pairs = Vec::with_capacity(16);
     while !reader.is_empty() {
@@ -134,7 +137,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>> {
     Ok(pairs)
 }
 
-fn encode(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
+fn encode(pairs: &[Pair<'_>]) -> Vec<u8> {
     let mut out = Vec::with_capacity(
         pairs
             .iter()
@@ -218,7 +221,7 @@ mod tests {
     use crate::model::Uid;
     use crate::wire::encode::put_bytes;
 
-    fn bytes(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
+    fn bytes(pairs: &[Pair]) -> Vec<u8> {
         encode(pairs)
     }
 
@@ -226,7 +229,7 @@ mod tests {
         check(bytes, &InstanceKeys::new(b"secret", Uid([1; 16])), limits).unwrap()
     }
 
-    fn refusal(pairs: &[(&[u8], &[u8])], limits: &WriteLimits) -> (Reason, String) {
+    fn refusal(pairs: &[Pair], limits: &WriteLimits) -> (Reason, String) {
         match verdict(&bytes(pairs), limits) {
             Verdict::Refused { reason, why } => (reason, why),
             valid @ Verdict::Valid { .. } => panic!("{pairs:?} passed: {valid:?}"),
@@ -251,8 +254,8 @@ mod tests {
             max_value_bytes: 5,
             ..WriteLimits::default()
         };
-        let name: (&[u8], &[u8]) = (b"__name__", b"up");
-        let cases: [(&[(&[u8], &[u8])], Reason, &str); 9] = [
+        let name: Pair = (b"__name__", b"up");
+        let cases: [(&[Pair], Reason, &str); 9] = [
             (&[], Reason::MissingName, "no metric name"),
             (&[(b"__name__", b"")], Reason::MissingName, "no metric name"),
             (&[name, (b"", b"x")], Reason::EmptyLabelName, "no name"),
@@ -331,7 +334,7 @@ mod tests {
 
     #[test]
     fn series_text_is_what_promql_would_show() {
-        let cases: [(&[(&[u8], &[u8])], &str); 6] = [
+        let cases: [(&[Pair], &str); 6] = [
             (&[(b"__name__", b"up")], "up"),
             (
                 &[(b"__name__", b"up"), (b"job", b"a"), (b"le", b"\"1\"")],
@@ -354,7 +357,7 @@ mod tests {
     fn series_text_is_short_whatever_the_series() {
         let long = "ü".repeat(5000);
         let names: Vec<String> = (0..1000).map(|i| format!("label_{i}")).collect();
-        let mut pairs: Vec<(&[u8], &[u8])> = vec![(b"__name__", long.as_bytes())];
+        let mut pairs: Vec<Pair> = vec![(b"__name__", long.as_bytes())];
         pairs.extend(names.iter().map(|name| (name.as_bytes(), long.as_bytes())));
         let text = series_text(&bytes(&pairs));
         assert!(text.len() < 1000, "{} bytes", text.len());

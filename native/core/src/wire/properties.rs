@@ -217,13 +217,15 @@ fn kept(batch: &SplitBatch) -> Kept<'_> {
         .collect()
 }
 
+/// Partition, key, label bytes, rows.
+type Placed = (u16, u128, Vec<u8>, (u32, u32));
+
 /// Everything that replay must give again, positions in the label buffer aside.
 #[derive(Debug, PartialEq)]
 struct Columns {
     uid: Option<Uid>,
     shards: u16,
-    /// Partition, key, label bytes, rows.
-    series: Vec<(u16, u128, Vec<u8>, (u32, u32))>,
+    series: Vec<Placed>,
     times: Vec<Millis>,
     value_bits: Vec<u64>,
     metadata: Vec<MetadataEntry>,

@@ -50,8 +50,8 @@ mod tests {
 
     #[test]
     fn round_trip_of_text_and_nothing() {
-        for plain in [&b""[..], b"up", &[7; 100_000]] {
-            assert_eq!(decompress(&compress(plain).unwrap(), 100_000).unwrap(), plain);
+        for plain in [&b""[..], b"up", &[7; 10_000]] {
+            assert_eq!(decompress(&compress(plain).unwrap(), 10_000).unwrap(), plain);
         }
     }
 
