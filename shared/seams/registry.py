@@ -16,9 +16,16 @@ class Cluster:
 
 
 class Registry(Protocol):
+    @property
+    def version(self) -> int:
+        """Rises with every change of an instance that this process has learnt of: what was cached before is stale."""
+        ...
+
     async def cluster(self) -> Cluster: ...
 
-    async def instances(self) -> list[Instance]: ...
+    async def instances(self) -> list[Instance]:
+        """Sorted by name."""
+        ...
 
     async def by_app_id(self, app_id: str) -> Instance | None: ...
 
@@ -29,13 +36,19 @@ class Registry(Protocol):
         ...
 
     async def update(self, old: Instance, new: Instance) -> bool:
-        """Compare-and-set on the whole record; False if `old` no longer stands."""
+        """Compare-and-set on the whole record; False if `old` no longer stands. Name and uid stay."""
         ...
 
-    async def delete(self, instance: Instance) -> bool: ...
+    async def delete(self, instance: Instance) -> bool:
+        """False if `instance` no longer stands. Its uid is listed by `deleted_uids` until `purged`."""
+        ...
 
     async def deleted_uids(self) -> list[bytes]:
         """Uids whose data is to be removed."""
+        ...
+
+    async def purged(self, uid: bytes) -> None:
+        """Nothing of a deleted uid is left."""
         ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""HTTP without a framework, for the routes that are called often."""

@@ -1,0 +1,110 @@
+"""Settings from flags, variables and YAML, and what is said when one is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from headrace.settings import Loaded, SettingsError, load, setting_paths, split_address, variable_of
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "settings.md"
+
+
+def of(environment: dict[str, str] | None = None, **flags: object) -> Loaded:
+    return load(environment=environment or {}, flags=flags)
+
+
+def test_the_defaults_are_valid() -> None:
+    settings = of().settings
+    assert settings.listen == "127.0.0.1:9009"
+    assert settings.vault_key_file == Path("data/token.key")
+
+
+def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "h.yml"
+    file.write_text("listen: 127.0.0.1:1\ndata: file\nquery: {timeout_s: 1, threads: 7}\nlimits: {max_series: 10}\n")
+    environment = {"HEADRACE_LISTEN": "127.0.0.1:2", "HEADRACE_DATA": "variable", "HEADRACE_QUERY__TIMEOUT_S": "2"}
+    settings = load(file, environment=environment, flags={"listen": "127.0.0.1:3", "data": None}).settings
+    assert settings.listen == "127.0.0.1:3"
+    assert settings.data == Path("variable")
+    assert (settings.query.timeout_s, settings.query.threads) == (2.0, 7)
+    assert settings.limits.max_series == 10
+
+
+def test_the_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
+    file = tmp_path / "h.yml"
+    file.write_text("data: elsewhere\n")
+    assert of({"HEADRACE_CONFIG": str(file)}).settings.data == Path("elsewhere")
+
+
+def test_none_stands_for_no_bound() -> None:
+    settings = of({"HEADRACE_LIMITS__MAX_FUTURE_S": "none", "HEADRACE_INGESTER__RETENTION_S": "none"}).settings
+    assert settings.limits.max_future_s is None
+    assert settings.ingester.retention_s is None
+
+
+def test_variables_of_others_are_noted_not_refused() -> None:
+    assert of({"HEADRACE_PORT": "tcp://10.0.0.1:9009", "PATH": "/bin"}).unknown_variables == ("HEADRACE_PORT",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("listen: here", "listen ({file}): must be HOST:PORT"),
+        ("query: {timeout_s: -1}", "query.timeout_s ({file}): Input should be greater than 0"),
+        ("query: {timeut_s: 1}", "did you mean query.timeout_s?"),
+        ("quary: {}", "there is no such setting"),
+        ("limits: {max_series: many}", "max_series must be a whole number above 0, not 'many'"),
+        ("limits: {max_serie: 1}", "there is no limit max_serie; the limits are"),
+        ("limits: {max_labels: none}", "max_labels must be a number; it cannot be none"),
+        ("logging: {level: loud}", "logging.level ({file})"),
+        ("admin_token: short", "16 to 512 characters"),
+        ("- 1", "must hold settings"),
+        ("{", "is not YAML"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_origin(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "h.yml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load(file, environment={})
+    assert message.format(file=file) in str(refused.value)
+
+
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "h.yml"
+    file.write_text("listen: here\npartitions: 0\n")
+    with pytest.raises(SettingsError) as refused:
+        load(file, environment={"HEADRACE_QUERY__THREADS": "few"})
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 3
+    assert any("query.threads (HEADRACE_QUERY__THREADS)" in line for line in lines)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.yml: cannot be read"):
+        load(Path("nowhere.yml"), environment={})
+
+
+def test_secrets_are_not_shown() -> None:
+    loaded = of({"HEADRACE_ADMIN_TOKEN": "s3cret-s3cret-s3cret", "HEADRACE_BOOTSTRAP_TOKEN": "s3cret-s3cret-s3cret"})
+    assert "s3cret" not in repr(loaded)
+    assert "s3cret" not in loaded.settings.model_dump_json()
+    with pytest.raises(SettingsError) as refused:
+        of({"HEADRACE_ADMIN_TOKEN": "s3cret"})
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("listen", "address"), [("[::1]:80", ("::1", 80)), ("localhost:0", ("localhost", 0))])
+def test_addresses(listen: str, address: tuple[str, int]) -> None:
+    assert split_address(listen) == address
+
+
+def test_every_setting_is_documented_with_its_variable() -> None:
+    text = DOCUMENT.read_text()
+    missing = [path for path in setting_paths() if f"| `{'.'.join(path)}` | `{variable_of(path)}` |" not in text]
+    assert not missing
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    rows = [line.split("`")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(".".join(path) for path in setting_paths())
