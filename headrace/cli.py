@@ -1,0 +1,182 @@
+"""The command line."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from headrace import release
+from headrace.client import AdminClient, ClientError
+from headrace.settings import Loaded, SettingsError, load
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+instances = typer.Typer(no_args_is_help=True, help="Create, show and change the instances of a running server.")
+config = typer.Typer(no_args_is_help=True, help="Look at settings without starting anything.")
+app.add_typer(instances, name="instances")
+app.add_typer(config, name="config")
+
+Data = Annotated[Path | None, typer.Option("--data", help="The server's data folder.", show_default="data")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A YAML file with settings; flags and variables win over it.")
+]
+AppId = Annotated[str, typer.Argument(help="The instance's name.", show_default=False)]
+
+USAGE_ERROR = 2
+
+
+def main() -> None:
+    app(prog_name="headrace")
+
+
+@app.command()
+def standalone(
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT to serve on.", show_default="127.0.0.1:9009")] = None,
+    data: Data = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Run all roles in this process, on the log and store in the data folder."""
+    loaded = _load(config_file, listen=listen, data=None if data is None else str(data))
+    from headrace import standalone as server  # the other commands need none of what a server loads
+
+    try:
+        server.run(loaded)
+    except server.StartError as error:
+        _fail(str(error))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"headrace {release()}")
+
+
+@app.command()
+def fsck(data: Data = None, config_file: ConfigFile = None) -> None:
+    """Check manifests, payload, cursors and log of a data folder against each other. The server must not be running."""
+    loaded = _load(config_file, data=None if data is None else str(data))
+    from headrace import fsck as checker
+
+    try:
+        report = checker.check(loaded.settings)
+    except checker.CheckError as error:
+        _fail(str(error))
+    print(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@config.command("check")
+def config_check(file: Annotated[Path | None, typer.Argument(help="A YAML file.", show_default=False)] = None) -> None:
+    """Validate the settings of a file and of HEADRACE_* variables; print nothing secret."""
+    loaded = _load(file)
+    for name in loaded.unknown_variables:
+        print(f"note: {name} is set, but no setting has this name", file=sys.stderr)
+    print("settings are valid")
+
+
+@instances.command("create")
+def create(
+    app_id: Annotated[
+        str | None, typer.Option(help="Its name; by default a number is made up.", show_default=False)
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="Its token; by default a random one.", show_default=False)] = None,
+    data: Data = None,
+) -> None:
+    """Create an instance and print its name and token."""
+    made = _call(data, "POST", "/instances", {"app_id": app_id, "token": token})
+    print(f"APPID {made['app_id']}\ntoken {made['token']}")
+
+
+@instances.command("list")
+def list_instances(data: Data = None) -> None:
+    """List the names of all instances."""
+    for instance in _call(data, "GET", "/instances"):
+        print(instance["app_id"])
+
+
+@instances.command("show")
+def show(
+    app_id: AppId,
+    token: Annotated[bool, typer.Option("--token", help="Show the token too.")] = False,
+    data: Data = None,
+) -> None:
+    """Show an instance and its limits."""
+    _print(_instance(data, "GET", app_id, "?token=true" if token else ""))
+
+
+@instances.command("rotate-token")
+def rotate_token(
+    app_id: AppId,
+    token: Annotated[
+        str | None, typer.Option(help="The new token; by default a random one.", show_default=False)
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Replace an instance's token and print the new one. The old one stops working at once."""
+    print(_instance(data, "POST", app_id, "/token", {"token": token})["token"])
+
+
+@instances.command("set-limit")
+def set_limit(
+    app_id: AppId,
+    limits: Annotated[list[str], typer.Argument(help="NAME=VALUE, for example max_series=100000 or max_age_s=none.")],
+    data: Data = None,
+) -> None:
+    """Change limits of an instance; in force at once."""
+    changes: dict[str, str] = {}
+    for text in limits:
+        name, equals, value = text.partition("=")
+        if not equals:
+            _fail(f"write the limit as NAME=VALUE, not {text!r}")
+        changes[name] = value
+    _print(_instance(data, "PATCH", app_id, "/limits", changes))
+
+
+@instances.command("delete")
+def delete(
+    app_id: AppId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data: Data = None,
+) -> None:
+    """Delete an instance with all its data."""
+    if not yes:
+        typer.confirm(f"Delete instance {app_id} and all its data?", abort=True)
+    _instance(data, "DELETE", app_id)
+    print(f"deleted {app_id}")
+
+
+def _load(file: Path | None, **flags: Any) -> Loaded:
+    try:
+        return load(file, flags=flags)
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _client(data: Path | None) -> AdminClient:
+    return AdminClient(data if data is not None else _load(None).settings.data)
+
+
+def _call(data: Path | None, method: str, path: str, body: object = None) -> Any:
+    try:
+        return _client(data).call(method, path, body)
+    except ClientError as error:
+        _fail(str(error))
+
+
+def _instance(data: Path | None, method: str, app_id: str, rest: str = "", body: object = None) -> Any:
+    try:
+        return _client(data).instance(method, app_id, rest, body)
+    except ClientError as error:
+        _fail(str(error))
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        print(f"headrace: {line}", file=sys.stderr)
+    raise typer.Exit(USAGE_ERROR)
