@@ -348,6 +348,11 @@ def aggregate_range(
 def as_series(query: Query, frame: Frame, grid: Grid) -> SeriesSet:
     """The inner frame of a subquery as a source of samples."""
 
+def series_from_samples(
+    query: Query, series: Sequence[tuple[Mapping[str, str], Sequence[int], Sequence[float]]]
+) -> SeriesSet:
+    """(labels, strictly ascending times in ms, values) of each series, without a head or a block: for tests and tools."""
+
 def broadcast(frame: Frame, steps: int) -> Frame: ...
 def drop_names(query: Query, frame: Frame) -> Frame:
     """Remove `__name__`; equal label sets merge, and two present at one step raise ExecutionError."""

@@ -158,6 +158,11 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// The query that pays.
+    pub fn context(&self) -> &Arc<QueryContext> {
+        &self.context
+    }
+
     /// Adds to the charge, or fails and leaves it as it was.
     pub fn grow(&mut self, samples: usize, bytes: usize) -> Result<()> {
         let (samples, bytes) = (samples as u64, bytes as u64);

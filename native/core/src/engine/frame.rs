@@ -46,67 +46,137 @@ impl Grid {
     }
 }
 
-/// Cells in row-major order, one label set per row. A frame of one step serves any number of steps.
+/// Cells of rows × steps in row-major order. Frames that differ in labels only share them.
 #[derive(Debug)]
-pub struct Frame {
-    pub table: Arc<SeriesTable>,
-    pub steps: usize,
+pub struct Cells {
     /// u8[rows × steps]: [`ABSENT`] or [`FLOAT`].
     pub kind: Vec<u8>,
-    /// f64[rows × steps]; 0 where absent.
+    /// f64[rows × steps]; +0 where absent, so that sums need not look at the kind.
     pub value: Vec<f64>,
-    /// Rows are in an order the query asked for (sort, topk), to be kept by the writer of an instant vector.
-    pub ordered: bool,
-    #[expect(dead_code, reason = "held so that its drop gives the memory back")]
     charge: Option<Charge>,
 }
 
-impl Frame {
-    /// All cells absent.
-    pub fn absent(context: &Arc<QueryContext>, table: Arc<SeriesTable>, steps: usize) -> Result<Self> {
-        let cells = table.len().saturating_mul(steps);
-        let charge = context.charge(cells, cells.saturating_mul(9).saturating_add(table.bytes()))?;
+impl Cells {
+    /// All absent, to be filled and then [sealed](Self::seal).
+    pub fn absent(context: &Arc<QueryContext>, cells: usize) -> Result<Self> {
+        let charge = context.charge(0, cells.saturating_mul(9))?;
         Ok(Self {
-            table,
-            steps,
             kind: vec![ABSENT; cells],
             value: vec![0.0; cells],
-            ordered: false,
             charge: Some(charge),
         })
     }
 
-    /// A scalar: one row without labels, all cells present.
+    /// None yet, with room for `cells`.
+    pub fn with_capacity(context: &Arc<QueryContext>, cells: usize) -> Result<Self> {
+        let charge = context.charge(0, cells.saturating_mul(9))?;
+        Ok(Self {
+            kind: Vec::with_capacity(cells),
+            value: Vec::with_capacity(cells),
+            charge: Some(charge),
+        })
+    }
+
+    /// Cells that were made elsewhere.
+    pub fn of(context: &Arc<QueryContext>, kind: Vec<u8>, value: Vec<f64>) -> Result<Arc<Self>> {
+        let charge = context.charge(0, kind.len().saturating_mul(9))?;
+        Self {
+            kind,
+            value,
+            charge: Some(charge),
+        }
+        .seal()
+    }
+
+    pub fn push_rows(&mut self, kind: &[u8], value: &[f64]) {
+        self.kind.extend_from_slice(kind);
+        self.value.extend_from_slice(value);
+    }
+
+    pub fn row_mut(&mut self, row: usize, steps: usize) -> (&mut [u8], &mut [f64]) {
+        let cells = row * steps..(row + 1) * steps;
+        (&mut self.kind[cells.clone()], &mut self.value[cells])
+    }
+
+    /// Counts the cells that are present as samples held by the query.
+    pub fn seal(mut self) -> Result<Arc<Self>> {
+        let present = self.kind.iter().map(|&kind| usize::from(kind != ABSENT)).sum();
+        if let Some(charge) = &mut self.charge {
+            charge.grow(present, 0)?;
+        }
+        Ok(Arc::new(self))
+    }
+}
+
+/// Rows of cells, one label set per row. A frame of one step serves any number of steps.
+#[derive(Debug)]
+pub struct Frame {
+    pub table: Arc<SeriesTable>,
+    pub steps: usize,
+    pub cells: Arc<Cells>,
+    /// Rows are in an order the query asked for (sort, topk), to be kept by the writer of an instant vector.
+    pub ordered: bool,
+    charge: Option<Charge>,
+}
+
+impl Frame {
+    pub fn new(
+        context: &Arc<QueryContext>,
+        table: impl Into<Arc<SeriesTable>>,
+        steps: usize,
+        cells: Arc<Cells>,
+    ) -> Result<Self> {
+        let table = table.into();
+        debug_assert_eq!(cells.kind.len(), table.len() * steps);
+        let charge = Some(context.charge(0, table.bytes())?);
+        Ok(Self {
+            table,
+            steps,
+            cells,
+            ordered: false,
+            charge,
+        })
+    }
+
+    /// A scalar: one row without labels, all cells present. Not charged to any query.
     pub fn scalar(values: Vec<f64>) -> Self {
         let mut table = SeriesTable::new();
         table.push([]);
+        let steps = values.len();
+        let cells = Cells {
+            kind: vec![FLOAT; steps],
+            value: values,
+            charge: None,
+        };
         Self {
             table: Arc::new(table),
-            steps: values.len(),
-            kind: vec![FLOAT; values.len()],
-            value: values,
+            steps,
+            cells: Arc::new(cells),
             ordered: false,
             charge: None,
         }
     }
 
-    /// A frame over cells that exist already.
-    pub fn of_cells(
-        context: &Arc<QueryContext>,
-        table: Arc<SeriesTable>,
-        steps: usize,
-        kind: Vec<u8>,
-        value: Vec<f64>,
-    ) -> Result<Self> {
-        let charge = context.charge(kind.len(), kind.len() * 9 + table.bytes())?;
-        Ok(Self {
-            table,
+    /// No rows.
+    pub fn empty(steps: usize) -> Self {
+        let cells = Cells {
+            kind: Vec::new(),
+            value: Vec::new(),
+            charge: None,
+        };
+        Self {
+            table: Arc::new(SeriesTable::new()),
             steps,
-            kind,
-            value,
+            cells: Arc::new(cells),
             ordered: false,
-            charge: Some(charge),
-        })
+            charge: None,
+        }
+    }
+
+    #[must_use]
+    pub fn in_order(mut self, ordered: bool) -> Self {
+        self.ordered = ordered;
+        self
     }
 
     pub fn rows(&self) -> usize {
@@ -116,16 +186,59 @@ impl Frame {
     /// The kinds and values of a row.
     pub fn row(&self, row: usize) -> (&[u8], &[f64]) {
         let cells = row * self.steps..(row + 1) * self.steps;
-        (&self.kind[cells.clone()], &self.value[cells])
+        (&self.cells.kind[cells.clone()], &self.cells.value[cells])
     }
 
-    pub fn row_mut(&mut self, row: usize) -> (&mut [u8], &mut [f64]) {
-        let cells = row * self.steps..(row + 1) * self.steps;
-        (&mut self.kind[cells.clone()], &mut self.value[cells])
+    /// A cell, if present; a frame of one step has the same at every step.
+    pub fn get(&self, row: usize, step: usize) -> Option<f64> {
+        let cell = row * self.steps + if self.steps == 1 { 0 } else { step };
+        (self.cells.kind[cell] != ABSENT).then_some(self.cells.value[cell])
     }
 
     /// The value of a scalar at a step.
     pub fn at(&self, step: usize) -> f64 {
-        self.value[if self.steps == 1 { 0 } else { step }]
+        self.cells.value[if self.steps == 1 { 0 } else { step }]
     }
+
+    /// The query that pays for this frame; a scalar belongs to none.
+    pub fn context(&self) -> Option<&Arc<QueryContext>> {
+        self.charge.as_ref().map(Charge::context)
+    }
+
+    /// Fails unless this is a scalar.
+    pub fn required_scalar(&self) -> Result<()> {
+        if self.is_scalar() {
+            return Ok(());
+        }
+        let rows = self.rows();
+        Err(Error::BadData(format!(
+            "a scalar is one row present at every step, not {rows} rows"
+        )))
+    }
+
+    /// The number a scalar of one step holds.
+    pub fn as_number(&self) -> Result<f64> {
+        self.required_scalar()?;
+        Ok(self.at(0))
+    }
+
+    /// Whether this can be read as a scalar: one row whose cells are all present.
+    pub fn is_scalar(&self) -> bool {
+        self.rows() == 1 && !self.cells.kind.contains(&ABSENT)
+    }
+}
+
+/// The steps of an operator over several frames: those with one step serve the others.
+pub fn common_steps(frames: &[&Frame]) -> Result<usize> {
+    let mut steps = 1;
+    for frame in frames {
+        if frame.steps != 1 && steps != 1 && frame.steps != steps {
+            let other = frame.steps;
+            return Err(Error::BadData(format!(
+                "frames of {steps} and of {other} steps do not meet"
+            )));
+        }
+        steps = steps.max(frame.steps);
+    }
+    Ok(steps)
 }

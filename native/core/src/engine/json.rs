@@ -1,0 +1,299 @@
+//! Results as the query API writes them.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::context::QueryContext;
+use super::frame::{ABSENT, Frame, Grid};
+use super::labels::Pairs;
+use super::number::{write_plain, write_u64, write_value};
+use crate::Result;
+use crate::model::{Millis, SeriesTable, Symbols, is_stale};
+use crate::select::SeriesSet;
+
+/// The text and whether `limit` cut it.
+pub type Written = (Vec<u8>, bool);
+
+/// The `result` of an instant vector: the first step of each row that is present there.
+pub fn vector(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -> Result<Written> {
+    let symbols = context.symbols();
+    let mut rows: Vec<u32> = (0..frame.rows())
+        .filter(|&row| frame.row(row).0[0] != ABSENT)
+        .map(|row| row as u32)
+        .collect();
+    if !frame.ordered {
+        sort_by_labels(&symbols, &frame.table, &mut rows);
+    }
+    let cut = cut_to(&mut rows, limit);
+    let mut out = Vec::with_capacity(rows.len() * 128 + 2);
+    let point = point_prefix(grid.start);
+    out.push(b'[');
+    for (i, &row) in rows.iter().enumerate() {
+        separate(i, &mut out);
+        metric(&symbols, frame.table.row(row as usize), &mut out);
+        out.extend_from_slice(b",\"value\":");
+        out.extend_from_slice(&point);
+        write_value(frame.row(row as usize).1[0], &mut out);
+        out.extend_from_slice(b"\"]}");
+        if i % 1024 == 0 {
+            context.check()?;
+        }
+    }
+    out.push(b']');
+    Ok((out, cut))
+}
+
+/// The `result` of a range query. A frame of one step is the same at every step of the grid.
+pub fn matrix(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -> Result<Written> {
+    let symbols = context.symbols();
+    let mut rows: Vec<u32> = (0..frame.rows())
+        .filter(|&row| frame.row(row).0.iter().any(|&kind| kind != ABSENT))
+        .map(|row| row as u32)
+        .collect();
+    sort_by_labels(&symbols, &frame.table, &mut rows);
+    let cut = cut_to(&mut rows, limit);
+    let points = Points::new(grid.times());
+    let mut out = Vec::with_capacity(rows.len() * (64 + grid.steps * 28) + 2);
+    out.push(b'[');
+    for (i, &row) in rows.iter().enumerate() {
+        context.check()?;
+        separate(i, &mut out);
+        metric(&symbols, frame.table.row(row as usize), &mut out);
+        out.extend_from_slice(b",\"values\":[");
+        let (kind, value) = frame.row(row as usize);
+        let mut first = true;
+        for step in 0..grid.steps {
+            let cell = if frame.steps == 1 { 0 } else { step };
+            if kind[cell] == ABSENT {
+                continue;
+            }
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            out.extend_from_slice(points.prefix(step));
+            write_value(value[cell], &mut out);
+            out.extend_from_slice(b"\"]");
+        }
+        out.extend_from_slice(b"]}");
+    }
+    out.push(b']');
+    Ok((out, cut))
+}
+
+/// Raw samples with their own times, stale markers left out: an instant query for a range selector.
+pub fn samples(
+    context: &Arc<QueryContext>,
+    series: &SeriesSet,
+    (min, max): (Millis, Millis),
+    limit: usize,
+) -> Result<Written> {
+    let mut rows: Vec<u32> = (0..series.len() as u32).collect();
+    sort_by_labels(&context.symbols(), &series.table, &mut rows);
+    let mut reader = series.source.reader();
+    let mut charge = context.charge(0, 0)?;
+    let mut out = vec![b'['];
+    let mut written = 0;
+    for &row in &rows {
+        context.check()?;
+        let samples = reader.read(row as usize, min, max)?;
+        context.add_samples_read(samples.times.len() as u64);
+        charge.grow(samples.times.len(), 0)?;
+        let mut fresh = samples
+            .times
+            .iter()
+            .zip(samples.values)
+            .filter(|(_, value)| !is_stale(**value))
+            .peekable();
+        if fresh.peek().is_none() {
+            continue;
+        }
+        if limit > 0 && written == limit {
+            out.push(b']');
+            return Ok((out, true));
+        }
+        separate(written, &mut out);
+        written += 1;
+        metric(&context.symbols(), series.table.row(row as usize), &mut out);
+        out.extend_from_slice(b",\"values\":[");
+        let mut first = true;
+        for (&time, &value) in fresh {
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            out.push(b'[');
+            write_seconds(time, &mut out);
+            out.extend_from_slice(b",\"");
+            write_value(value, &mut out);
+            out.extend_from_slice(b"\"]");
+        }
+        out.extend_from_slice(b"]}");
+    }
+    out.push(b']');
+    Ok((out, false))
+}
+
+/// `[time, "value"]`, the value in plain decimal.
+pub fn scalar(value: f64, time: Millis) -> Vec<u8> {
+    let mut out = point_prefix(time);
+    write_plain(value, &mut out);
+    out.extend_from_slice(b"\"]");
+    out
+}
+
+/// `[time, "text"]`.
+pub fn string(text: &str, time: Millis) -> Vec<u8> {
+    let mut out = vec![b'['];
+    write_seconds(time, &mut out);
+    out.push(b',');
+    write_string(text, &mut out);
+    out.push(b']');
+    out
+}
+
+/// Sorts rows by label set: pairs in order, name before value, bytewise; of a prefix the shorter first.
+pub fn sort_by_labels(symbols: &Symbols, table: &SeriesTable, rows: &mut [u32]) {
+    let ranks = Ranks::new(symbols, table, rows);
+    let order = |a: &u32, b: &u32| ranks.compare(table.row(*a as usize), table.row(*b as usize));
+    if !rows.is_sorted_by(|a, b| order(a, b) != Ordering::Greater) {
+        rows.sort_by(order);
+    }
+}
+
+/// The place of each string that some rows use among all of them, so that comparing label sets compares integers.
+#[derive(Debug)]
+struct Ranks(Vec<u32>);
+
+impl Ranks {
+    fn new(symbols: &Symbols, table: &SeriesTable, rows: &[u32]) -> Self {
+        let mut ranks = vec![0; symbols.len()];
+        let mut used = Vec::new();
+        for &row in rows {
+            for id in table
+                .row(row as usize)
+                .iter()
+                .flat_map(|&(name, value)| [name, value])
+            {
+                if ranks[id as usize] == 0 {
+                    ranks[id as usize] = 1;
+                    used.push(id);
+                }
+            }
+        }
+        used.sort_unstable_by_key(|&id| symbols.get(id));
+        for (rank, id) in used.into_iter().enumerate() {
+            ranks[id as usize] = rank as u32;
+        }
+        Self(ranks)
+    }
+
+    fn compare(&self, a: &Pairs, b: &Pairs) -> Ordering {
+        let rank = |&(name, value): &(u32, u32)| (self.0[name as usize], self.0[value as usize]);
+        a.iter().map(rank).cmp(b.iter().map(rank))
+    }
+}
+
+/// `[seconds,"` for each step, rendered once for all rows.
+struct Points {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Points {
+    fn new(times: impl Iterator<Item = Millis>) -> Self {
+        let mut points = Self {
+            text: Vec::new(),
+            ends: vec![0],
+        };
+        for time in times {
+            points.text.extend_from_slice(&point_prefix(time));
+            points.ends.push(points.text.len());
+        }
+        points
+    }
+
+    fn prefix(&self, step: usize) -> &[u8] {
+        &self.text[self.ends[step]..self.ends[step + 1]]
+    }
+}
+
+fn point_prefix(time: Millis) -> Vec<u8> {
+    let mut out = vec![b'['];
+    write_seconds(time, &mut out);
+    out.extend_from_slice(b",\"");
+    out
+}
+
+/// Seconds, with three decimals only where the milliseconds are not zero.
+fn write_seconds(time: Millis, out: &mut Vec<u8>) {
+    if time < 0 {
+        out.push(b'-');
+    }
+    let magnitude = time.unsigned_abs();
+    write_u64(magnitude / 1000, out);
+    let millis = (magnitude % 1000) as u16;
+    if millis > 0 {
+        out.push(b'.');
+        out.extend([millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8));
+    }
+}
+
+fn separate(index: usize, out: &mut Vec<u8>) {
+    if index > 0 {
+        out.push(b',');
+    }
+}
+
+/// Keeps the first `limit` rows (0: all); whether that cut any.
+fn cut_to(rows: &mut Vec<u32>, limit: usize) -> bool {
+    let cut = limit > 0 && rows.len() > limit;
+    if cut {
+        rows.truncate(limit);
+    }
+    cut
+}
+
+/// `{"metric":{…}`, to be continued and closed.
+fn metric(symbols: &Symbols, row: &Pairs, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"metric\":{");
+    for (i, &(name, value)) in row.iter().enumerate() {
+        separate(i, out);
+        write_string(symbols.get(name), out);
+        out.push(b':');
+        write_string(symbols.get(value), out);
+    }
+    out.push(b'}');
+}
+
+/// A JSON string; what is not ASCII stays UTF-8.
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut plain = 0;
+    for (i, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[plain..i]);
+        plain = i + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => out.extend([
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]),
+        }
+    }
+    out.extend_from_slice(&bytes[plain..]);
+    out.push(b'"');
+}

@@ -1,0 +1,293 @@
+//! Label sets as rows of ids: grouping, and merging rows that became equal. No strings are touched.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::context::QueryContext;
+use super::frame::{ABSENT, Cells, Frame};
+use crate::model::{SeriesTable, Symbols};
+use crate::{Error, Result};
+
+/// What one label set is: (name id, value id), names ascending bytewise.
+pub type Pairs = [(u32, u32)];
+
+/// Gives equal label sets equal numbers, counting up from 0 in order of first sight.
+#[derive(Debug, Default)]
+pub struct Interner {
+    ids: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// The label set of each number.
+    pub table: SeriesTable,
+}
+
+impl Interner {
+    pub fn with_capacity(sets: usize) -> Self {
+        Self {
+            ids: HashTable::with_capacity(sets),
+            ..Self::default()
+        }
+    }
+
+    pub fn number(&mut self, pairs: &Pairs) -> u32 {
+        let hash = self.hasher.hash_one(pairs);
+        let (table, hasher) = (&mut self.table, &self.hasher);
+        if let Some(&id) = self.ids.find(hash, |&id| table.row(id as usize) == pairs) {
+            return id;
+        }
+        let id = table.len() as u32;
+        table.push(pairs.iter().copied());
+        self.ids
+            .insert_unique(hash, id, |&id| hasher.hash_one(table.row(id as usize)));
+        id
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+/// A choice of labels: those listed, or all but those listed and the metric name.
+#[derive(Debug, Clone)]
+pub struct Selector {
+    names: Vec<u32>,
+    keep_listed: bool,
+}
+
+impl Selector {
+    /// `by (labels)` or `on (labels)`.
+    pub fn only(context: &QueryContext, labels: &[String]) -> Self {
+        let mut symbols = context.symbols();
+        Self {
+            names: labels.iter().map(|label| symbols.intern(label)).collect(),
+            keep_listed: true,
+        }
+    }
+
+    /// `without (labels)` or `ignoring (labels)`: the metric name goes as well.
+    pub fn all_but(context: &QueryContext, labels: &[String]) -> Self {
+        let mut symbols = context.symbols();
+        let mut names = vec![Symbols::NAME];
+        names.extend(labels.iter().map(|label| symbols.intern(label)));
+        Self {
+            names,
+            keep_listed: false,
+        }
+    }
+
+    pub fn of_grouping(context: &QueryContext, without: bool, labels: &[String]) -> Self {
+        if without {
+            Self::all_but(context, labels)
+        } else {
+            Self::only(context, labels)
+        }
+    }
+
+    #[inline]
+    pub fn keeps(&self, name: u32) -> bool {
+        self.names.contains(&name) == self.keep_listed
+    }
+
+    pub fn pick<'a>(&'a self, row: &'a Pairs) -> impl Iterator<Item = (u32, u32)> + 'a {
+        row.iter().copied().filter(|pair| self.keeps(pair.0))
+    }
+}
+
+/// Which group each row belongs to.
+#[derive(Debug)]
+pub struct Groups {
+    /// Group number of each row.
+    pub of_row: Vec<u32>,
+    /// Labels of each group, in order of its first row.
+    pub table: SeriesTable,
+}
+
+impl Groups {
+    pub fn new(rows: &SeriesTable, selector: &Selector) -> Self {
+        let mut interner = Interner::default();
+        let of_row = numbers(rows, selector, &mut interner);
+        Self {
+            of_row,
+            table: interner.table,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The rows of each group, ascending, and where each group's rows begin.
+    pub fn members(&self) -> Members {
+        let mut starts = vec![0_u32; self.len() + 1];
+        for &group in &self.of_row {
+            starts[group as usize + 1] += 1;
+        }
+        for group in 0..self.len() {
+            starts[group + 1] += starts[group];
+        }
+        let mut next = starts.clone();
+        let mut rows = vec![0_u32; self.of_row.len()];
+        for (row, &group) in self.of_row.iter().enumerate() {
+            rows[next[group as usize] as usize] = row as u32;
+            next[group as usize] += 1;
+        }
+        Members { starts, rows }
+    }
+}
+
+/// Rows by group.
+#[derive(Debug)]
+pub struct Members {
+    starts: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+impl Members {
+    pub fn of(&self, group: usize) -> &[u32] {
+        &self.rows[self.starts[group] as usize..self.starts[group + 1] as usize]
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        (0..self.starts.len() - 1).map(|group| self.of(group))
+    }
+}
+
+/// The number of each row's picked labels.
+pub fn numbers(rows: &SeriesTable, selector: &Selector, interner: &mut Interner) -> Vec<u32> {
+    let mut picked = Vec::new();
+    let mut last: Option<(Vec<(u32, u32)>, u32)> = None;
+    rows.rows()
+        .map(|row| {
+            picked.clear();
+            picked.extend(selector.pick(row));
+            // Neighbouring rows often fall into one group.
+            if let Some((pairs, number)) = &last
+                && *pairs == picked
+            {
+                return *number;
+            }
+            let number = interner.number(&picked);
+            let entry = last.get_or_insert_default();
+            entry.0.clone_from(&picked);
+            entry.1 = number;
+            number
+        })
+        .collect()
+}
+
+/// Cells under other labels. Rows whose labels became equal are merged into the first of them; two present at one
+/// step are an error.
+pub fn relabeled(
+    context: &Arc<QueryContext>,
+    table: SeriesTable,
+    steps: usize,
+    cells: Arc<Cells>,
+) -> Result<Frame> {
+    let mut interner = Interner::with_capacity(table.len());
+    let of_row: Vec<u32> = table.rows().map(|row| interner.number(row)).collect();
+    if interner.len() == table.len() {
+        return Frame::new(context, table, steps, cells);
+    }
+    let mut merged = Cells::absent(context, interner.len() * steps)?;
+    for (row, &target) in of_row.iter().enumerate() {
+        let from = row * steps..(row + 1) * steps;
+        let (to_kind, to_value) = merged.row_mut(target as usize, steps);
+        for (i, (&kind, &value)) in cells.kind[from.clone()]
+            .iter()
+            .zip(&cells.value[from])
+            .enumerate()
+        {
+            if kind == ABSENT {
+                continue;
+            }
+            if to_kind[i] != ABSENT {
+                return Err(same_labelset());
+            }
+            (to_kind[i], to_value[i]) = (kind, value);
+        }
+        context.check()?;
+    }
+    Frame::new(context, interner.table, steps, merged.seal()?)
+}
+
+pub fn same_labelset() -> Error {
+    Error::Execution("vector cannot contain metrics with the same labelset".into())
+}
+
+/// Removes the metric name.
+pub fn drop_names(context: &Arc<QueryContext>, frame: &Arc<Frame>) -> Result<Arc<Frame>> {
+    if !frame
+        .table
+        .rows()
+        .any(|row| row.iter().any(|pair| pair.0 == Symbols::NAME))
+    {
+        return Ok(Arc::clone(frame));
+    }
+    let table = map_rows(&frame.table, |row, out| {
+        out.extend(row.iter().copied().filter(|pair| pair.0 != Symbols::NAME));
+    });
+    let dropped = relabeled(context, table, frame.steps, Arc::clone(&frame.cells))?;
+    Ok(Arc::new(dropped.in_order(frame.ordered)))
+}
+
+/// A table of as many rows; `map` appends what becomes of a row.
+pub fn map_rows(table: &SeriesTable, map: impl Fn(&Pairs, &mut Vec<(u32, u32)>)) -> SeriesTable {
+    let mut mapped = SeriesTable::with_capacity(table.len(), 0);
+    let mut pairs = Vec::new();
+    for row in table.rows() {
+        pairs.clear();
+        map(row, &mut pairs);
+        mapped.push(pairs.iter().copied());
+    }
+    mapped
+}
+
+/// `{name="value", …}` as Prometheus prints a label set.
+pub fn text_of(symbols: &Symbols, pairs: &Pairs) -> String {
+    let mut text = String::from("{");
+    for (i, &(name, value)) in pairs.iter().enumerate() {
+        if i > 0 {
+            text.push_str(", ");
+        }
+        let name = symbols.get(name);
+        if is_legacy_name(name) {
+            text.push_str(name);
+        } else {
+            quote(name, &mut text);
+        }
+        text.push('=');
+        quote(symbols.get(value), &mut text);
+    }
+    text.push('}');
+    text
+}
+
+fn is_legacy_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| b == b'_' || b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()))
+}
+
+/// A double-quoted string with Go's escapes; printable characters stay as they are.
+fn quote(text: &str, out: &mut String) {
+    use std::fmt::Write;
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if u32::from(c) < 0x20 || c == '\x7f' => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}

@@ -1,0 +1,256 @@
+//! Selectors: samples of series become cells, either kept as rows or folded into groups at once.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::context::QueryContext;
+use super::fold::{FoldOp, fold};
+use super::frame::{ABSENT, Cells, Frame};
+use super::labels::{Groups, Selector};
+use super::number::g_value;
+use super::parallel::fold_chunks;
+use crate::kernel::{Instant, InstantKernel, RangeFunction, RangeKernel, Ranges};
+use crate::model::{Millis, Samples, Symbols};
+use crate::select::SeriesSet;
+use crate::{Error, Result};
+
+/// What a selector computes from the samples of each row.
+#[derive(Debug, Clone)]
+pub enum RowPlan {
+    Instant(Instant),
+    Range {
+        function: RangeFunction,
+        ranges: Ranges,
+        /// Each parameter's value at each step, or one for all.
+        params: Vec<Vec<f64>>,
+    },
+}
+
+impl RowPlan {
+    /// A range function with scalar frames as parameters.
+    pub fn range(function: &str, ranges: Ranges, params: &[&Frame]) -> Result<Self> {
+        let function = RangeFunction::named(function)?;
+        let steps = ranges.grid.steps;
+        let params = params
+            .iter()
+            .map(|frame| {
+                if frame.is_scalar() && (frame.steps == 1 || frame.steps == steps) {
+                    Ok(frame.cells.value.clone())
+                } else {
+                    Err(Error::BadData(format!(
+                        "a parameter must be a scalar of 1 or {steps} steps"
+                    )))
+                }
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self::Range {
+            function,
+            ranges,
+            params,
+        })
+    }
+
+    fn steps(&self) -> usize {
+        match self {
+            Self::Instant(instant) => instant.grid.steps,
+            Self::Range { ranges, .. } => ranges.grid.steps,
+        }
+    }
+
+    fn bounds(&self) -> (Millis, Millis) {
+        match self {
+            Self::Instant(instant) => instant.bounds(),
+            Self::Range { ranges, .. } => ranges.bounds(),
+        }
+    }
+
+    fn kernel(&self) -> Result<RowKernel<'_>> {
+        Ok(match self {
+            Self::Instant(instant) => RowKernel::Instant(InstantKernel::new(*instant)),
+            Self::Range {
+                function,
+                ranges,
+                params,
+            } => RowKernel::Range(RangeKernel::new(*function, *ranges, params)?),
+        })
+    }
+
+    /// rate and increase ask for the name of a counter.
+    fn wants_counter(&self) -> bool {
+        matches!(
+            self,
+            Self::Range {
+                function: RangeFunction::Rate | RangeFunction::Increase,
+                ..
+            }
+        )
+    }
+
+    /// The φ at each step if some lie outside [0, 1].
+    fn bad_quantiles(&self) -> Option<&[f64]> {
+        match self {
+            Self::Range {
+                function: RangeFunction::Quantile,
+                params,
+                ..
+            } if params.iter().flatten().any(|phi| !(0.0..=1.0).contains(phi)) => {
+                params.first().map(Vec::as_slice)
+            }
+            _ => None,
+        }
+    }
+
+    /// A guess of the work, in cells: a row's samples are about as many as its steps and a few per window.
+    fn cost(&self, rows: usize) -> usize {
+        let (min, max) = self.bounds();
+        // Series are mostly sampled every 15 s.
+        let samples = (max.saturating_sub(min) / 15_000).max(0) as usize;
+        rows.saturating_mul(self.steps().saturating_add(samples))
+    }
+}
+
+#[derive(Debug)]
+enum RowKernel<'a> {
+    Instant(InstantKernel),
+    Range(RangeKernel<'a>),
+}
+
+impl RowKernel<'_> {
+    /// Fills one row of cells.
+    fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) -> Result<usize> {
+        match self {
+            Self::Instant(kernel) => {
+                kernel.run(samples, kind, value);
+                Ok(1)
+            }
+            Self::Range(kernel) => kernel.run(samples, kind, value),
+        }
+    }
+}
+
+/// What the rows of a chunk tell the reader of the answer.
+#[derive(Debug, Default)]
+struct Observed {
+    /// Value ids of the names of rows with results, for functions that want counters.
+    names: Vec<u32>,
+    /// Steps with results, for functions with a parameter that is out of range at some.
+    steps: Vec<bool>,
+}
+
+/// Evaluates rows one after the other; `sink` takes the cells of each.
+fn run_rows(
+    context: &QueryContext,
+    series: &SeriesSet,
+    plan: &RowPlan,
+    rows: Range<usize>,
+    mut sink: impl FnMut(usize, &[u8], &[f64]),
+) -> Result<Observed> {
+    let (min, max) = plan.bounds();
+    let mut reader = series.source.reader();
+    let mut kernel = plan.kernel()?;
+    let mut kind = vec![ABSENT; plan.steps()];
+    let mut value = vec![0.0; plan.steps()];
+    let mut observed = Observed::default();
+    let (wants_counter, wants_steps) = (plan.wants_counter(), plan.bad_quantiles().is_some());
+    if wants_steps {
+        observed.steps.resize(plan.steps(), false);
+    }
+    let mut samples_read = 0;
+    for row in rows {
+        context.check()?;
+        let samples = reader.read(row, min, max)?;
+        samples_read += samples.times.len() as u64;
+        let widest = kernel.run(samples, &mut kind, &mut value)?;
+        context.check_samples(widest as u64)?;
+        if wants_counter && kind.iter().any(|&kind| kind != ABSENT) {
+            let name = series.table.value(row, Symbols::NAME);
+            if name != Symbols::EMPTY && !observed.names.contains(&name) {
+                observed.names.push(name);
+            }
+        }
+        for (seen, &kind) in observed.steps.iter_mut().zip(&kind) {
+            *seen |= kind != ABSENT;
+        }
+        sink(row, &kind, &value);
+    }
+    context.add_samples_read(samples_read);
+    Ok(observed)
+}
+
+/// Turns what chunks observed into notes.
+fn note(context: &QueryContext, plan: &RowPlan, observed: &Observed) {
+    let symbols = context.symbols();
+    for &name in &observed.names {
+        let name = symbols.get(name);
+        if !["_total", "_sum", "_count", "_bucket"]
+            .iter()
+            .any(|suffix| name.ends_with(suffix))
+        {
+            context.note("not_a_counter", name);
+        }
+    }
+    drop(symbols);
+    if let Some(phis) = plan.bad_quantiles() {
+        for (step, _) in observed.steps.iter().enumerate().filter(|(_, seen)| **seen) {
+            let phi = phis[if phis.len() == 1 { 0 } else { step }];
+            note_bad_quantile(context, phi);
+        }
+    }
+}
+
+/// Notes a φ outside [0, 1].
+pub fn note_bad_quantile(context: &QueryContext, phi: f64) {
+    if !(0.0..=1.0).contains(&phi) {
+        context.note("quantile_out_of_range", g_value(phi));
+    }
+}
+
+/// One row of cells per series.
+pub fn select(context: &Arc<QueryContext>, series: &SeriesSet, plan: &RowPlan) -> Result<Frame> {
+    let (rows, steps) = (series.len(), plan.steps());
+    let cells = Cells::with_capacity(context, rows * steps)?;
+    let cells = fold_chunks(
+        rows,
+        plan.cost(rows),
+        cells,
+        |chunk| {
+            let mut kinds = Vec::with_capacity(chunk.len() * steps);
+            let mut values = Vec::with_capacity(chunk.len() * steps);
+            let observed = run_rows(context, series, plan, chunk, |_, kind, value| {
+                kinds.extend_from_slice(kind);
+                values.extend_from_slice(value);
+            })?;
+            Ok((kinds, values, observed))
+        },
+        |cells, (kinds, values, observed)| {
+            cells.push_rows(&kinds, &values);
+            note(context, plan, &observed);
+            Ok(())
+        },
+    )?;
+    Frame::new(context, Arc::clone(&series.table), steps, cells.seal()?)
+}
+
+/// `op` over [`select`], without holding rows × steps.
+pub fn aggregate_select(
+    context: &Arc<QueryContext>,
+    series: &SeriesSet,
+    plan: &RowPlan,
+    op: FoldOp,
+    selector: &Selector,
+) -> Result<Frame> {
+    let groups = Groups::new(&series.table, selector);
+    fold(
+        context,
+        op,
+        &groups,
+        plan.steps(),
+        plan.cost(series.len()),
+        |chunk, partial| {
+            run_rows(context, series, plan, chunk, |row, kind, value| {
+                partial.add(row, kind, value)
+            })
+        },
+        |observed| note(context, plan, &observed),
+    )
+}

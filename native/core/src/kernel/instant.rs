@@ -1,0 +1,132 @@
+//! Instant selectors.
+
+use super::window::{Window, windows};
+use crate::engine::{ABSENT, FLOAT, Grid};
+use crate::model::{Millis, Samples, is_stale};
+
+/// What an instant selector asks for at each step.
+#[derive(Debug, Clone, Copy)]
+pub struct Instant {
+    pub grid: Grid,
+    pub offset: Millis,
+    pub lookback: Millis,
+    /// The sample's time in seconds instead of its value.
+    pub timestamps: bool,
+}
+
+impl Instant {
+    /// The first and last time that can matter.
+    pub fn bounds(&self) -> (Millis, Millis) {
+        let start = self
+            .grid
+            .start
+            .saturating_sub(self.offset)
+            .saturating_sub(self.lookback);
+        (
+            start.saturating_add(1),
+            self.grid.last().saturating_sub(self.offset),
+        )
+    }
+}
+
+/// The newest sample of `(T - offset - lookback, T - offset]`, absent if that one is stale.
+#[derive(Debug)]
+pub struct InstantKernel {
+    instant: Instant,
+    windows: Vec<Window>,
+    times_key: u64,
+}
+
+impl InstantKernel {
+    pub fn new(instant: Instant) -> Self {
+        Self {
+            instant,
+            windows: Vec::new(),
+            times_key: 0,
+        }
+    }
+
+    /// kind, value: one cell per step, overwritten.
+    pub fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) {
+        let Instant {
+            grid,
+            offset,
+            lookback,
+            timestamps,
+        } = self.instant;
+        if samples.times_key == 0 || samples.times_key != self.times_key {
+            windows(samples.times, grid, lookback, offset, &mut self.windows);
+            self.times_key = samples.times_key;
+        }
+        for ((window, kind), value) in self.windows.iter().zip(kind).zip(value) {
+            *kind = ABSENT;
+            *value = 0.0;
+            if window.len() == 0 {
+                continue;
+            }
+            let newest = window.hi as usize - 1;
+            let sample = samples.values[newest];
+            if !is_stale(sample) {
+                *kind = FLOAT;
+                *value = if timestamps {
+                    samples.times[newest] as f64 / 1e3
+                } else {
+                    sample
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::STALE_BITS;
+
+    fn run(times: &[i64], values: &[f64], start: i64, steps: usize) -> Vec<Option<f64>> {
+        let grid = Grid {
+            start,
+            step: 10,
+            steps,
+        };
+        let mut kernel = InstantKernel::new(Instant {
+            grid,
+            offset: 0,
+            lookback: 20,
+            timestamps: false,
+        });
+        let (mut kind, mut value) = (vec![9; steps], vec![9.0; steps]);
+        kernel.run(
+            Samples {
+                times,
+                values,
+                times_key: 0,
+            },
+            &mut kind,
+            &mut value,
+        );
+        kind.iter()
+            .zip(value)
+            .map(|(&k, v)| (k == FLOAT).then_some(v))
+            .collect()
+    }
+
+    #[test]
+    fn the_lookback_is_open_on_the_left() {
+        assert_eq!(
+            run(&[0, 5], &[1.0, 2.0], 0, 4),
+            [Some(1.0), Some(2.0), Some(2.0), None]
+        );
+        assert_eq!(run(&[0], &[1.0], 20, 1), [None]);
+    }
+
+    #[test]
+    fn a_stale_marker_ends_a_series_at_once() {
+        let stale = f64::from_bits(STALE_BITS);
+        assert_eq!(
+            run(&[0, 10, 30], &[1.0, stale, f64::NAN], 0, 3),
+            [Some(1.0), None, None]
+        );
+        assert!(run(&[0, 10, 30], &[1.0, stale, f64::NAN], 30, 1)[0].is_some_and(f64::is_nan));
+    }
+}

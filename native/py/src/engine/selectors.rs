@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+
+use headrace_core::engine::{self, FoldOp, RowPlan, Selector};
+use headrace_core::kernel::{Instant, Ranges};
+use headrace_core::model::SampleBuf;
+use pyo3::prelude::*;
+
+use super::{Frame, GridTuple, Query, grid_of};
+use crate::errors::{detached, to_py};
+use crate::select::SeriesSet;
+
+fn instant(grid: GridTuple, offset_ms: i64, lookback_ms: i64, timestamps: bool) -> PyResult<RowPlan> {
+    let grid = grid_of(grid)?;
+    Ok(RowPlan::Instant(Instant {
+        grid,
+        offset: offset_ms,
+        lookback: lookback_ms,
+        timestamps,
+    }))
+}
+
+fn range(
+    grid: GridTuple,
+    function: &str,
+    range_ms: i64,
+    offset_ms: i64,
+    params: &[Bound<'_, Frame>],
+) -> PyResult<RowPlan> {
+    let ranges = Ranges {
+        grid: grid_of(grid)?,
+        range: range_ms,
+        offset: offset_ms,
+    };
+    let params: Vec<&engine::Frame> = params.iter().map(|param| &*param.get().inner).collect();
+    RowPlan::range(function, ranges, &params).map_err(to_py)
+}
+
+#[pyfunction]
+#[pyo3(signature = (query, series, grid, *, offset_ms, lookback_ms, timestamps=false))]
+fn select_instant(
+    py: Python<'_>,
+    query: &Query,
+    series: &SeriesSet,
+    grid: GridTuple,
+    offset_ms: i64,
+    lookback_ms: i64,
+    timestamps: bool,
+) -> PyResult<Frame> {
+    let plan = instant(grid, offset_ms, lookback_ms, timestamps)?;
+    Ok(detached(py, || engine::select(&query.context, &series.inner, &plan))?.into())
+}
+
+#[pyfunction]
+#[pyo3(signature = (query, series, grid, function, *, range_ms, offset_ms, params=Vec::new()))]
+#[expect(clippy::too_many_arguments, reason = "the shape of the door")]
+fn select_range(
+    py: Python<'_>,
+    query: &Query,
+    series: &SeriesSet,
+    grid: GridTuple,
+    function: &str,
+    range_ms: i64,
+    offset_ms: i64,
+    params: Vec<Bound<'_, Frame>>,
+) -> PyResult<Frame> {
+    let plan = range(grid, function, range_ms, offset_ms, &params)?;
+    Ok(detached(py, || engine::select(&query.context, &series.inner, &plan))?.into())
+}
+
+fn aggregate(
+    py: Python<'_>,
+    query: &Query,
+    series: &SeriesSet,
+    plan: &RowPlan,
+    op: &str,
+    without: bool,
+    labels: &[String],
+) -> PyResult<Frame> {
+    let frame = detached(py, || {
+        let selector = Selector::of_grouping(&query.context, without, labels);
+        engine::aggregate_select(
+            &query.context,
+            &series.inner,
+            plan,
+            FoldOp::required(op)?,
+            &selector,
+        )
+    })?;
+    Ok(frame.into())
+}
+
+#[pyfunction]
+#[pyo3(signature = (query, series, grid, *, offset_ms, lookback_ms, op, without, labels))]
+#[expect(clippy::too_many_arguments, reason = "the shape of the door")]
+fn aggregate_instant(
+    py: Python<'_>,
+    query: &Query,
+    series: &SeriesSet,
+    grid: GridTuple,
+    offset_ms: i64,
+    lookback_ms: i64,
+    op: &str,
+    without: bool,
+    labels: Vec<String>,
+) -> PyResult<Frame> {
+    aggregate(
+        py,
+        query,
+        series,
+        &instant(grid, offset_ms, lookback_ms, false)?,
+        op,
+        without,
+        &labels,
+    )
+}
+
+#[pyfunction]
+#[pyo3(signature = (query, series, grid, function, *, range_ms, offset_ms, params=Vec::new(), op, without, labels))]
+#[expect(clippy::too_many_arguments, reason = "the shape of the door")]
+fn aggregate_range(
+    py: Python<'_>,
+    query: &Query,
+    series: &SeriesSet,
+    grid: GridTuple,
+    function: &str,
+    range_ms: i64,
+    offset_ms: i64,
+    params: Vec<Bound<'_, Frame>>,
+    op: &str,
+    without: bool,
+    labels: Vec<String>,
+) -> PyResult<Frame> {
+    let plan = range(grid, function, range_ms, offset_ms, &params)?;
+    aggregate(py, query, series, &plan, op, without, &labels)
+}
+
+#[pyfunction]
+#[expect(unused_variables, reason = "every operator is given the query it belongs to")]
+fn as_series(query: &Query, frame: &Frame, grid: GridTuple) -> PyResult<SeriesSet> {
+    let inner = engine::frame_as_series(&frame.inner, grid_of(grid)?).map_err(to_py)?;
+    Ok(SeriesSet { inner })
+}
+
+/// Labels, times and values of one series.
+type GivenSeries = (BTreeMap<String, String>, Vec<i64>, Vec<f64>);
+
+#[pyfunction]
+fn series_from_samples(query: &Query, series: Vec<GivenSeries>) -> PyResult<SeriesSet> {
+    let given = series
+        .into_iter()
+        .map(|(labels, times, values)| (labels.into_iter().collect(), SampleBuf { times, values }))
+        .collect();
+    let inner = engine::series_from_samples(&query.context, given).map_err(to_py)?;
+    Ok(SeriesSet { inner })
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(select_instant, module)?)?;
+    module.add_function(wrap_pyfunction!(select_range, module)?)?;
+    module.add_function(wrap_pyfunction!(aggregate_instant, module)?)?;
+    module.add_function(wrap_pyfunction!(aggregate_range, module)?)?;
+    module.add_function(wrap_pyfunction!(as_series, module)?)?;
+    module.add_function(wrap_pyfunction!(series_from_samples, module)?)
+}
