@@ -1,0 +1,36 @@
+"""Floats as Go's strconv prints them: the shortest digits that read back as the same value."""
+
+import math
+from decimal import Decimal
+
+
+def format_plain(value: float) -> str:
+    """Never an exponent: literals, and labels made of values (`'f', -1`)."""
+    if not math.isfinite(value):
+        return _special(value)
+    return format(Decimal(repr(value)).normalize(), "f")
+
+
+def format_general(value: float) -> str:
+    """`%g`: an exponent below 1e-4 and from 1e21 on, as Go prints a float it was given no format for."""
+    return _with_exponent(value, 21)
+
+
+def format_message(value: float) -> str:
+    """`%g` as messages use it: an exponent below 1e-4 and, if the digits do not reach the point, from 1e21 on."""
+    return _with_exponent(value, 21)
+
+
+def _with_exponent(value: float, limit: int) -> str:
+    if not math.isfinite(value):
+        return _special(value)
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    power = len(digits) + int(exponent) - 1
+    if value == 0 or -4 <= power < limit:  # noqa: PLR2004
+        return format_plain(value)
+    mantissa = str(digits[0]) + ("." + "".join(map(str, digits[1:])) if len(digits) > 1 else "")
+    return f"{'-' if sign else ''}{mantissa}e{power:+03d}"
+
+
+def _special(value: float) -> str:
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
