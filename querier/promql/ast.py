@@ -62,7 +62,7 @@ Duration: TypeAlias = NumberLiteral | DurationExpr
 
 @dataclass(slots=True)
 class When:
-    """`offset` and `@`. An expression that needs the query's times stays in `offset_expr` until the query is planned."""
+    """`offset` and `@`. An offset that needs the query's times stays an expression until the query is planned."""
 
     offset_ms: int = 0
     offset_expr: DurationExpr | None = None

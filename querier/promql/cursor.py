@@ -45,12 +45,12 @@ class Cursor:
         text, start = self.texts[index], self.starts[index]
         self.index = index + 1
         if self.kinds[index] == NUMBER:
-            return NumberLiteral(self._number(text, start), False, start, start + len(text))
+            return NumberLiteral(self._number(text, start), is_duration=False, start=start, end=start + len(text))
         try:
             seconds = parse_duration_ms(text) / 1000
         except ValueError as error:
             self.fail(start, str(error))
-        return NumberLiteral(seconds, True, start, start + len(text))
+        return NumberLiteral(seconds, is_duration=True, start=start, end=start + len(text))
 
     def _number(self, text: str, start: int) -> float:
         """A leading 0 means octal, as in Go; 08 is not octal and reads as 8."""

@@ -20,7 +20,7 @@ class DurationParser(Cursor):
     __slots__ = ()
 
     def positive_duration(self, context: str, expected: str = _EXPECTED) -> Duration:
-        """A duration in brackets. A literal must be above 0; expressions are checked once the query's times are known."""
+        """A duration in brackets. A literal must be above 0; expressions are checked when the query is planned."""
         duration = self._duration(1, context, expected)
         if isinstance(duration, NumberLiteral) and duration.value <= 0:
             self.fail(duration.start, "duration must be greater than 0")
@@ -36,7 +36,7 @@ class DurationParser(Cursor):
         sign = kind if kind in ("+", "-") else ""
         if sign:
             self.index += 1
-        operand = self._operand("offset", _EXPECTED)
+        operand = self._duration_operand("offset", _EXPECTED)
         return self._signed(sign, operand, start) if sign else operand
 
     def _duration(self, weakest: int, context: str, expected: str) -> Duration:
@@ -47,7 +47,7 @@ class DurationParser(Cursor):
             self.index += 1
             left = self._signed(sign, self._duration(PRECEDENCE["^"], context, expected), start)
         else:
-            left = self._operand(context, expected)
+            left = self._duration_operand(context, expected)
         while (op := self.kinds[self.index]) in _ARITHMETIC and PRECEDENCE[op] >= weakest:
             at = self.starts[self.index]
             self.index += 1
@@ -59,7 +59,7 @@ class DurationParser(Cursor):
         self.depth -= 1
         return left
 
-    def _operand(self, context: str, expected: str) -> Duration:
+    def _duration_operand(self, context: str, expected: str) -> Duration:
         kind = self.kinds[self.index]
         start = self.starts[self.index]
         if kind in (NUMBER, DURATION):
@@ -84,15 +84,15 @@ class DurationParser(Cursor):
                 return inner
             # A number cannot say that it stood in parentheses; a plus sign, which is not printed, can.
             return DurationExpr("+", None, inner, start, end, is_wrapped=True)
-        return self._unexpected(context, expected)
+        return self._misfit(context, expected)
 
     def _take(self, kind: str, context: str, expected: str) -> int:
         if self.kinds[self.index] != kind:
-            self._unexpected(context, expected)
+            self._misfit(context, expected)
         self.index += 1
         return self.starts[self.index - 1] + 1
 
-    def _unexpected(self, context: str, expected: str) -> NoReturn:
+    def _misfit(self, context: str, expected: str) -> NoReturn:
         self.unexpected(f" in {context}, expected {expected}")
 
     def _signed(self, sign: str, operand: Duration, start: int) -> Duration:

@@ -1,4 +1,4 @@
-"""Canonical text of a query: one line where it fits in 100 characters, else split and indented, as Prometheus prints it."""
+"""Canonical text of a query: one line where 100 characters suffice, else split and indented, as Prometheus does."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class _Line:
         if isinstance(expr, MatrixSelector):
             selector = expr.selector
             extent = _extent(expr.range_ms, expr.range_expr)
-            return f"{_bare_selector(selector)}[{extent}]{_extension(selector)}{_at(selector.when)}{_offset(selector.when)}"
+            suffix = _extension(selector) + _at(selector.when) + _offset(selector.when)
+            return f"{_bare_selector(selector)}[{extent}]{suffix}"
         if isinstance(expr, Subquery):
             return self.of(expr.expr) + _subquery_suffix(expr)
         if isinstance(expr, Call):

@@ -15,7 +15,7 @@ DOCUMENTED_TYPE: dict[ValueType, str] = {
 
 @dataclass(slots=True, frozen=True)
 class Function:
-    """`variadic`: 0 takes exactly `arg_types`; n > 0 makes the last optional and allows n of it; -1 any number of it."""
+    """`variadic`: 0 takes exactly `arg_types`; n > 0 allows 0 to n of the last; -1 any number of it."""
 
     name: str
     arg_types: tuple[ValueType, ...]

@@ -27,7 +27,7 @@ from querier.promql.tokens import (
     quoted_character,
 )
 
-_BLANK = r"(?:[ \t\r\n]+|\#[^\r\n]*)*"
+_BLANK = r"[ \t\r\n]*(?:\#[^\r\n]*[ \t\r\n]*)*"
 _STRING = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"""
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _NUMBER = (
@@ -36,16 +36,21 @@ _NUMBER = (
 )
 _DURATION = r"[0-9]+(?:\.[0-9]+)?[smhdwy]s?(?:[0-9]+[smhdw]s?)*(?![A-Za-z0-9_])"
 
-# The groups: 1 a word, 2 punctuation or an operator, 3 a string, 4 a duration, 5 a number, 6 the end.
+_NEVER = r"\b\B"
+
+# The groups: 1 a word, 2 punctuation or an operator, 3 a string, 4 a duration, 5 a number, 6 anything else, 7 the end.
 _OUTSIDE = re.compile(
     _BLANK + r"(?:([A-Za-z_:][A-Za-z0-9_:]*)|([(){}\[\],*%+^@/-]|==|!=|<[=/]?|>[=/]?|=(?!~))"
-    rf"|({_STRING})|({_DURATION})|({_NUMBER})|(\Z))"
+    rf"|({_STRING})|({_DURATION})|({_NUMBER})|([\S\s])|(\Z))"
 )
-_IN_BRACES = re.compile(_BLANK + rf"(?:([A-Za-z_][A-Za-z0-9_]*)|([,}}]|=~|!~|!=|=)|({_STRING})|(\b\B)|(\b\B)|(\b\B))")
+_IN_BRACES = re.compile(
+    _BLANK + rf"(?:([A-Za-z_][A-Za-z0-9_]*)|([,}}]|=~|!~|!=|=)|({_STRING})|({_NEVER})|({_NEVER})|([\S\s]|\Z))"
+)
 _IN_BRACKETS = re.compile(
-    _BLANK + rf"(?:([A-Za-z_]+)|([\](),:*/%+^-])|(\b\B)|({_DURATION})|({_NUMBER})|(\b\B))"
+    _BLANK + rf"(?:([A-Za-z_]+)|([\](),:*/%+^-])|({_NEVER})|({_DURATION})|({_NUMBER})|([\S\s]|\Z))"
 )
-_ONLY_BLANK = re.compile(_BLANK)
+_WORD, _PUNCTUATION, _QUOTED, _SPAN, _FIGURE, _STRAY = range(1, 7)
+_SWITCHES = {"{": _IN_BRACES, "[": _IN_BRACKETS, "}": _OUTSIDE, "]": _OUTSIDE}
 _BAD_NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F_]*|[0-9_.]*(?:[eE][+-]?[0-9_]*)?)(?:[smhdwy]s?(?:[0-9]+[smhdw]s?)*)?")
 
 
@@ -76,60 +81,56 @@ def tokenize(query: str) -> Tokens:
     return Tokens(kinds, texts, starts)
 
 
-def _tokenize(query: str, kinds: list[str], texts: list[str], starts: list[int]) -> None:
+def _tokenize(query: str, kinds: list[str], texts: list[str], starts: list[int]) -> None:  # noqa: C901  one branch per group
     pattern = _OUTSIDE
     position = depth = 0
     while True:
-        found = pattern.match(query, position)
-        if found is None:
-            raise _explain(query, position, pattern, kinds)
-        group = found.lastindex or 0
-        text = found[group]
-        start = found.start(group)
-        position = found.end()
-        kind = text
-        if group == 1:
-            kind = _word(query, text, start, position, pattern, kinds)
-        elif group == 2:  # noqa: PLR2004
-            if text == "(":
-                depth += 1
-            elif text == ")":
-                depth -= 1
-                if depth < 0:
-                    raise _LexError(position, "unexpected right parenthesis ')'")
-            elif text == "{":
-                pattern = _IN_BRACES
-            elif text == "[":
-                pattern = _IN_BRACKETS
-            elif text == "}":
-                if pattern is _OUTSIDE:
-                    raise _LexError(start, "unexpected character: '}'")
-                pattern = _OUTSIDE
-            elif text == "]":
-                if pattern is _OUTSIDE:
-                    raise _LexError(start, "unexpected right bracket ']'")
-                pattern = _OUTSIDE
-            elif text == ":":
-                _check_colon(start, kinds)
-        elif group == 3:  # noqa: PLR2004
-            kind = STRING
-            _check_string(text, start)
-        elif group == 6:  # noqa: PLR2004
-            kind = END
-            if depth:
-                raise _LexError(start, "unclosed left parenthesis")
+        for found in pattern.finditer(query, position):
+            group = found.lastindex
+            text = kind = found[group or 0]
+            start = found.start(group or 0)
+            if group == _WORD:
+                kind = IDENTIFIER if pattern is _IN_BRACES else _word(query, text, start, pattern, kinds)
+            elif group == _PUNCTUATION:
+                if text in "()":
+                    depth += 1 if text == "(" else -1
+                    if depth < 0:
+                        raise _LexError(start + 1, "unexpected right parenthesis ')'")
+                elif text == ":":
+                    _check_colon(start, kinds)
+            elif group == _QUOTED:
+                kind = STRING
+                if "\\" in text or "\ufffd" in text:
+                    _check_string(text, start)
+            elif group == _STRAY:
+                raise _explain(query, start, pattern, kinds)
+            elif group == _SPAN:
+                kind = DURATION
+            elif group == _FIGURE:
+                kind = NUMBER
+            else:
+                kind = END
+                if depth:
+                    raise _LexError(start, "unclosed left parenthesis")
+            kinds.append(kind)
+            texts.append(text)
+            starts.append(start)
+            if kind in _SWITCHES:
+                if pattern is _OUTSIDE and kind in "]}":
+                    raise _unopened(kinds.pop(), texts.pop(), starts.pop())
+                pattern = _SWITCHES[kind]
+                position = found.end()
+                break
         else:
-            kind = DURATION if group == 4 else NUMBER  # noqa: PLR2004
-        kinds.append(kind)
-        texts.append(text)
-        starts.append(start)
-        if kind is END:
             return
 
 
-def _word(query: str, text: str, start: int, end: int, pattern: re.Pattern[str], kinds: list[str]) -> str:
-    if pattern is _IN_BRACES:
-        return IDENTIFIER
+def _unopened(bracket: str, _text: str, start: int) -> _LexError:
+    what = "right bracket" if bracket == "]" else "character:"
+    return _LexError(start, f"unexpected {what} '{bracket}'")
+
+
+def _word(query: str, text: str, start: int, pattern: re.Pattern[str], kinds: list[str]) -> str:
     lower = text.lower()
     if pattern is _IN_BRACKETS:
         if lower in DURATION_FUNCTIONS:
@@ -139,7 +140,7 @@ def _word(query: str, text: str, start: int, end: int, pattern: re.Pattern[str],
     if kind is None:
         return METRIC_IDENTIFIER if ":" in text else IDENTIFIER
     # These may name metrics in queries that are older than the modifiers.
-    if kind in FILLS and not query[end:].lstrip(" \t\r\n").startswith("("):
+    if kind in FILLS and not query[start + len(text) :].lstrip(" \t\r\n").startswith("("):
         return IDENTIFIER
     return kind
 
@@ -172,8 +173,6 @@ def _stray_in_brackets(character: str, kinds: list[str]) -> str:
 
 def _explain(query: str, position: int, pattern: re.Pattern[str], kinds: list[str]) -> _LexError:
     """The error at a place where no token begins."""
-    blank = _ONLY_BLANK.match(query, position)
-    position = blank.end() if blank else position
     here, following = query[position : position + 1], query[position + 1 : position + 2]
     if not here:
         return _LexError(
@@ -186,7 +185,7 @@ def _explain(query: str, position: int, pattern: re.Pattern[str], kinds: list[st
         )
     if here in "\"'`" and pattern is not _IN_BRACKETS:
         return _unterminated(query, position)
-    if pattern is not _IN_BRACES and (here.isascii() and here.isdigit() or (here == "." and following.isdigit())):
+    if pattern is not _IN_BRACES and ((here.isascii() and here.isdigit()) or (here == "." and following.isdigit())):
         found = _BAD_NUMBER.match(query, position)
         end = found.end() if found else position
         return _LexError(position, f"bad number or duration syntax: {quoted(query[position : end + 1])}")

@@ -12,21 +12,12 @@ def format_plain(value: float) -> str:
 
 
 def format_general(value: float) -> str:
-    """`%g`: an exponent below 1e-4 and from 1e21 on, as Go prints a float it was given no format for."""
-    return _with_exponent(value, 21)
-
-
-def format_message(value: float) -> str:
-    """`%g` as messages use it: an exponent below 1e-4 and, if the digits do not reach the point, from 1e21 on."""
-    return _with_exponent(value, 21)
-
-
-def _with_exponent(value: float, limit: int) -> str:
+    """`%g`: an exponent below 1e-4 and from 1e6 on. Messages and fill values."""
     if not math.isfinite(value):
         return _special(value)
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     power = len(digits) + int(exponent) - 1
-    if value == 0 or -4 <= power < limit:  # noqa: PLR2004
+    if value == 0 or -4 <= power < 6:
         return format_plain(value)
     mantissa = str(digits[0]) + ("." + "".join(map(str, digits[1:])) if len(digits) > 1 else "")
     return f"{'-' if sign else ''}{mantissa}e{power:+03d}"

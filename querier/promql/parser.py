@@ -12,7 +12,6 @@ from querier.promql.ast import (
     Aggregate,
     Binary,
     Call,
-    Card,
     DurationExpr,
     Edge,
     Expr,
@@ -138,7 +137,7 @@ class _Parser(DurationParser):
         kinds = self.kinds
         return_bool = kinds[self.index] == "bool"
         self.index += return_bool
-        matching = Matching("one-to-one", [], False, [])
+        matching = Matching("one-to-one", [], on=False, include=[])
         kind = kinds[self.index]
         if kind in ("on", "ignoring"):
             self.index += 1
@@ -147,7 +146,7 @@ class _Parser(DurationParser):
             group = kinds[self.index]
             if group in ("group_left", "group_right"):
                 self.index += 1
-                matching.card = cast("Card", "many-to-one" if group == "group_left" else "one-to-many")
+                matching.card = "many-to-one" if group == "group_left" else "one-to-many"
                 if kinds[self.index] == "(":
                     matching.include = self._labels()
         kind = kinds[self.index]
@@ -268,7 +267,7 @@ class _Parser(DurationParser):
                 text = unquote(text)
             elif kind not in NAMES_A_LABEL:
                 self.unexpected(" in grouping opts, expected label")
-            if not text or not text.isascii() and _has_bad_bytes(text):
+            if not text or (not text.isascii() and _has_bad_bytes(text)):
                 self.fail(self.starts[self.index], f"invalid label name for grouping: {quoted(text)}")
             labels.append(text)
             self.index += 1
@@ -407,9 +406,7 @@ class _Parser(DurationParser):
         self.index += 1
         step: tuple[int, DurationExpr | None] = (0, None)
         if self.kinds[self.index] != "]":
-            step = literal_ms(
-                self.positive_duration("subquery selector", 'number, duration, step(), range(), or "]"')
-            )
+            step = literal_ms(self.positive_duration("subquery selector", 'number, duration, step(), range(), or "]"'))
             if self.kinds[self.index] != "]":
                 self.unexpected(' in subquery selector, expected "]"')
         self.index += 1
@@ -478,7 +475,7 @@ def _rounded_ms(seconds: float) -> int:
     """Half away from zero, as Go rounds."""
     scaled = abs(seconds) * 1000
     whole = int(scaled)
-    whole += scaled - whole >= 0.5  # noqa: PLR2004
+    whole += scaled - whole >= 0.5
     return -whole if seconds < 0 else whole
 
 

@@ -74,8 +74,8 @@ NAMES_A_METRIC = (
 """What may stand where a metric's name does."""
 
 NAMES_A_LABEL = (
-    (AGGREGATORS | SET_OPERATORS | CALLABLE_KEYWORDS | MODIFIERS | {"atan2", IDENTIFIER, METRIC_IDENTIFIER}) - {"without"}
-)
+    AGGREGATORS | SET_OPERATORS | CALLABLE_KEYWORDS | MODIFIERS | {"atan2", IDENTIFIER, METRIC_IDENTIFIER}
+) - {"without"}
 """What may stand unquoted in a list of labels."""
 
 PRECEDENCE: dict[str, int] = {
@@ -145,5 +145,5 @@ def describe(kind: str, text: str) -> str:
         return f"<op:{text}>"
     if kind in AGGREGATORS:
         return f"<aggr:{text}>"
-    shown = quoted(text) if len(text.encode(errors="surrogateescape")) <= 10 else quoted(text[:10]) + "..."  # noqa: PLR2004
+    shown = quoted(text) if len(text.encode(errors="surrogateescape")) <= 10 else quoted(text[:10]) + "..."
     return f"{kind} {shown}" if kind in (STRING, NUMBER, DURATION) else shown

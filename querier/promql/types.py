@@ -9,6 +9,7 @@ from querier.promql.ast import (
     Binary,
     Call,
     Expr,
+    Matching,
     MatrixSelector,
     NumberLiteral,
     Paren,
@@ -71,7 +72,10 @@ class _Checker:
     def _expect(self, expr: Expr, wanted: ValueType, context: str) -> None:
         found = self.check(expr)
         if found != wanted:
-            self._fail(expr, f"expected type {DOCUMENTED_TYPE[wanted]} in {context}, got {DOCUMENTED_TYPE[found]}")
+            self._mistyped(expr, wanted, context, found)
+
+    def _mistyped(self, expr: Expr, wanted: ValueType, context: str, found: ValueType) -> NoReturn:
+        self._fail(expr, f"expected type {DOCUMENTED_TYPE[wanted]} in {context}, got {DOCUMENTED_TYPE[found]}")
 
     def _selector(self, selector: VectorSelector) -> None:
         if selector.name:
@@ -99,20 +103,27 @@ class _Checker:
     def _call(self, call: Call) -> ValueType:
         function = call.function
         given, declared = len(call.args), len(function.arg_types)
-        in_call = f"argument(s) in call to {quoted(function.name)}, got {given}"
-        if function.variadic == 0:
-            if given != declared:
-                self._fail(call, f"expected {declared} {in_call}")
-        elif given < declared - 1:
-            self._fail(call, f"expected at least {declared - 1} {in_call}")
-        elif 0 < function.variadic < given - declared + 1:
-            self._fail(call, f"expected at most {declared - 1 + function.variadic} {in_call}")
+        if given != declared:
+            self._count(call, given, declared)
         if function.name == "info" and given > 1:
             self._info_selector(call)
-        context = f"call to function {quoted(function.name)}"
         for place, arg in enumerate(call.args):
-            self._expect(arg, function.arg_types[min(place, declared - 1)], context)
+            wanted = function.arg_types[place if place < declared else -1]
+            found = self.check(arg)
+            if found != wanted:
+                context = f"call to function {quoted(function.name)}"
+                self._mistyped(arg, wanted, context, found)
         return function.return_type
+
+    def _count(self, call: Call, given: int, declared: int) -> None:
+        function = call.function
+        in_call = f"argument(s) in call to {quoted(function.name)}, got {given}"
+        if function.variadic == 0:
+            self._fail(call, f"expected {declared} {in_call}")
+        if given < declared - 1:
+            self._fail(call, f"expected at least {declared - 1} {in_call}")
+        if 0 < function.variadic < given - declared + 1:
+            self._fail(call, f"expected at most {declared - 1 + function.variadic} {in_call}")
 
     def _info_selector(self, call: Call) -> None:
         selector = call.args[1]
@@ -123,8 +134,7 @@ class _Checker:
             return
         found = self.check(selector)
         if found != "vector":
-            wanted = f'expected type {DOCUMENTED_TYPE["vector"]} in call to function "info"'
-            self._fail(call, f"{wanted}, got {DOCUMENTED_TYPE[found]}")
+            self._mistyped(call, "vector", 'call to function "info"', found)
         self._fail(selector, "expected label selectors only")
 
     def _binary(self, expr: Binary) -> ValueType:
@@ -141,10 +151,7 @@ class _Checker:
         op, matching = expr.op, expr.matching
         if expr.return_bool and op not in COMPARISONS:
             self._fail_at_operator(expr, "bool modifier can only be used on comparison operators")
-        if left == right == "vector" and matching is not None:
-            if op in SET_OPERATORS and matching.card == "one-to-one":
-                matching.card = "many-to-many"
-        elif left == right == "scalar" and op in COMPARISONS and not expr.return_bool:
+        if left == right == "scalar" and op in COMPARISONS and not expr.return_bool:
             self._fail_at_operator(expr, "comparisons between scalars must use BOOL modifier")
         if matching is not None and matching.on and matching.include:
             for label in matching.labels:
@@ -155,26 +162,37 @@ class _Checker:
                 self._fail(side, "binary expression must contain only scalar and instant vector types")
         if left == right == "vector":
             if op in SET_OPERATORS and matching is not None:
-                if matching.card != "many-to-many":
-                    self._fail(expr, f"no grouping allowed for {quoted(op)} operation")
-                if not (matching.fill_left is matching.fill_right is None):
-                    self._fail(expr, "filling in missing series not allowed for set operators")
+                self._set_operator(expr, matching)
             return "vector"
         if matching is not None:
-            if matching.labels:
-                self._fail(expr, "vector matching only allowed between instant vectors")
-            if not (matching.fill_left is matching.fill_right is None):
-                self._fail(expr, "filling in missing series only allowed between instant vectors")
-            expr.matching = None
+            self._no_matching(expr, matching)
         if op in SET_OPERATORS:
             self._fail(expr, f"set operator {quoted(op)} not allowed in binary scalar expression")
-        return "scalar" if left == right == "scalar" else "vector"
+        return "scalar" if left == right else "vector"
+
+    def _set_operator(self, expr: Binary, matching: Matching) -> None:
+        if matching.card != "one-to-one":
+            self._fail(expr, f"no grouping allowed for {quoted(expr.op)} operation")
+        if _fills(matching):
+            self._fail(expr, "filling in missing series not allowed for set operators")
+        matching.card = "many-to-many"
+
+    def _no_matching(self, expr: Binary, matching: Matching) -> None:
+        if matching.labels:
+            self._fail(expr, "vector matching only allowed between instant vectors")
+        if _fills(matching):
+            self._fail(expr, "filling in missing series only allowed between instant vectors")
+        expr.matching = None
 
     def _fail_at_operator(self, expr: Binary, message: str) -> NoReturn:
         position = expr.left.end
         while self.query[position].isspace():
             position += 1
         raise ParseError(self.query, position, message)
+
+
+def _fills(matching: Matching) -> bool:
+    return matching.fill_left is not None or matching.fill_right is not None
 
 
 def type_of(expr: Expr) -> ValueType:

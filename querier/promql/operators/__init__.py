@@ -1,0 +1,1 @@
+"""Nodes of a plan, one call of the native engine each."""

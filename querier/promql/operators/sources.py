@@ -1,0 +1,177 @@
+"""Where samples enter a plan: selectors, windows over them, and aggregations that read them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from shared import native
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from querier.promql.run import Operator, Run
+
+
+@dataclass(slots=True)
+class Number:
+    value: float
+
+    def evaluate(self, _run: Run) -> native.Frame:
+        return native.number(self.value, 1)
+
+
+@dataclass(slots=True)
+class Time:
+    """`time()`: seconds of each step."""
+
+    grid: native.Grid
+
+    def evaluate(self, _run: Run) -> native.Frame:
+        return native.time_of(self.grid)
+
+
+@dataclass(slots=True)
+class InstantSelect:
+    """The newest sample at each step, or its time in seconds."""
+
+    select: int
+    grid: native.Grid
+    offset_ms: int
+    lookback_ms: int
+    position: int
+    timestamps: bool = False
+
+    def evaluate(self, run: Run) -> native.Frame:
+        frame = native.select_instant(
+            run.native,
+            run.sets[self.select],
+            self.grid,
+            offset_ms=self.offset_ms,
+            lookback_ms=self.lookback_ms,
+            timestamps=self.timestamps,
+        )
+        run.note(self.position)
+        return frame
+
+
+class Samples(Protocol):
+    """What a window slides over. `grid` holds the steps of the windows, `position` the place for annotations."""
+
+    grid: native.Grid
+    range_ms: int
+    offset_ms: int
+    position: int
+
+    def series(self, run: Run) -> native.SeriesSet: ...
+
+
+@dataclass(slots=True)
+class Selected:
+    """The samples of a selector."""
+
+    select: int
+    grid: native.Grid
+    range_ms: int
+    offset_ms: int
+    position: int
+
+    def series(self, run: Run) -> native.SeriesSet:
+        return run.sets[self.select]
+
+
+@dataclass(slots=True)
+class SubquerySamples:
+    """An expression at the multiples of a step. `inner_grid` covers the windows of all outer steps at once."""
+
+    inner: Operator
+    inner_grid: native.Grid
+    grid: native.Grid
+    range_ms: int
+    offset_ms: int
+    position: int
+
+    def series(self, run: Run) -> native.SeriesSet:
+        steps = self.inner_grid[2]
+        frame = self.inner.evaluate(run)
+        if frame.steps != steps:
+            frame = native.broadcast(frame, steps)
+        return native.as_series(run.native, frame, self.inner_grid)
+
+
+@dataclass(slots=True)
+class RangeFunction:
+    """A function of windows. The name goes unless the function keeps it."""
+
+    function: str
+    samples: Samples
+    params: Sequence[Operator]
+    keeps_name: bool
+    param_position: int
+
+    def evaluate(self, run: Run) -> native.Frame:
+        samples = self.samples
+        params = [param.evaluate(run) for param in self.params]
+        frame = native.select_range(
+            run.native,
+            samples.series(run),
+            samples.grid,
+            self.function,
+            range_ms=samples.range_ms,
+            offset_ms=samples.offset_ms,
+            params=params,
+        )
+        run.note(samples.position, self.param_position)
+        return frame if self.keeps_name else native.drop_names(run.native, frame)
+
+
+@dataclass(slots=True)
+class AggregateInstant:
+    """An aggregation straight over a selector, without the frame of all rows in between."""
+
+    source: InstantSelect
+    op: str
+    without: bool
+    labels: Sequence[str]
+
+    def evaluate(self, run: Run) -> native.Frame:
+        source = self.source
+        frame = native.aggregate_instant(
+            run.native,
+            run.sets[source.select],
+            source.grid,
+            offset_ms=source.offset_ms,
+            lookback_ms=source.lookback_ms,
+            op=self.op,
+            without=self.without,
+            labels=self.labels,
+        )
+        run.note(source.position)
+        return frame
+
+
+@dataclass(slots=True)
+class AggregateRange:
+    """An aggregation straight over a function of windows. `labels` hold no name that the function drops."""
+
+    source: RangeFunction
+    op: str
+    without: bool
+    labels: Sequence[str]
+
+    def evaluate(self, run: Run) -> native.Frame:
+        function, samples = self.source, self.source.samples
+        frame = native.aggregate_range(
+            run.native,
+            samples.series(run),
+            samples.grid,
+            function.function,
+            range_ms=samples.range_ms,
+            offset_ms=samples.offset_ms,
+            params=[param.evaluate(run) for param in function.params],
+            op=self.op,
+            without=self.without,
+            labels=self.labels,
+        )
+        run.note(samples.position, function.param_position)
+        return frame

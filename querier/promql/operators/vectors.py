@@ -1,0 +1,180 @@
+"""Operators over frames: functions of instant vectors, scalars and labels, and aggregations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared import native
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from querier.promql.run import Operator, Run
+
+
+@dataclass(slots=True)
+class ElementFunction:
+    """A function of each element (`neg` is the unary minus); the name goes."""
+
+    function: str
+    operand: Operator
+    params: Sequence[Operator]
+    grid: native.Grid
+    position: int
+
+    def evaluate(self, run: Run) -> native.Frame:
+        frame = self.operand.evaluate(run)
+        params = [param.evaluate(run) for param in self.params]
+        frame = native.apply_function(run.native, self.function, frame, params, grid=self.grid)
+        run.note(self.position)
+        return native.drop_names(run.native, frame)
+
+
+@dataclass(slots=True)
+class WithoutName:
+    """The operand without its name, where only the values came for free (`timestamp` of a selector)."""
+
+    operand: Operator
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.drop_names(run.native, self.operand.evaluate(run))
+
+
+@dataclass(slots=True)
+class NegateScalar:
+    operand: Operator
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.binary_scalars("*", native.number(-1.0, 1), self.operand.evaluate(run))
+
+
+@dataclass(slots=True)
+class ToScalar:
+    operand: Operator
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.to_scalar(self.operand.evaluate(run))
+
+
+@dataclass(slots=True)
+class ToVector:
+    operand: Operator
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.to_vector(self.operand.evaluate(run))
+
+
+@dataclass(slots=True)
+class Absent:
+    """`labels`: those that the selector inside says an element would have."""
+
+    operand: Operator
+    labels: Sequence[tuple[str, str]]
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.absent(run.native, self.operand.evaluate(run), self.labels)
+
+
+@dataclass(slots=True)
+class Sort:
+    operand: Operator
+    descending: bool
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.sort(run.native, self.operand.evaluate(run), descending=self.descending)
+
+
+@dataclass(slots=True)
+class SortInRange:
+    """A sort where there are several steps: nothing but a warning."""
+
+    operand: Operator
+    position: int
+
+    def evaluate(self, run: Run) -> native.Frame:
+        frame = self.operand.evaluate(run)
+        run.annotations.warn(
+            "sort is ineffective for range queries since results are always ordered by labels", self.position
+        )
+        return frame
+
+
+@dataclass(slots=True)
+class LabelReplace:
+    operand: Operator
+    dst: str
+    replacement: str
+    src: str
+    regex: str
+
+    def evaluate(self, run: Run) -> native.Frame:
+        frame = self.operand.evaluate(run)
+        return native.label_replace(run.native, frame, self.dst, self.replacement, self.src, self.regex)
+
+
+@dataclass(slots=True)
+class LabelJoin:
+    operand: Operator
+    dst: str
+    separator: str
+    sources: Sequence[str]
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.label_join(run.native, self.operand.evaluate(run), self.dst, self.separator, self.sources)
+
+
+@dataclass(slots=True)
+class HistogramQuantile:
+    quantile: Operator
+    operand: Operator
+    quantile_position: int
+    position: int
+
+    def evaluate(self, run: Run) -> native.Frame:
+        quantile = self.quantile.evaluate(run)
+        frame = native.histogram_quantile(run.native, quantile, self.operand.evaluate(run))
+        run.note(self.position, self.quantile_position)
+        return native.drop_names(run.native, frame)
+
+
+@dataclass(slots=True)
+class HistogramFraction:
+    lower: Operator
+    upper: Operator
+    operand: Operator
+    position: int
+
+    def evaluate(self, run: Run) -> native.Frame:
+        lower, upper = self.lower.evaluate(run), self.upper.evaluate(run)
+        frame = native.histogram_fraction(run.native, lower, upper, self.operand.evaluate(run))
+        run.note(self.position)
+        return native.drop_names(run.native, frame)
+
+
+@dataclass(slots=True)
+class Aggregation:
+    """`param` is k, q or the ratio; `text` the label of count_values."""
+
+    op: str
+    operand: Operator
+    without: bool
+    labels: Sequence[str]
+    param: Operator | None
+    text: str | None
+    position: int
+    param_position: int
+
+    def evaluate(self, run: Run) -> native.Frame:
+        param = None if self.param is None else self.param.evaluate(run)
+        frame = native.aggregate(
+            run.native,
+            self.op,
+            self.operand.evaluate(run),
+            without=self.without,
+            labels=self.labels,
+            param=param,
+            text=self.text,
+        )
+        run.note(self.position, self.param_position)
+        return frame

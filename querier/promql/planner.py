@@ -1,0 +1,276 @@
+"""Syntax tree to operators. Times are known here, so every operator holds the steps that it evaluates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+from querier.promql.ast import (
+    Aggregate,
+    Binary,
+    Call,
+    Expr,
+    MatrixSelector,
+    NumberLiteral,
+    StringLiteral,
+    Subquery,
+    Unary,
+    VectorSelector,
+    without_parens,
+)
+from querier.promql.calls import plan_call
+from querier.promql.duration_parser import duration_ms
+from querier.promql.operators.binary import Chain, Link, MatchLink, MixedLink, ScalarLink, SetLink
+from querier.promql.operators.sources import (
+    AggregateInstant,
+    AggregateRange,
+    InstantSelect,
+    Number,
+    RangeFunction,
+    Samples,
+    Selected,
+    SubquerySamples,
+)
+from querier.promql.operators.vectors import Aggregation, ElementFunction, NegateScalar
+from querier.promql.tokens import COMPARISONS, SET_OPERATORS, TRIMMERS, quoted
+from querier.promql.types import type_of
+from shared import native
+from shared.errors import BadDataError, ExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from querier.promql.ast import DurationExpr, LabelMatcher, When
+    from querier.promql.invariance import Invariance
+    from querier.promql.run import Operator
+    from shared.native import Grid, Matcher
+
+_FUSED = frozenset({"sum", "avg", "count", "min", "max", "group"})
+
+
+class Planner:
+    """Plans one query. `bounds` are the query's start and end, `step_ms` is 0 for an instant query."""
+
+    __slots__ = ("_selects", "bounds", "invariance", "lookback_ms", "query", "step_ms", "subquery_step_ms")
+    bounds: tuple[int, int]
+    step_ms: int
+
+    def __init__(
+        self,
+        query: str,
+        bounds: tuple[int, int],
+        step_ms: int,
+        lookback_ms: int,
+        subquery_step_ms: int,
+        invariance: Invariance,
+    ) -> None:
+        self.query = query
+        self.bounds = bounds
+        self.step_ms = step_ms
+        self.lookback_ms = lookback_ms
+        self.subquery_step_ms = subquery_step_ms
+        self.invariance = invariance
+        self._selects: dict[tuple[tuple[str, str, str], ...], _Needed] = {}
+
+    def needed(self) -> Iterator[tuple[Sequence[Matcher], int, int]]:
+        """Matchers and inclusive times of each distinct selector, in the order of the operators' indices."""
+        for needed in self._selects.values():
+            yield [_compiled(matcher) for matcher in needed.matchers], needed.min_ms, needed.max_ms
+
+    def plan(self, expr: Expr, grid: Grid) -> Operator:
+        """The operator of a scalar or vector expression. What never varies is planned for one step."""
+        expr = without_parens(expr)
+        if grid[2] > 1 and self.invariance.holds(expr):
+            grid = (grid[0], grid[1], 1)
+        if isinstance(expr, VectorSelector):
+            return self.instant(expr, grid)
+        if isinstance(expr, Call):
+            return plan_call(self, expr, grid)
+        if isinstance(expr, Aggregate):
+            return self._aggregate(expr, grid)
+        if isinstance(expr, Binary):
+            return self._chain(expr, grid)
+        if isinstance(expr, Unary):
+            return self._unary(expr, grid)
+        if isinstance(expr, NumberLiteral):
+            return Number(expr.value)
+        raise TypeError(f"{type(expr).__name__} has no value at a step")
+
+    # ---- sources ---------------------------------------------------------------------------------------------------
+
+    def instant(self, selector: VectorSelector, grid: Grid, *, timestamps: bool = False) -> InstantSelect:
+        if selector.is_anchored or selector.is_smoothed:
+            raise ExecutionError("anchored and smoothed selectors cannot be evaluated by this version")
+        grid = self._pinned(selector.when, grid)
+        offset_ms = self._offset_ms(selector.when)
+        select = self._select(selector, grid, offset_ms, self.lookback_ms)
+        return InstantSelect(select, grid, offset_ms, self.lookback_ms, selector.start, timestamps)
+
+    def samples(self, expr: Expr, grid: Grid) -> Samples:
+        """The windows of a range selector or a subquery at the steps of `grid`."""
+        expr = without_parens(expr)
+        if isinstance(expr, MatrixSelector):
+            selector = expr.selector
+            if selector.is_anchored or selector.is_smoothed:
+                raise ExecutionError("anchored and smoothed selectors cannot be evaluated by this version")
+            range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
+            grid = self._pinned(selector.when, grid)
+            offset_ms = self._offset_ms(selector.when)
+            return Selected(self._select(selector, grid, offset_ms, range_ms), grid, range_ms, offset_ms, expr.start)
+        if isinstance(expr, Subquery):
+            return self._subquery(expr, grid)
+        raise TypeError(f"{type(expr).__name__} has no windows")
+
+    def _subquery(self, expr: Subquery, grid: Grid) -> SubquerySamples:
+        range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
+        step_ms = self._duration_ms(expr.step_ms, expr.step_expr) or self.subquery_step_ms
+        grid = self._pinned(expr.when, grid)
+        offset_ms = self._offset_ms(expr.when)
+        # Inner steps are multiples of the step since the epoch, whatever the outer ones are: the first one inside the
+        # first window (open on the left) up to the end of the last.
+        first = (grid[0] - offset_ms - range_ms) // step_ms + 1
+        last = (_last(grid) - offset_ms) // step_ms
+        inner_grid = (first * step_ms, step_ms, max(last - first + 1, 0))
+        inner = self.plan(expr.expr, inner_grid)
+        return SubquerySamples(inner, inner_grid, grid, range_ms, offset_ms, expr.start)
+
+    def _pinned(self, when: When, grid: Grid) -> Grid:
+        """The same steps at the one time that `@` names."""
+        at_ms = when.at_ms
+        if when.at_edge is not None:
+            at_ms = self.bounds[when.at_edge == "end"]
+        return grid if at_ms is None else (at_ms, 0 if grid[2] > 1 else grid[1], grid[2])
+
+    def _offset_ms(self, when: When) -> int:
+        return when.offset_ms if when.offset_expr is None else self._evaluated(when.offset_expr, may_be_negative=True)
+
+    def _duration_ms(self, literal_ms: int, expr: DurationExpr | None) -> int:
+        return literal_ms if expr is None else self._evaluated(expr, may_be_negative=False)
+
+    def _evaluated(self, expr: DurationExpr, *, may_be_negative: bool) -> int:
+        try:
+            return duration_ms(
+                expr,
+                step_ms=self.step_ms,
+                range_ms=self.bounds[1] - self.bounds[0],
+                may_be_negative=may_be_negative,
+            )
+        except ValueError as error:
+            # Prometheus gives the two ends of the expression here, not line and column.
+            raise BadDataError(f"{expr.start}:{expr.end}: {error}") from None
+
+    def _select(self, selector: VectorSelector, grid: Grid, offset_ms: int, back_ms: int) -> int:
+        """The index of the select that serves `selector`, widened to the times (start - back, last]."""
+        key = tuple((matcher.name, matcher.op, matcher.value) for matcher in selector.matchers)
+        min_ms, max_ms = grid[0] - offset_ms - back_ms + 1, _last(grid) - offset_ms
+        needed = self._selects.get(key)
+        if needed is None:
+            needed = self._selects[key] = _Needed(len(self._selects), selector.matchers, min_ms, max_ms)
+        else:
+            needed.min_ms = min(needed.min_ms, min_ms)
+            needed.max_ms = max(needed.max_ms, max_ms)
+        return needed.index
+
+    # ---- operators -------------------------------------------------------------------------------------------------
+
+    def _unary(self, expr: Unary, grid: Grid) -> Operator:
+        operand = self.plan(expr.expr, grid)
+        if expr.op == "+":
+            return operand
+        if type_of(expr.expr) == "scalar":
+            return NegateScalar(operand)
+        return ElementFunction("neg", operand, (), grid, expr.start)
+
+    def _chain(self, expr: Binary, grid: Grid) -> Operator:
+        chain = [(expr, grid)]
+        while isinstance(chain[-1][0].left, Binary):
+            left, left_grid = chain[-1][0].left, chain[-1][1]
+            if left_grid[2] > 1 and self.invariance.holds(left):
+                left_grid = (left_grid[0], left_grid[1], 1)
+            chain.append((left, left_grid))
+        innermost, innermost_grid = chain[-1]
+        first = self.plan(innermost.left, innermost_grid)
+        is_vector = type_of(innermost.left) == "vector"
+        links = []
+        for node, node_grid in reversed(chain):
+            link, is_vector = self._link(node, node_grid, is_left_vector=is_vector)
+            links.append(link)
+        return Chain(first, links)
+
+    def _link(self, expr: Binary, grid: Grid, *, is_left_vector: bool) -> tuple[Link, bool]:
+        right = self.plan(expr.right, grid)
+        is_right_vector = type_of(expr.right) == "vector"
+        op = expr.op
+        if not is_left_vector and not is_right_vector:
+            if op in TRIMMERS:
+                raise ExecutionError(f"operator {quoted(op)} not allowed for Scalar operations")
+            return ScalarLink(op, right), False
+        if not (is_left_vector and is_right_vector):
+            keeps_name = (op in COMPARISONS and not expr.return_bool) or op in TRIMMERS
+            return MixedLink(op, right, is_right_vector, expr.return_bool, keeps_name, expr.start), True
+        if expr.matching is None:
+            raise TypeError("vector matching was not type checked")
+        if op in SET_OPERATORS:
+            set_op = cast("Literal['and', 'or', 'unless']", op)
+            return SetLink(set_op, right, expr.matching.on, expr.matching.labels), True
+        return MatchLink(op, right, expr.matching, expr.return_bool, expr.start), True
+
+    def _aggregate(self, expr: Aggregate, grid: Grid) -> Operator:
+        operand = self.plan(expr.expr, grid)
+        position = expr.expr.start
+        if expr.op in _FUSED:
+            if isinstance(operand, InstantSelect):
+                return AggregateInstant(operand, expr.op, expr.without, expr.grouping)
+            if isinstance(operand, RangeFunction) and self._is_one_metric(expr.expr):
+                labels = expr.grouping
+                if not expr.without and not operand.keeps_name:
+                    labels = [label for label in labels if label != "__name__"]
+                return AggregateRange(operand, expr.op, expr.without, labels)
+        param: Operator | None = None
+        text: str | None = None
+        param_position = expr.start
+        if expr.param is not None:
+            param_position = expr.param.start
+            literal = without_parens(expr.param)
+            if isinstance(literal, StringLiteral):
+                text = literal.value
+                check_label_name(text)
+            else:
+                param = self.plan(expr.param, grid)
+        if expr.op in ("topk", "bottomk"):
+            position = expr.start
+        return Aggregation(expr.op, operand, expr.without, expr.grouping, param, text, position, param_position)
+
+    def _is_one_metric(self, expr: Expr) -> bool:
+        """Whether all windows are of series that differ in more than the name, so that dropping it joins none."""
+        call = without_parens(expr)
+        if not isinstance(call, Call):
+            return False
+        return any(
+            isinstance(arg, MatrixSelector)
+            and any(matcher.name == "__name__" and matcher.op == "=" for matcher in arg.selector.matchers)
+            for arg in map(without_parens, call.args)
+        )
+
+
+class _Needed:
+    __slots__ = ("index", "matchers", "max_ms", "min_ms")
+
+    def __init__(self, index: int, matchers: Sequence[LabelMatcher], min_ms: int, max_ms: int) -> None:
+        self.index = index
+        self.matchers = matchers
+        self.min_ms = min_ms
+        self.max_ms = max_ms
+
+
+def check_label_name(name: str) -> None:
+    """Any text but nothing or bytes that are not UTF-8. Raises ExecutionError."""
+    if not name or any("\udc80" <= character <= "\udcff" for character in name):
+        raise ExecutionError(f"invalid label name {quoted(name)}")
+
+
+def _last(grid: Grid) -> int:
+    return grid[0] + (grid[2] - 1) * grid[1]
+
+
+def _compiled(matcher: LabelMatcher) -> Matcher:
+    return matcher.compiled or native.Matcher(matcher.name, matcher.op, matcher.value)

@@ -1,0 +1,35 @@
+"""What the operators of one evaluation share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from querier.promql.annotations import Annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.native import Frame, Query, SeriesSet
+
+
+class Run:
+    """One evaluation: the native query, the selected series in the order of the plan's selects, and what was noted."""
+
+    __slots__ = ("annotations", "native", "sets")
+
+    def __init__(self, text: str, query: Query, sets: Sequence[SeriesSet]) -> None:
+        self.native = query
+        self.sets = sets
+        self.annotations = Annotations(text)
+
+    def note(self, position: int, param_position: int | None = None) -> None:
+        """Give what the native calls since the last time noted its place: that of the operand, or of a parameter."""
+        notes = self.native.take_notes()
+        if notes:
+            self.annotations.add(notes, position, position if param_position is None else param_position)
+
+
+class Operator(Protocol):
+    """A node of a plan. Evaluating it gives a frame of the node's steps, or of one step if it is the same at all."""
+
+    def evaluate(self, run: Run) -> Frame: ...
