@@ -1,1 +1,16 @@
-//! See the table in the crate's root.
+//! Timestamp and value codecs. All are bit-exact; decoders take bytes from outside and answer with `Corrupt`, never a panic.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`bytes`] | varints and a bounds-checked reader |
+//! | [`squeeze`] | zstd where it pays, with every length checked before memory is taken |
+//! | [`times`] | one column of irregular timestamps |
+//! | [`values`] | one run of float64 values |
+
+pub mod bytes;
+pub mod squeeze;
+pub mod times;
+pub mod values;
+
+/// The longest run: readers decode whole runs, so an instant query pays for at most this many samples.
+pub const RUN: usize = 240;

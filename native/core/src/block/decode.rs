@@ -1,0 +1,244 @@
+//! Reads samples of a block's rows from supplied pages.
+
+use hashbrown::HashMap;
+
+use super::digest::{Digest, series_key};
+use super::page::{Frame, PageSet};
+use super::reader::BlockReader;
+use super::times::{ColumnBytes, Slice};
+use crate::codec::bytes::Input;
+use crate::codec::squeeze::Unsqueezer;
+use crate::codec::values::RunDecoder;
+use crate::codec::{RUN, times};
+use crate::model::{Millis, Samples};
+use crate::{Error, Result};
+
+/// More than one frame of incompressible values can hold.
+const FRAME_LIMIT: usize = 256 << 10;
+/// Timestamps kept for rows to come; beyond it the cache starts afresh.
+const KEPT_TIMES: usize = 2 << 20;
+
+/// Decodes rows; ascending rows with unchanged times are the fast way. Holds the frames of one group of rows and the timestamps met.
+#[derive(Debug)]
+pub struct BlockCursor<'a> {
+    reader: &'a BlockReader,
+    pages: &'a PageSet,
+    window: (Millis, Millis),
+    cuts: HashMap<u32, Cut>,
+    kept_times: usize,
+    next_key: u64,
+    frames: Vec<LoadedFrame>,
+    spare: Vec<LoadedFrame>,
+    unsqueezer: Unsqueezer,
+    decoder: RunDecoder,
+    values: Vec<f64>,
+}
+
+/// The part of a slice that lies in the cursor's window.
+#[derive(Debug)]
+struct Cut {
+    /// Samples of the slice before `times[0]`.
+    skipped: usize,
+    times: Vec<Millis>,
+    key: u64,
+}
+
+#[derive(Debug)]
+struct LoadedFrame {
+    frame: Frame,
+    raw: Vec<u8>,
+    /// Ends of the runs in `raw`, by row and run; a run that a shorter row lacks has no bytes.
+    ends: Vec<u32>,
+    body: usize,
+}
+
+impl<'a> BlockCursor<'a> {
+    pub fn new(reader: &'a BlockReader, pages: &'a PageSet) -> Result<Self> {
+        Ok(Self {
+            reader,
+            pages,
+            window: (0, -1),
+            cuts: HashMap::new(),
+            kept_times: 0,
+            next_key: 1,
+            frames: Vec::new(),
+            spare: Vec::new(),
+            unsqueezer: Unsqueezer::new()?,
+            decoder: RunDecoder::new(),
+            values: Vec::new(),
+        })
+    }
+
+    /// The samples of `row` with `min <= time <= max`. `times_key` counts up from 1; each stands for one list of times.
+    pub fn read(&mut self, row: u32, min: Millis, max: Millis) -> Result<Samples<'_>> {
+        if row as usize >= self.reader.series() {
+            return Err(Error::BadData(format!("row {row} of a block of {}", self.reader.series())));
+        }
+        if self.window != (min, max) || self.kept_times > KEPT_TIMES {
+            self.cuts.clear();
+            (self.window, self.kept_times) = ((min, max), 0);
+        }
+        let slice = self.reader.times().slice_of(row);
+        if !self.cuts.contains_key(&slice) {
+            let (skipped, times) = cut(self.reader, self.pages, slice, min, max)?;
+            self.kept_times += times.len();
+            self.cuts.insert(slice, Cut { skipped, times, key: self.next_key });
+            self.next_key += 1;
+        }
+        let (skipped, len) = match self.cuts.get(&slice) {
+            Some(cut) => (cut.skipped, cut.times.len()),
+            None => (0, 0),
+        };
+        self.values.clear();
+        let total = self.reader.samples_of(row) as usize;
+        let first_run = skipped / RUN;
+        if len > 0 {
+            for run in first_run..=(skipped + len - 1) / RUN {
+                let in_run = RUN.min(total - run * RUN);
+                self.decode(row, run as u32, in_run)?;
+            }
+        }
+        let start = if len == 0 { 0 } else { skipped - first_run * RUN };
+        match (self.cuts.get(&slice), self.values.get(start..start + len)) {
+            (Some(cut), Some(values)) => Ok(Samples { times: &cut.times, values, times_key: cut.key }),
+            _ => Err(Error::Corrupt(format!("row {row} has fewer values than times"))),
+        }
+    }
+
+    /// Decodes every row and returns the digest; fails if it is not the one the root names.
+    pub fn verify(&mut self) -> Result<u128> {
+        let reader = self.reader;
+        let mut digest = Digest::default();
+        for row in 0..reader.series() as u32 {
+            let labels = reader.labels(row).map(|(name, value)| (reader.symbol(name), reader.symbol(value)));
+            let key = series_key(reader.uid(), labels);
+            let samples = self.read(row, Millis::MIN, Millis::MAX)?;
+            digest.add(key, samples.times, samples.values);
+        }
+        if digest.value() != reader.digest() {
+            return Err(Error::Corrupt(format!(
+                "the {} samples of a block have digest {:032x}, not {:032x}",
+                reader.samples(),
+                digest.value(),
+                reader.digest()
+            )));
+        }
+        Ok(digest.value())
+    }
+
+    fn decode(&mut self, row: u32, run: u32, len: usize) -> Result<()> {
+        let found = match self.frames.iter().position(|loaded| holds(&loaded.frame, row, run)) {
+            Some(found) => found,
+            None => self.load(row, run)?,
+        };
+        let loaded = &self.frames[found];
+        let place = ((row - loaded.frame.first_row) * loaded.frame.runs + (run - loaded.frame.first_run)) as usize;
+        let start = if place == 0 { 0 } else { loaded.ends[place - 1] } as usize;
+        let bytes = &loaded.raw[loaded.body + start..loaded.body + loaded.ends[place] as usize];
+        self.decoder.decode(bytes, len, &mut self.values)
+    }
+
+    /// Finds and decompresses the frame that holds a run; returns its place in `frames`.
+    fn load(&mut self, row: u32, run: u32) -> Result<usize> {
+        let mut number = self.reader.first_page_of(row, 0);
+        let (number, frame) = loop {
+            if number >= self.reader.value_pages() {
+                return Err(Error::Corrupt(format!("run {run} of row {row} is in no page supplied")));
+            }
+            if let Ok(frames) = self.pages.frames(number as u32) {
+                let from = frames.partition_point(|frame| frame.first_row + frame.rows <= row);
+                if let Some(frame) = frames[from..].iter().find(|frame| holds(frame, row, run)) {
+                    break (number as u32, *frame);
+                }
+            }
+            number += 1;
+        };
+        if self.frames.first().is_some_and(|loaded| loaded.frame.first_row != frame.first_row) {
+            self.spare.append(&mut self.frames);
+        }
+        let mut loaded = self.spare.pop().unwrap_or_else(|| LoadedFrame {
+            frame,
+            raw: Vec::new(),
+            ends: Vec::new(),
+            body: 0,
+        });
+        loaded.frame = frame;
+        self.unsqueezer.take(self.pages.frame_bytes(number, &frame)?, FRAME_LIMIT, &mut loaded.raw)?;
+        loaded.index(self.reader)?;
+        self.frames.push(loaded);
+        Ok(self.frames.len() - 1)
+    }
+}
+
+fn holds(frame: &Frame, row: u32, run: u32) -> bool {
+    (frame.first_row..frame.first_row + frame.rows).contains(&row)
+        && (frame.first_run..frame.first_run + frame.runs).contains(&run)
+}
+
+impl LoadedFrame {
+    /// Reads the lengths that precede the runs.
+    fn index(&mut self, reader: &BlockReader) -> Result<()> {
+        let frame = self.frame;
+        if (frame.first_row + frame.rows) as usize > reader.series() {
+            return Err(Error::Corrupt(format!("a frame of rows beyond the {} of the block", reader.series())));
+        }
+        let mut input = Input::new(&self.raw);
+        let mut end = 0;
+        self.ends.clear();
+        for row in frame.first_row..frame.first_row + frame.rows {
+            let has = (reader.samples_of(row) as usize).div_ceil(RUN) as u32;
+            for run in frame.first_run..frame.first_run + frame.runs {
+                if run < has {
+                    end += input.bounded(self.raw.len(), "length of a run")?;
+                }
+                self.ends.push(end as u32);
+            }
+        }
+        self.body = input.position();
+        if end != input.remaining() {
+            return Err(Error::Corrupt(format!("{} bytes for runs of {end}", input.remaining())));
+        }
+        Ok(())
+    }
+}
+
+/// The times of a slice in `min..=max`, and how many precede them.
+fn cut(reader: &BlockReader, pages: &PageSet, slice: u32, min: Millis, max: Millis) -> Result<(usize, Vec<Millis>)> {
+    let slice = reader.times().slice(slice);
+    let mut all = Vec::new();
+    column_times(reader, pages, slice, &mut all)?;
+    let gaps = reader.times().gaps(slice);
+    let (first, mut gaps, mut row) = (slice.first as usize, gaps.iter().peekable(), 0);
+    all.drain(..first);
+    all.truncate(slice.len as usize + gaps.len());
+    all.retain(|_| {
+        let missing = gaps.next_if_eq(&&row).is_some();
+        row += 1;
+        !missing
+    });
+    let start = all.partition_point(|&time| time < min);
+    let end = all.partition_point(|&time| time <= max);
+    all.truncate(end.max(start));
+    all.drain(..start);
+    Ok((start, all))
+}
+
+fn column_times(reader: &BlockReader, pages: &PageSet, slice: Slice, out: &mut Vec<Millis>) -> Result<()> {
+    let column = reader.times().column_of(slice);
+    match column.bytes {
+        ColumnBytes::Regular { step } => out.extend((0..i64::from(column.len)).map(|row| column.first + row * step)),
+        ColumnBytes::Stored { page, position, len } => {
+            let content = if page == 0 {
+                &[]
+            } else {
+                pages.content((reader.value_pages() as u32) + page - 1)?
+            };
+            let bytes = content.get(position as usize..).and_then(|rest| rest.get(..len as usize));
+            let bytes = bytes.ok_or_else(|| {
+                Error::Corrupt(format!("a column of {len} bytes at {position} of {}", content.len()))
+            })?;
+            times::decode(bytes, column.first, column.len as usize, out)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The writer's side of values: rows gather in a group, a group is cut into frames, frames fill pages.
+
+use super::page::{
+    FRAME_RUNS, PAGE_BYTES, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES, crc_of, put_frame, seal_page,
+};
+use super::slices::ColumnSink;
+use crate::Result;
+use crate::codec::RUN;
+use crate::codec::bytes::put_varint;
+use crate::codec::squeeze::Squeezer;
+use crate::codec::values::RunEncoder;
+use crate::model::Millis;
+
+/// Rows of a group; a reader of one row decompresses the frames of its whole group.
+const GROUP_ROWS: usize = 64;
+/// Samples of a group, unless a single row has more.
+const GROUP_SAMPLES: usize = 256 << 10;
+/// zstd level of frames: they are cut once and read often.
+const FRAME_LEVEL: i32 = 3;
+/// Compressed only if that saves at least a sixteenth: decompression costs more than the fetch of what it saves.
+const FRAME_GAIN: usize = 16;
+
+#[derive(Debug)]
+struct Run {
+    start: usize,
+    end: usize,
+    min: Millis,
+    max: Millis,
+}
+
+/// Turns rows into value pages.
+#[derive(Debug)]
+pub struct ValuePages {
+    encoder: RunEncoder,
+    squeezer: Squeezer,
+    /// Encoded runs of the open group, and where they lie, by row.
+    bytes: Vec<u8>,
+    rows: Vec<Vec<Run>>,
+    first_row: u32,
+    samples: usize,
+    page: OpenPage,
+    pub entries: Vec<PageEntry>,
+    pub pages: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct OpenPage {
+    directory: Vec<u8>,
+    frames: Vec<u8>,
+    count: u64,
+    first: u32,
+    last: u32,
+    min: Millis,
+    max: Millis,
+}
+
+impl ValuePages {
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            encoder: RunEncoder::new(),
+            squeezer: Squeezer::new(FRAME_LEVEL)?,
+            bytes: Vec::new(),
+            rows: Vec::new(),
+            first_row: 0,
+            samples: 0,
+            page: OpenPage::default(),
+            entries: Vec::new(),
+            pages: Vec::new(),
+        })
+    }
+
+    pub fn add(&mut self, times: &[Millis], values: &[f64]) -> Result<()> {
+        if self.rows.len() == GROUP_ROWS
+            || (!self.rows.is_empty() && self.samples + times.len() > GROUP_SAMPLES)
+        {
+            self.flush_group()?;
+        }
+        let mut runs = Vec::with_capacity(times.len().div_ceil(RUN));
+        for (times, values) in times.chunks(RUN).zip(values.chunks(RUN)) {
+            let start = self.bytes.len();
+            self.encoder.encode(values, &mut self.bytes);
+            runs.push(Run { start, end: self.bytes.len(), min: times[0], max: times[times.len() - 1] });
+        }
+        self.rows.push(runs);
+        self.samples += times.len();
+        Ok(())
+    }
+
+    fn flush_group(&mut self) -> Result<()> {
+        let longest = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let step = (FRAME_RUNS / self.rows.len().max(1)).max(1);
+        let (mut raw, mut packed) = (Vec::new(), Vec::new());
+        for first_run in (0..longest).step_by(step) {
+            let of_row = |row: &'_ Vec<Run>| first_run.min(row.len())..(first_run + step).min(row.len());
+            raw.clear();
+            packed.clear();
+            let (mut min, mut max) = (Millis::MAX, Millis::MIN);
+            for row in &self.rows {
+                for run in &row[of_row(row)] {
+                    put_varint(&mut raw, (run.end - run.start) as u64);
+                    (min, max) = (min.min(run.min), max.max(run.max));
+                }
+            }
+            for row in &self.rows {
+                for run in &row[of_row(row)] {
+                    raw.extend_from_slice(&self.bytes[run.start..run.end]);
+                }
+            }
+            self.squeezer.put(&mut packed, &raw, FRAME_GAIN)?;
+            let held = PAGE_HEADER + self.page.directory.len() + self.page.frames.len();
+            if self.page.count > 0 && held + packed.len() + 32 > PAGE_BYTES {
+                self.flush_page();
+            }
+            let page = &mut self.page;
+            let last = self.first_row + self.rows.len() as u32 - 1;
+            if page.count == 0 {
+                (page.first, page.min, page.max) = (self.first_row, min, max);
+            }
+            (page.last, page.min, page.max) = (last, page.min.min(min), page.max.max(max));
+            page.count += 1;
+            let runs = step.min(longest - first_run) as u32;
+            let rows = self.rows.len() as u32;
+            put_frame(&mut page.directory, self.first_row, rows, first_run as u32, runs, packed.len());
+            page.frames.extend_from_slice(&packed);
+        }
+        self.first_row += self.rows.len() as u32;
+        self.rows.clear();
+        self.bytes.clear();
+        self.samples = 0;
+        Ok(())
+    }
+
+    fn flush_page(&mut self) {
+        let page = std::mem::take(&mut self.page);
+        if page.count == 0 {
+            return;
+        }
+        let mut content = Vec::with_capacity(page.directory.len() + page.frames.len() + 10);
+        put_varint(&mut content, page.count);
+        content.extend_from_slice(&page.directory);
+        content.extend_from_slice(&page.frames);
+        let kind = PageKind::Values { first: page.first, last: page.last, min: page.min, max: page.max };
+        self.push(VALUES, kind, &content);
+    }
+
+    fn push(&mut self, number: u8, kind: PageKind, content: &[u8]) {
+        let page = seal_page(number, content);
+        debug_assert!(page.len() <= PAGE_LIMIT, "a page of {} bytes", page.len());
+        self.entries.push(PageEntry { len: page.len() as u32, crc: crc_of(&page), kind });
+        self.pages.push(page);
+    }
+
+    /// Closes the open group and page.
+    pub fn finish(&mut self) -> Result<()> {
+        if !self.rows.is_empty() {
+            self.flush_group()?;
+        }
+        self.flush_page();
+        Ok(())
+    }
+
+    /// Appends timestamp pages. Value pages must be finished.
+    pub fn push_times(&mut self, columns: ColumnPages) {
+        for content in columns.pages {
+            self.push(TIMES, PageKind::Times, &content);
+        }
+    }
+}
+
+/// Timestamp columns on their way into pages.
+#[derive(Debug, Default)]
+pub struct ColumnPages {
+    pages: Vec<Vec<u8>>,
+}
+
+impl ColumnSink for ColumnPages {
+    fn store(&mut self, bytes: &[u8]) -> (usize, usize) {
+        match self.pages.last_mut() {
+            Some(page) if page.len() + bytes.len() + PAGE_HEADER <= PAGE_BYTES => page.extend_from_slice(bytes),
+            _ => self.pages.push(bytes.to_vec()),
+        }
+        let page = self.pages.len();
+        (page, self.pages[page - 1].len() - bytes.len())
+    }
+}

@@ -1,0 +1,182 @@
+//! Pages: `[crc32c u32 of the rest][version u8][kind u8]`, then frames of value runs or timestamp columns.
+
+use super::reader::BlockReader;
+use crate::codec::bytes::{Input, put_varint};
+use crate::{Error, Result};
+
+pub const PAGE_VERSION: u8 = 1;
+pub const VALUES: u8 = 0;
+pub const TIMES: u8 = 1;
+pub const PAGE_HEADER: usize = 6;
+
+/// A page is closed before it would pass this. Redis's allocator rounds up to powers of two, and headers come on top.
+pub const PAGE_BYTES: usize = 65_500;
+/// A page that holds one frame may be this large.
+pub const PAGE_LIMIT: usize = 131_000;
+
+/// Adds the header to a page's content.
+pub fn seal_page(kind: u8, content: &[u8]) -> Vec<u8> {
+    let mut page = Vec::with_capacity(PAGE_HEADER + content.len());
+    page.extend_from_slice(&[0; 4]);
+    page.extend_from_slice(&[PAGE_VERSION, kind]);
+    page.extend_from_slice(content);
+    let crc = crc32c::crc32c(&page[4..]);
+    page[..4].copy_from_slice(&crc.to_le_bytes());
+    page
+}
+
+pub fn crc_of(page: &[u8]) -> u32 {
+    page.first_chunk().map_or(0, |crc| u32::from_le_bytes(*crc))
+}
+
+/// What the root says about a page.
+#[derive(Debug, Clone, Copy)]
+pub struct PageEntry {
+    pub len: u32,
+    pub crc: u32,
+    pub kind: PageKind,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum PageKind {
+    /// Runs of rows `first..=last` (other pages may hold more runs of the same rows), with samples in `min..=max`.
+    Values { first: u32, last: u32, min: i64, max: i64 },
+    Times,
+}
+
+/// Runs of `rows` consecutive rows from `first_row`, of each the runs `first_run..first_run + runs` as far as it has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    pub first_row: u32,
+    pub rows: u32,
+    pub first_run: u32,
+    pub runs: u32,
+    /// Where the compressed bytes lie in the page.
+    pub start: u32,
+    pub end: u32,
+}
+
+/// The most runs in a frame, so that one frame of incompressible values fits a page.
+pub const FRAME_RUNS: usize = 64;
+
+/// Appends a frame's directory entry.
+pub fn put_frame(out: &mut Vec<u8>, first_row: u32, rows: u32, first_run: u32, runs: u32, stored: usize) {
+    for number in [u64::from(first_row), u64::from(rows), u64::from(first_run), u64::from(runs), stored as u64] {
+        put_varint(out, number);
+    }
+}
+
+fn read_frames(page: &[u8]) -> Result<Vec<Frame>> {
+    let mut input = Input::new(&page[PAGE_HEADER..]);
+    let count = input.bounded(page.len() / 5, "frame count")?;
+    let mut frames = Vec::with_capacity(count);
+    let mut end = 0;
+    for _ in 0..count {
+        let first_row = input.bounded(u32::MAX as usize / 2, "first row of a frame")? as u32;
+        let rows = input.bounded(FRAME_RUNS, "rows of a frame")? as u32;
+        let first_run = input.bounded(u32::MAX as usize / 2, "first run of a frame")? as u32;
+        let runs = input.bounded(FRAME_RUNS, "runs of a frame")? as u32;
+        let start = end;
+        end += input.bounded(page.len(), "stored length of a frame")? as u32;
+        if rows == 0 || runs == 0 || (rows * runs) as usize > FRAME_RUNS {
+            return Err(Error::Corrupt(format!("a frame of {rows} rows with {runs} runs")));
+        }
+        frames.push(Frame { first_row, rows, first_run, runs, start, end });
+    }
+    let base = PAGE_HEADER + input.position();
+    if base + end as usize != page.len() {
+        return Err(Error::Corrupt(format!(
+            "frames end at byte {} of a page of {}",
+            base + end as usize,
+            page.len()
+        )));
+    }
+    frames.iter_mut().for_each(|frame| {
+        frame.start += base as u32;
+        frame.end += base as u32;
+    });
+    Ok(frames)
+}
+
+#[derive(Debug)]
+struct Supplied {
+    bytes: Vec<u8>,
+    frames: Vec<Frame>,
+}
+
+/// The pages of one block that a query was supplied with, each checked against the root.
+#[derive(Debug, Default)]
+pub struct PageSet {
+    pages: Vec<Option<Supplied>>,
+}
+
+impl PageSet {
+    /// `supplied` pairs page numbers with their bytes. Pages inlined in the root need not be supplied.
+    pub fn new(reader: &BlockReader, supplied: impl IntoIterator<Item = (u32, Vec<u8>)>) -> Result<Self> {
+        let mut set = Self { pages: Vec::new() };
+        set.pages.resize_with(reader.page_entries().len(), || None);
+        for (number, page) in reader.inline_pages().iter().enumerate() {
+            set.put(reader, number as u32, page.clone())?;
+        }
+        for (number, page) in supplied {
+            set.put(reader, number, page)?;
+        }
+        Ok(set)
+    }
+
+    fn put(&mut self, reader: &BlockReader, number: u32, bytes: Vec<u8>) -> Result<()> {
+        let Some(entry) = reader.page_entries().get(number as usize) else {
+            return Err(Error::Corrupt(format!("page {number} of a block of {}", reader.page_entries().len())));
+        };
+        if bytes.len() != entry.len as usize || bytes.len() < PAGE_HEADER {
+            return Err(Error::Corrupt(format!("page {number} has {} bytes, not {}", bytes.len(), entry.len)));
+        }
+        let crc = crc32c::crc32c(&bytes[4..]);
+        if crc != entry.crc || crc_of(&bytes) != crc {
+            return Err(Error::Corrupt(format!(
+                "page {number} of {} bytes has checksum {crc:08x}, the block says {:08x}",
+                bytes.len(),
+                entry.crc
+            )));
+        }
+        if bytes[4] != PAGE_VERSION {
+            return Err(Error::Unsupported(format!(
+                "page {number} has format {}, this build reads {PAGE_VERSION}",
+                bytes[4]
+            )));
+        }
+        let (kind, frames) = match entry.kind {
+            PageKind::Values { .. } => (VALUES, read_frames(&bytes)?),
+            PageKind::Times => (TIMES, Vec::new()),
+        };
+        if bytes[5] != kind {
+            return Err(Error::Corrupt(format!("page {number} is of kind {}, not {kind}", bytes[5])));
+        }
+        self.pages[number as usize] = Some(Supplied { bytes, frames });
+        Ok(())
+    }
+
+    fn page(&self, number: u32) -> Result<&Supplied> {
+        let page = self.pages.get(number as usize).and_then(Option::as_ref);
+        page.ok_or_else(|| Error::Corrupt(format!("page {number} was not supplied")))
+    }
+
+    pub(super) fn frames(&self, number: u32) -> Result<&[Frame]> {
+        Ok(&self.page(number)?.frames)
+    }
+
+    pub(super) fn frame_bytes(&self, number: u32, frame: &Frame) -> Result<&[u8]> {
+        Ok(&self.page(number)?.bytes[frame.start as usize..frame.end as usize])
+    }
+
+    /// The content of a timestamp page.
+    pub(super) fn content(&self, number: u32) -> Result<&[u8]> {
+        Ok(&self.page(number)?.bytes[PAGE_HEADER..])
+    }
+
+    /// Heap bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        let held = |page: &Supplied| page.bytes.capacity() + page.frames.capacity() * size_of::<Frame>();
+        self.pages.iter().flatten().map(held).sum()
+    }
+}

@@ -1,0 +1,284 @@
+//! An opened root: everything about a block but its samples.
+
+use super::labels::Labels;
+use super::page::{PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES};
+use super::select::{Postings, select};
+use super::times::{Column, ColumnBytes, Times};
+use super::writer::{ROOT_HEADER, ROOT_MAGIC, ROOT_VERSION};
+use crate::codec::bytes::Input;
+use crate::codec::squeeze::Unsqueezer;
+use crate::model::{Matcher, Millis, Uid};
+use crate::{Error, Result};
+
+/// No section of a root is larger.
+const SECTION_LIMIT: usize = 1 << 30;
+
+/// The index of one block. Immutable; opened from the root's bytes, which are not kept.
+#[derive(Debug)]
+pub struct BlockReader {
+    uid: Uid,
+    digest: u128,
+    samples: u64,
+    span: (Millis, Millis),
+    labels: Labels,
+    postings: Postings,
+    times: Times,
+    pages: Vec<PageEntry>,
+    inline: Vec<Vec<u8>>,
+}
+
+impl BlockReader {
+    pub fn open(root: &[u8]) -> Result<Self> {
+        let mut input = Input::new(root);
+        let magic: [u8; 3] = input.array()?;
+        let version = input.u8()?;
+        if magic != ROOT_MAGIC {
+            return Err(Error::Corrupt(format!("{} bytes that are not a block's root", root.len())));
+        }
+        if version != ROOT_VERSION {
+            return Err(Error::Unsupported(format!(
+                "the root of a block has format {version}, this build reads {ROOT_VERSION}"
+            )));
+        }
+        let (said, is) = (input.u32()?, crc32c::crc32c(&root[ROOT_HEADER..]));
+        if said != is {
+            return Err(Error::Corrupt(format!(
+                "the {} bytes of a root have checksum {is:08x}, not {said:08x}",
+                root.len()
+            )));
+        }
+        let uid = Uid(input.array()?);
+        let digest = u128::from_le_bytes(input.array()?);
+        let series = input.bounded(1 << 30, "series count")?;
+        let samples = input.varint()?;
+        let span = (input.signed()?, input.signed()?);
+        let mut unsqueezer = Unsqueezer::new()?;
+        let mut section = || -> Result<Vec<u8>> {
+            let len = input.bounded(root.len(), "length of a section")?;
+            let mut raw = Vec::new();
+            unsqueezer.take(input.take(len)?, SECTION_LIMIT, &mut raw)?;
+            Ok(raw)
+        };
+        let labels = {
+            let (symbols, rows) = (section()?, section()?);
+            Labels::read(&symbols, &rows, series)?
+        };
+        let times = Times::read(&section()?, series)?;
+        let pages = read_pages(&section()?, series)?;
+        let mut inline = Vec::new();
+        if input.u8()? == 1 {
+            for page in &pages {
+                inline.push(input.take(page.len as usize)?.to_vec());
+            }
+        }
+        input.end("root")?;
+        let counted: u64 = (0..series as u32).map(|row| u64::from(times.samples_of(row))).sum();
+        if counted != samples {
+            return Err(Error::Corrupt(format!("{counted} samples in the index, {samples} announced")));
+        }
+        let time_pages = pages.iter().filter(|page| matches!(page.kind, PageKind::Times)).count();
+        if times.timestamp_pages() > time_pages {
+            return Err(Error::Corrupt(format!(
+                "columns lie in {} timestamp pages of {time_pages}",
+                times.timestamp_pages()
+            )));
+        }
+        let postings = Postings::of(&labels);
+        Ok(Self { uid, digest, samples, span, labels, postings, times, pages, inline })
+    }
+
+    pub fn uid(&self) -> Uid {
+        self.uid
+    }
+
+    /// The [`super::Digest`] of all samples.
+    pub fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    pub fn series(&self) -> usize {
+        self.labels.rows()
+    }
+
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Times of the first and the last sample of the block.
+    pub fn time_span(&self) -> (Millis, Millis) {
+        self.span
+    }
+
+    /// Distinct strings; ids are dense and ascend with the text.
+    pub fn symbols(&self) -> usize {
+        self.labels.symbols()
+    }
+
+    pub fn symbol(&self, id: u32) -> &str {
+        self.labels.symbol(id)
+    }
+
+    pub fn find_symbol(&self, text: &str) -> Option<u32> {
+        self.labels.find_symbol(text)
+    }
+
+    /// The distinct (name symbol, value symbol) pairs of the block, ascending by name, then value. A pair's number is its place here.
+    pub fn pairs(&self) -> &[(u32, u32)] {
+        self.labels.pairs()
+    }
+
+    /// The pair numbers of a row, sorted by label name: one look-up per label for a caller that maps pairs to its own ids.
+    pub fn row_pairs(&self, row: u32) -> &[u32] {
+        self.labels.row(row)
+    }
+
+    /// (name symbol, value symbol) of a row, sorted by label name.
+    pub fn labels(&self, row: u32) -> impl ExactSizeIterator<Item = (u32, u32)> + '_ {
+        self.labels.row(row).iter().map(|&pair| self.labels.pairs()[pair as usize])
+    }
+
+    /// Ascending rows that satisfy every matcher.
+    pub fn select(&self, matchers: &[Matcher]) -> Vec<u32> {
+        select(&self.labels, &self.postings, matchers)
+    }
+
+    /// A time range that holds all samples of a row, exact unless the row left out the ends of its column.
+    pub fn span(&self, row: u32) -> (Millis, Millis) {
+        self.times.span_of(row)
+    }
+
+    /// Samples of a row.
+    pub fn samples_of(&self, row: u32) -> u32 {
+        self.times.samples_of(row)
+    }
+
+    /// The pages a cursor needs to read these rows (ascending) within `min..=max`; none if the root holds them all.
+    pub fn pages_for(&self, rows: &[u32], min: Millis, max: Millis) -> Vec<u32> {
+        if !self.inline.is_empty() {
+            return Vec::new();
+        }
+        let mut wanted = vec![false; self.pages.len()];
+        let values = self.value_pages();
+        let mut start = 0;
+        for &row in rows {
+            let (first, last) = self.span(row);
+            if first > max || last < min {
+                continue;
+            }
+            if let Some(page) = self.times.timestamp_page(row) {
+                wanted[values + page as usize] = true;
+            }
+            start = self.first_page_of(row, start);
+            for (page, wanted) in self.pages[start..values].iter().zip(&mut wanted[start..]) {
+                match page.kind {
+                    PageKind::Values { first, .. } if first > row => break,
+                    PageKind::Values { min: from, max: to, .. } => *wanted |= from <= max && to >= min,
+                    PageKind::Times => {}
+                }
+            }
+        }
+        (0..self.pages.len() as u32).filter(|&page| wanted[page as usize]).collect()
+    }
+
+    /// The first page at or after `start` whose rows reach `row`.
+    pub(super) fn first_page_of(&self, row: u32, start: usize) -> usize {
+        let pages = &self.pages[start..self.value_pages()];
+        start + pages.partition_point(|p| matches!(p.kind, PageKind::Values { last, .. } if last < row))
+    }
+
+    /// Pages that hold values; timestamp pages come after them.
+    pub(super) fn value_pages(&self) -> usize {
+        self.pages.partition_point(|page| matches!(page.kind, PageKind::Values { .. }))
+    }
+
+    pub(super) fn times(&self) -> &Times {
+        &self.times
+    }
+
+    pub(super) fn page_entries(&self) -> &[PageEntry] {
+        &self.pages
+    }
+
+    pub(super) fn inline_pages(&self) -> &[Vec<u8>] {
+        &self.inline
+    }
+
+    /// Pages to be stored beside the root.
+    pub fn pages(&self) -> usize {
+        if self.inline.is_empty() { self.pages.len() } else { 0 }
+    }
+
+    /// Heap bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        self.labels.memory_bytes()
+            + self.postings.memory_bytes()
+            + self.times.memory_bytes()
+            + self.pages.capacity() * size_of::<PageEntry>()
+            + self.inline.iter().map(Vec::capacity).sum::<usize>()
+    }
+}
+
+impl Times {
+    fn span_of(&self, row: u32) -> (Millis, Millis) {
+        let slice = self.slice(self.slice_of(row));
+        let column = self.column_of(slice);
+        match column.bytes {
+            ColumnBytes::Regular { step } => {
+                let rows = i64::from(slice.first) + i64::from(slice.len) - 1 + self.gaps(slice).len() as i64;
+                (column.first + step * i64::from(slice.first), column.first + step * rows)
+            }
+            ColumnBytes::Stored { .. } => (column.first, column.last),
+        }
+    }
+
+    fn timestamp_pages(&self) -> usize {
+        let page = |column: &Column| match column.bytes {
+            ColumnBytes::Stored { page, .. } => page as usize,
+            ColumnBytes::Regular { .. } => 0,
+        };
+        self.columns().iter().map(page).max().unwrap_or(0)
+    }
+
+    fn timestamp_page(&self, row: u32) -> Option<u32> {
+        match self.column_of(self.slice(self.slice_of(row))).bytes {
+            ColumnBytes::Stored { page, .. } if page > 0 => Some(page - 1),
+            _ => None,
+        }
+    }
+}
+
+fn read_pages(bytes: &[u8], series: usize) -> Result<Vec<PageEntry>> {
+    let mut input = Input::new(bytes);
+    let count = input.bounded(bytes.len() / 6, "page count")?;
+    let mut pages: Vec<PageEntry> = Vec::with_capacity(count);
+    let (mut first, mut last, mut clock) = (0, 0, 0i64);
+    for number in 0..count {
+        let len = input.bounded(PAGE_LIMIT, "length of a page")?;
+        let crc = input.u32()?;
+        let tag = input.u8()?;
+        let after_times = matches!(pages.last(), Some(PageEntry { kind: PageKind::Times, .. }));
+        let kind = match tag {
+            VALUES if !after_times => {
+                first += input.bounded(series, "first row of a page")?;
+                let end = first + input.bounded(series, "rows of a page")?;
+                clock = clock.wrapping_add(input.signed()?);
+                let max = clock.checked_add_unsigned(input.varint()?);
+                match max {
+                    Some(max) if end < series && end >= last => {
+                        last = end;
+                        PageKind::Values { first: first as u32, last: last as u32, min: clock, max }
+                    }
+                    _ => return Err(Error::Corrupt(format!("page {number} claims rows {first}..={end} of {series}"))),
+                }
+            }
+            TIMES => PageKind::Times,
+            _ => return Err(Error::Corrupt(format!("page {number} is of kind {tag}"))),
+        };
+        if len < PAGE_HEADER {
+            return Err(Error::Corrupt(format!("page {number} of {len} bytes")));
+        }
+        pages.push(PageEntry { len: len as u32, crc, kind });
+    }
+    input.end("page directory")?;
+    Ok(pages)
+}

@@ -1,0 +1,190 @@
+//! Builds a block from sorted series.
+
+use super::digest::{Digest, series_key};
+use super::group::{ColumnPages, ValuePages};
+use super::labels::LabelsBuilder;
+use super::page::{PageEntry, PageKind};
+use super::slices::SliceTable;
+use super::times::MAX_SAMPLES;
+use crate::codec::bytes::{put_signed, put_varint};
+use crate::codec::squeeze::Squeezer;
+use crate::model::{Millis, Uid};
+use crate::{Error, Result};
+
+pub const ROOT_MAGIC: [u8; 3] = *b"HRB";
+pub const ROOT_VERSION: u8 = 1;
+/// Magic, version, checksum.
+pub const ROOT_HEADER: usize = 8;
+/// A block whose pages take no more than this together with its root is one value.
+pub const INLINE_BYTES: usize = 32 << 10;
+/// zstd level of the root's sections.
+const ROOT_LEVEL: i32 = 9;
+
+/// An encoded block: one instance's part of one generation.
+#[derive(Debug, Clone)]
+pub struct BlockParts {
+    pub uid: Uid,
+    pub root: Vec<u8>,
+    /// Empty where the root holds them.
+    pub pages: Vec<Vec<u8>>,
+    pub series: usize,
+    pub samples: u64,
+    /// Of the first and the last sample; 0 and -1 for a block without samples.
+    pub min_time: Millis,
+    pub max_time: Millis,
+    pub digest: u128,
+}
+
+/// Takes series in the order of (metric name, then labels) and encodes as it goes; holds compressed pages, labels and distinct timestamps.
+#[derive(Debug)]
+pub struct BlockWriter {
+    uid: Uid,
+    digest: Digest,
+    labels: LabelsBuilder,
+    slices: SliceTable,
+    row_slices: Vec<u32>,
+    values: ValuePages,
+    /// Labels of the last row, name and value in turn, for the check of order.
+    last: Vec<String>,
+    samples: u64,
+    span: Option<(Millis, Millis)>,
+}
+
+impl BlockWriter {
+    pub fn new(uid: Uid) -> Result<Self> {
+        Ok(Self {
+            uid,
+            digest: Digest::default(),
+            labels: LabelsBuilder::default(),
+            slices: SliceTable::default(),
+            row_slices: Vec::new(),
+            values: ValuePages::new()?,
+            last: Vec::new(),
+            samples: 0,
+            span: None,
+        })
+    }
+
+    /// Adds one series. `labels` sorted by name, unique, without empty values; `times` strictly ascending, at least one.
+    pub fn add(&mut self, labels: &[(&str, &str)], times: &[Millis], values: &[f64]) -> Result<()> {
+        self.check(labels, times, values)?;
+        self.digest.add(series_key(self.uid, labels.iter().copied()), times, values);
+        self.labels.push(labels);
+        let slice = self.slices.intern(times, self.row_slices.last().copied());
+        self.row_slices.push(slice);
+        self.values.add(times, values)?;
+        self.samples += times.len() as u64;
+        let (first, last) = (times[0], times[times.len() - 1]);
+        let (min, max) = self.span.unwrap_or((first, last));
+        self.span = Some((min.min(first), max.max(last)));
+        Ok(())
+    }
+
+    fn check(&mut self, labels: &[(&str, &str)], times: &[Millis], values: &[f64]) -> Result<()> {
+        if times.is_empty() || times.len() != values.len() || times.len() > MAX_SAMPLES {
+            return Err(Error::BadData(format!(
+                "a series of a block needs 1 to {MAX_SAMPLES} samples; got {} times and {} values",
+                times.len(),
+                values.len()
+            )));
+        }
+        if times.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(Error::BadData("times of a series must ascend".into()));
+        }
+        if labels.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+            return Err(Error::BadData(format!("labels must be sorted by name: {labels:?}")));
+        }
+        let last: Vec<(&str, &str)> =
+            self.last.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
+        if !self.row_slices.is_empty() && row_order(&last, labels) != std::cmp::Ordering::Less {
+            return Err(Error::BadData(format!("series must be sorted and unique: {labels:?} came after {last:?}")));
+        }
+        self.last.truncate(labels.len() * 2);
+        self.last.resize_with(labels.len() * 2, String::new);
+        for (kept, &(name, value)) in self.last.chunks_exact_mut(2).zip(labels) {
+            for (to, from) in kept.iter_mut().zip([name, value]) {
+                to.clear();
+                to.push_str(from);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> Result<BlockParts> {
+        self.values.finish()?;
+        let mut columns = ColumnPages::default();
+        let times = self.slices.finish(&self.row_slices, &mut columns);
+        self.values.push_times(columns);
+        let (symbols, rows) = self.labels.finish();
+        let (min_time, max_time) = self.span.unwrap_or((0, -1));
+        let mut body = Vec::new();
+        body.extend_from_slice(&self.uid.0);
+        body.extend_from_slice(&self.digest.value().to_le_bytes());
+        put_varint(&mut body, self.row_slices.len() as u64);
+        put_varint(&mut body, self.samples);
+        put_signed(&mut body, min_time);
+        put_signed(&mut body, max_time);
+        let mut squeezer = Squeezer::new(ROOT_LEVEL)?;
+        let directory = write_pages(&self.values.entries);
+        let mut packed = Vec::new();
+        for section in [&symbols, &rows, &times, &directory] {
+            packed.clear();
+            squeezer.put(&mut packed, section, 64)?;
+            put_varint(&mut body, packed.len() as u64);
+            body.extend_from_slice(&packed);
+        }
+        let mut pages = self.values.pages;
+        let held: usize = pages.iter().map(Vec::len).sum();
+        let inline = ROOT_HEADER + body.len() + held + 5 * pages.len() <= INLINE_BYTES;
+        body.push(u8::from(inline));
+        if inline {
+            pages.drain(..).for_each(|page| body.extend_from_slice(&page));
+        }
+        let mut root = Vec::with_capacity(ROOT_HEADER + body.len());
+        root.extend_from_slice(&ROOT_MAGIC);
+        root.push(ROOT_VERSION);
+        root.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+        root.extend_from_slice(&body);
+        Ok(BlockParts {
+            uid: self.uid,
+            root,
+            pages,
+            series: self.row_slices.len(),
+            samples: self.samples,
+            min_time,
+            max_time,
+            digest: self.digest.value(),
+        })
+    }
+}
+
+fn write_pages(entries: &[PageEntry]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, entries.len() as u64);
+    let (mut before, mut clock) = (0, 0i64);
+    for entry in entries {
+        put_varint(&mut out, u64::from(entry.len));
+        out.extend_from_slice(&entry.crc.to_le_bytes());
+        match entry.kind {
+            PageKind::Values { first, last, min, max } => {
+                out.push(super::page::VALUES);
+                put_varint(&mut out, u64::from(first - before));
+                put_varint(&mut out, u64::from(last - first));
+                put_signed(&mut out, min.wrapping_sub(clock));
+                put_varint(&mut out, max.wrapping_sub(min) as u64);
+                (before, clock) = (first, min);
+            }
+            PageKind::Times => out.push(super::page::TIMES),
+        }
+    }
+    out
+}
+
+/// The order of rows: metric name first, so that a metric's series lie together, then all labels.
+pub fn row_order(a: &[(&str, &str)], b: &[(&str, &str)]) -> std::cmp::Ordering {
+    metric_name(a).cmp(metric_name(b)).then_with(|| a.cmp(b))
+}
+
+fn metric_name<'a>(labels: &[(&'a str, &'a str)]) -> &'a str {
+    labels.iter().find(|label| label.0 == "__name__").map_or("", |label| label.1)
+}
