@@ -1,5 +1,29 @@
-//! Segment files with group commit.
+//! Segment files with group commit: the log of a standalone server.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `record` | what a reader gets, and how it lies in a frame |
+//! | `queue` | what waits to be written, bounded in bytes |
+//! | `segment` | the files and where in them an offset is found |
+//! | `tail` | what is committed: the segments, and the newest records with their columns |
+//! | `replay` | reading back from disk |
+//! | `engine` | append, commit, read, trim: everything but the thread |
+//! | `local` | the thread |
+//!
+//! Locks are taken in the order writer, queue, tail; no lock but the writer's is held during I/O.
 
+mod engine;
+mod local;
+mod queue;
 mod record;
+mod replay;
+mod segment;
+mod tail;
+mod wake;
 
-pub use record::{LogRecord, RecordKind};
+pub use engine::LogOptions;
+pub use local::LocalLog;
+pub use record::{LogRecord, RecordKind, Replay};
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,17 @@
-//! What a reader of the log gets.
+//! What a reader of the log gets, and how it lies in a frame.
 
 use std::sync::Arc;
 
-use crate::model::Millis;
+use crate::fs::{Frame, begin_frame, end_frame};
+use crate::model::{Millis, Uid};
 use crate::wire::SplitBatch;
+use crate::{Error, Result};
 
 /// One durable record. Offsets ascend by one from record to record, over all partitions.
 #[derive(Debug, Clone)]
 pub struct LogRecord {
     pub offset: u64,
-    /// When the record was accepted: the clock that validated a write, or that ordered a seal. A replay gets the same.
+    /// Of a write: the clock by which it was validated. Of a seal: 0.
     pub now_ms: Millis,
     pub kind: RecordKind,
 }
@@ -20,4 +22,111 @@ pub enum RecordKind {
     Write { batch: Arc<SplitBatch> },
     /// A seal marker: the generation of each named window of the partition ends at exactly this record's offset.
     Seal { partition: u16, windows: Vec<Millis> },
+}
+
+/// Decodes a stored body: (the sender's compressed body, its instance, the shards it was split by).
+pub type Replay = dyn Fn(&[u8], Uid, u16) -> Result<SplitBatch> + Send + Sync;
+
+const WRITE: u8 = 1;
+const SEAL: u8 = 2;
+const UID_BYTES: usize = 16;
+
+/// Bodies are bounded far below this at the door; it keeps frame lengths within their 32 bits.
+const MAX_BODY_BYTES: usize = 1 << 30;
+
+/// Appends the frame of a write. `body` is the compressed body as the sender wrote it.
+pub(super) fn push_write(
+    buffer: &mut Vec<u8>,
+    offset: u64,
+    now_ms: Millis,
+    uid: Uid,
+    shards: u16,
+    body: &[u8],
+) -> Result<()> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(Error::TooLarge(format!(
+            "a body of {} bytes; the log takes up to {MAX_BODY_BYTES}",
+            body.len()
+        )));
+    }
+    let start = begin_frame(buffer, WRITE, shards, offset, now_ms);
+    buffer.extend_from_slice(&uid.0);
+    buffer.extend_from_slice(body);
+    end_frame(buffer, start);
+    Ok(())
+}
+
+/// Appends the frame of a seal marker.
+pub(super) fn push_seal(buffer: &mut Vec<u8>, offset: u64, partition: u16, windows: &[Millis]) {
+    let start = begin_frame(buffer, SEAL, partition, offset, 0);
+    for window in windows {
+        buffer.extend_from_slice(&window.to_le_bytes());
+    }
+    end_frame(buffer, start);
+}
+
+/// Checks what a valid frame cannot promise by its checksum: that this build knows its kind.
+pub(super) fn check(frame: &Frame, payload: &[u8]) -> Result<()> {
+    let offset = frame.number;
+    match frame.kind {
+        WRITE if payload.len() < UID_BYTES => Err(Error::Corrupt(format!(
+            "record {offset} of the log has {} bytes, no room for an instance",
+            payload.len()
+        ))),
+        SEAL if !payload.len().is_multiple_of(8) => Err(Error::Corrupt(format!(
+            "record {offset} of the log, a seal, has {} bytes, not a multiple of 8",
+            payload.len()
+        ))),
+        WRITE | SEAL => Ok(()),
+        kind => Err(Error::Unsupported(format!(
+            "record {offset} of the log has kind {kind}, which a newer build wrote; run that build, or a newer one"
+        ))),
+    }
+}
+
+/// Decodes a frame.
+pub(super) fn decode(frame: &Frame, payload: &[u8], replay: &Replay) -> Result<LogRecord> {
+    check(frame, payload)?;
+    let kind = match payload.split_first_chunk::<UID_BYTES>() {
+        Some((uid, body)) if frame.kind == WRITE => {
+            let batch = replay(body, Uid(*uid), frame.tag).map_err(|e| {
+                Error::Corrupt(format!(
+                    "record {} of the log cannot be decoded: {e}",
+                    frame.number
+                ))
+            })?;
+            RecordKind::Write {
+                batch: Arc::new(batch),
+            }
+        }
+        _ => RecordKind::Seal {
+            partition: frame.tag,
+            windows: payload
+                .as_chunks()
+                .0
+                .iter()
+                .map(|w| Millis::from_le_bytes(*w))
+                .collect(),
+        },
+    };
+    Ok(LogRecord {
+        offset: frame.number,
+        now_ms: frame.time,
+        kind,
+    })
+}
+
+/// Heap bytes that a record keeps alive.
+pub(super) fn held_bytes(kind: &RecordKind) -> usize {
+    match kind {
+        RecordKind::Write { batch } => {
+            let metadata: usize = batch
+                .metadata
+                .iter()
+                .map(|m| 80 + m.family.len() + m.help.len() + m.unit.len())
+                .sum();
+            batch.labels.len() + size_of_val(batch.series.as_slice()) + batch.times.len() * 16 + metadata
+        }
+        RecordKind::Seal { windows, .. } => windows.len() * 8,
+    }
 }

@@ -1,0 +1,330 @@
+//! Append, commit, read, trim: everything but the thread, so that tests decide what is committed when.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::queue::{Ending, Group, Queue};
+use super::record::{LogRecord, RecordKind, Replay, push_seal, push_write};
+use super::replay::ReplayCursor;
+use super::segment::{Segment, first_offsets};
+use super::tail::Tail;
+use super::wake::Wake;
+use crate::fs::{FRAME_BYTES, FileLayer, Framed, finish_frames, remove_unborn};
+use crate::model::Millis;
+use crate::wire::SplitBatch;
+use crate::{Error, Result};
+
+#[derive(Debug, Clone, Copy)]
+pub struct LogOptions {
+    /// A segment that would grow beyond this is closed and a new one begun.
+    pub segment_bytes: u64,
+    /// Bounds what waits to be written, and once more the columns that wait to be read.
+    pub queue_bytes: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            queue_bytes: 64 << 20,
+        }
+    }
+}
+
+pub struct Engine {
+    files: Arc<dyn FileLayer>,
+    folder: PathBuf,
+    options: LogOptions,
+    replay: Box<Replay>,
+    /// The active segment as far as it is written.
+    writer: Mutex<Framed>,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    tail: Mutex<Tail>,
+    readable: Condvar,
+    committed: AtomicU64,
+    cursor: ReplayCursor,
+    wake: Wake,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("folder", &self.folder)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub fn open(
+        files: Arc<dyn FileLayer>,
+        folder: &Path,
+        options: LogOptions,
+        replay: Box<Replay>,
+    ) -> Result<Self> {
+        files.make_folder(folder)?;
+        let names = files.list(folder)?;
+        remove_unborn(files.as_ref(), folder, &names)?;
+        let segments = open_segments(files.as_ref(), folder, &first_offsets(&names))?;
+        let Some(active) = segments.last().map(|s| s.framed.clone()) else {
+            return Err(Error::Corrupt(format!("{} holds no segment", folder.display())));
+        };
+        let next = active.next;
+        Ok(Self {
+            files,
+            folder: folder.to_owned(),
+            options,
+            replay,
+            writer: Mutex::new(active),
+            queue: Mutex::new(Queue::new(next, options.queue_bytes)),
+            work: Condvar::new(),
+            tail: Mutex::new(Tail::new(segments, next, options.queue_bytes)),
+            readable: Condvar::new(),
+            committed: AtomicU64::new(next),
+            cursor: ReplayCursor::default(),
+            wake: Wake::new()?,
+        })
+    }
+
+    pub fn append(&self, batch: Arc<SplitBatch>, shards: u16, body: &[u8], now_ms: Millis) -> Result<u64> {
+        let uid = batch
+            .uid
+            .ok_or_else(|| Error::BadData("a batch without an instance cannot be logged".to_owned()))?;
+        let kind = RecordKind::Write { batch };
+        self.push(
+            LogRecord {
+                offset: 0,
+                now_ms,
+                kind,
+            },
+            body.len(),
+            |buffer, offset| push_write(buffer, offset, now_ms, uid, shards, body),
+        )
+    }
+
+    pub fn append_seal(&self, partition: u16, windows: &[Millis]) -> Result<u64> {
+        let kind = RecordKind::Seal {
+            partition,
+            windows: windows.to_owned(),
+        };
+        self.push(
+            LogRecord {
+                offset: 0,
+                now_ms: 0,
+                kind,
+            },
+            windows.len() * 8,
+            |buffer, offset| {
+                push_seal(buffer, offset, partition, windows);
+                Ok(())
+            },
+        )
+    }
+
+    fn push(
+        &self,
+        mut record: LogRecord,
+        payload_bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>, u64) -> Result<()>,
+    ) -> Result<u64> {
+        let mut queue = self.queue.lock();
+        queue.admit(&record, FRAME_BYTES + payload_bytes)?;
+        let offset = queue.next;
+        record.offset = offset;
+        queue.push(record, |buffer| write(buffer, offset))?;
+        self.work.notify_one();
+        Ok(offset)
+    }
+
+    /// Waits for work; false once there is none and there will be none.
+    pub fn wait_for_work(&self) -> bool {
+        let mut queue = self.queue.lock();
+        while queue.is_empty() && queue.ending.is_none() {
+            self.work.wait(&mut queue);
+        }
+        match queue.ending {
+            Some(Ending::Abandon) => false,
+            Some(Ending::Flush) => !queue.is_empty(),
+            None => true,
+        }
+    }
+
+    /// Writes and syncs all that is queued, then publishes it. After an error nothing is accepted any more: a sync that failed once
+    /// may succeed when it is tried again without having written anything.
+    pub fn commit(&self) {
+        let mut writer = self.writer.lock();
+        let mut group = self.queue.lock().take();
+        if group.records.is_empty() {
+            return;
+        }
+        if let Err(error) = self.write(&mut writer, &mut group) {
+            drop(writer);
+            return self.fail(format!("the log cannot be written: {error}"));
+        }
+        let held = group.held();
+        {
+            let mut tail = self.tail.lock();
+            if let Some(active) = tail.segments.last_mut() {
+                active.grow(group.frames.len() as u64, writer.next);
+            }
+            tail.publish(group.records);
+            self.committed.store(tail.committed, Ordering::Release);
+            self.readable.notify_all();
+        }
+        self.queue.lock().done(held, group.frames);
+        drop(writer);
+        self.wake.signal();
+    }
+
+    fn write(&self, writer: &mut Framed, group: &mut Group) -> Result<()> {
+        let bytes = group.frames.len() as u64;
+        if writer.bytes > Framed::START && writer.bytes + bytes > self.options.segment_bytes {
+            self.roll(writer)?;
+        }
+        finish_frames(&mut group.frames, writer.salt, writer.next);
+        writer.file.write_at(writer.bytes, &group.frames)?;
+        writer.file.sync_data()?;
+        writer.bytes += bytes;
+        writer.next += group.records.len() as u64;
+        Ok(())
+    }
+
+    /// Begins a new segment. It and its name are durable before anything is written to it.
+    fn roll(&self, writer: &mut Framed) -> Result<()> {
+        let segment = Segment::create(self.files.as_ref(), &self.folder, writer.next)?;
+        *writer = segment.framed.clone();
+        self.tail.lock().segments.push(segment);
+        Ok(())
+    }
+
+    pub fn fail(&self, why: String) {
+        self.queue.lock().fail(why);
+        self.wake.signal();
+    }
+
+    pub fn failure(&self) -> Option<String> {
+        self.queue.lock().failure().map(str::to_owned)
+    }
+
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    pub fn first(&self) -> u64 {
+        self.tail.lock().first()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.tail.lock().bytes()
+    }
+
+    pub fn wake_fd(&self) -> std::os::fd::RawFd {
+        self.wake.fd()
+    }
+
+    pub fn end(&self, ending: Ending) {
+        self.queue.lock().ending.get_or_insert(ending);
+        self.work.notify_all();
+    }
+
+    /// Readers that wait return at once, and so do later ones.
+    pub fn close_readers(&self) {
+        self.tail.lock().closed = true;
+        self.readable.notify_all();
+    }
+
+    /// Up to `max_records` records from `offset` on; empty if none was committed in time.
+    pub fn read(&self, offset: u64, max_records: usize, timeout: Duration) -> Result<Vec<LogRecord>> {
+        let deadline = Instant::now() + timeout;
+        let mut tail = self.tail.lock();
+        loop {
+            check_range(&tail, offset)?;
+            if offset < tail.committed {
+                break;
+            }
+            if self.readable.wait_until(&mut tail, deadline).timed_out() && offset >= tail.committed {
+                return Ok(Vec::new());
+            }
+        }
+        let taken = tail.take(offset, max_records);
+        let Some(segment) = tail.segment_of(offset).filter(|_| taken.is_empty()).cloned() else {
+            return Ok(taken);
+        };
+        let until = tail.live_from();
+        drop(tail);
+        self.cursor
+            .read(&segment, offset, until, max_records, self.replay.as_ref())
+    }
+
+    /// Unlinks every segment that holds only records below `offset`; the active one is rolled first if that lets it go.
+    pub fn trim(&self, offset: u64) -> Result<()> {
+        let mut writer = self.writer.lock();
+        if writer.next <= offset && writer.next > writer.first && self.failure().is_none() {
+            if let Err(error) = self.roll(&mut writer) {
+                let why = format!("the log cannot begin a new segment: {error}");
+                drop(writer);
+                self.fail(why);
+                return Err(error);
+            }
+        }
+        let removable: Vec<PathBuf> = {
+            let mut tail = self.tail.lock();
+            let last = tail.segments.len().saturating_sub(1);
+            let count = tail.segments[..last]
+                .iter()
+                .take_while(|s| s.framed.next <= offset)
+                .count();
+            tail.segments.drain(..count).map(|s| s.path()).collect()
+        };
+        for path in removable {
+            self.files.remove(&path)?;
+            // One by one and oldest first: a power cut must not bring back an old segment behind a hole.
+            self.files.sync_directory(&self.folder)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_range(tail: &Tail, offset: u64) -> Result<()> {
+    if tail.closed {
+        return Err(Error::Canceled("the log is closed".to_owned()));
+    }
+    if offset < tail.first() {
+        return Err(Error::Corrupt(format!(
+            "record {offset} was asked for, and the log begins with {}: it was trimmed, or segments are missing from its folder",
+            tail.first()
+        )));
+    }
+    if offset > tail.committed {
+        return Err(Error::Corrupt(format!(
+            "record {offset} was asked for, and the log ends before {}: segments are missing from its folder, or the folder is another one's",
+            tail.committed
+        )));
+    }
+    Ok(())
+}
+
+fn open_segments(files: &dyn FileLayer, folder: &Path, firsts: &[u64]) -> Result<Vec<Segment>> {
+    let mut segments: Vec<Segment> = Vec::with_capacity(firsts.len());
+    for (i, &first) in firsts.iter().enumerate() {
+        if let Some(before) = segments.last().filter(|s| s.framed.next != first) {
+            return Err(Error::Corrupt(format!(
+                "log folder {}: records {} to {first} are missing, between {} and the next segment; restore the missing files, or move all segments before the gap out of the folder",
+                folder.display(),
+                before.framed.next,
+                before.path().display(),
+            )));
+        }
+        segments.push(Segment::open(files, folder, first, i + 1 == firsts.len())?);
+    }
+    if segments.is_empty() {
+        segments.push(Segment::create(files, folder, 0)?);
+    }
+    Ok(segments)
+}
