@@ -82,7 +82,15 @@ class Files:
     def power_cut(self) -> Files:
         """What a disk would hold after the power failed: synced bytes and synced directory entries for sure, of the rest a random part."""
     def ignore_sync(self, kind: Literal["data", "directory"], nth: int | None = None) -> None:
-        """Make the nth (None: every) later sync of that kind a lie, to prove that a test would notice."""
+        """Make the nth (1: the next; None: every) later sync of that kind a lie, to prove that a test would notice."""
+    def lock(self, folder: str) -> FolderLock:
+        """Takes the folder for this process; OSError, naming the process that has it, if it is taken."""
+
+@final
+class FolderLock:
+    """A folder that no other process may use until `release`, or until this one ends."""
+
+    def release(self) -> None: ...
 
 @final
 class LogRecord:
@@ -91,7 +99,13 @@ class LogRecord:
     @property
     def offset(self) -> int: ...
     @property
+    def now_ms(self) -> int:
+        """Of a write: the clock by which it was validated. Of a seal: 0."""
+    @property
     def kind(self) -> Literal["write", "seal"]: ...
+    @property
+    def batch(self) -> SplitBatch:
+        """Of a write. Read back from disk it has no body."""
     @property
     def partition(self) -> int:
         """Of a seal."""
@@ -107,7 +121,8 @@ class LocalLog:
     def open(files: Files, folder: str, *, splitter: Splitter, segment_bytes: int = ..., queue_bytes: int = ...) -> LocalLog:
         """Repairs a torn tail; raises CorruptError, naming file and position, if bytes before it were changed."""
     def append(self, batch: SplitBatch, *, now_ms: int) -> int:
-        """Queue a batch; returns its offset. Durable once `committed` is above it. Raises BlockingIOError when the queue is full."""
+        """Queue a batch; returns its offset. Durable once `committed` is above it. Raises BlockingIOError when the queue is full, OSError
+        after a failure."""
     def append_seal(self, partition: int, windows: Sequence[int]) -> int: ...
     @property
     def committed(self) -> int:
@@ -116,12 +131,15 @@ class LocalLog:
     def first(self) -> int:
         """The first offset still held."""
     def fileno(self) -> int:
-        """An eventfd that becomes readable when `committed` moved or the log failed; read 8 bytes to reset it."""
+        """A non-blocking descriptor that becomes readable when `committed` moved or the log failed. Drain it with `os.read(fd, 4096)`
+        before looking at `committed`."""
     @property
     def failure(self) -> str | None:
         """Why the log stopped: after a failed write or sync it takes nothing more until it is opened again."""
     def read(self, offset: int, *, max_records: int, timeout_ms: int) -> list[LogRecord]:
-        """Records from `offset` on, in order, waiting (without the GIL) for the first one. Replays from disk or takes the live tail."""
+        """Records from `offset` on, in order, waiting (without the GIL) for the first one; [] if none came. Replays from disk or takes the
+        live tail, which each read drops up to what it returns. CorruptError if the log does not reach from `first` to `offset`,
+        CanceledError once it is closed."""
     def trim(self, offset: int) -> None:
         """Everything below `offset` may go. Whole segments are unlinked; the active one is rolled first if nothing in it is needed."""
     @property
@@ -130,27 +148,35 @@ class LocalLog:
 
 @final
 class Journal:
-    """A small checksummed key-value store: all of it in memory, every transaction appended and synced, rewritten when it has grown."""
+    """A small checksummed key-value store: all of it in memory, every transaction appended and synced, rewritten when it has grown.
+
+    After a failed write or sync it takes nothing more until it is opened again (OSError)."""
 
     @staticmethod
     def open(files: Files, path: str) -> Journal: ...
     def get(self, key: str) -> bytes | None: ...
     def scan(self, prefix: str) -> list[tuple[str, bytes]]: ...
     def commit(self, puts: Mapping[str, bytes], deletes: Sequence[str] = ..., *, expect: Mapping[str, bytes | None] = ...) -> bool:
-        """Atomic and durable when it returns True; False, and nothing done, if a key of `expect` has another value."""
+        """Atomic and durable when it returns True; False, and nothing done, if a key of `expect` has another value (None: exists not).
+        A key that is deleted and put is put."""
     def close(self) -> None: ...
 
 @final
 class Packs:
-    """Payload: each `write` makes one file of many values, synced with its directory entry before it returns."""
+    """Payload: each `write` makes one file of many values, synced with its directory entry before it returns.
+
+    Names are never used again, and are made of letters, digits, '-', '_' and '.'. Packs keep and check a checksum per value."""
 
     @staticmethod
     def open(files: Files, folder: str) -> Packs: ...
     def write(self, name: str, values: Sequence[bytes]) -> list[tuple[int, int]]:
         """(position, length) of each value in the pack `name`."""
-    def read(self, name: str, spans: Sequence[tuple[int, int]]) -> list[bytes]: ...
-    def remove(self, name: str) -> None: ...
-    def names(self) -> list[str]: ...
+    def read(self, name: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The values of spans that `write` returned. FileNotFoundError: there is no such pack; CorruptError: a value was changed."""
+    def remove(self, name: str) -> None:
+        """A power cut may bring the pack back."""
+    def names(self) -> list[str]:
+        """Of all packs, those of torn writes among them."""
     def size(self, name: str) -> int: ...
 
 # ---- blocks --------------------------------------------------------------------------------------------------------

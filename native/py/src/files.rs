@@ -1,53 +1,103 @@
 //! File layers, the local log, the journal and the packs.
 
-use headrace_core::log;
+mod log;
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use headrace_core::fs::{self, FileLayer, RealFiles, SimulatedFiles, SyncKind};
+use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+pub use log::LogRecord;
+
+use crate::errors::detached;
 
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
-pub struct LogRecord {
-    pub record: log::LogRecord,
+pub struct Files {
+    layer: Arc<dyn FileLayer>,
+    /// The same layer, if it is a simulated one.
+    simulated: Option<SimulatedFiles>,
+}
+
+impl Files {
+    fn of(simulated: SimulatedFiles) -> Self {
+        Self {
+            layer: Arc::new(simulated.clone()),
+            simulated: Some(simulated),
+        }
+    }
+
+    fn simulated_only(&self, verb: &str) -> PyResult<&SimulatedFiles> {
+        self.simulated
+            .as_ref()
+            .ok_or_else(|| PyValueError::new_err(format!("{verb} is for simulated files; these are real")))
+    }
 }
 
 #[pymethods]
-impl LogRecord {
-    #[getter]
-    fn offset(&self) -> u64 {
-        self.record.offset
-    }
-
-    #[getter]
-    fn kind(&self) -> &'static str {
-        match self.record.kind {
-            log::RecordKind::Write { .. } => "write",
-            log::RecordKind::Seal { .. } => "seal",
+impl Files {
+    #[staticmethod]
+    fn real() -> Self {
+        Self {
+            layer: Arc::new(RealFiles),
+            simulated: None,
         }
     }
 
-    #[getter]
-    fn partition(&self) -> PyResult<u16> {
-        match &self.record.kind {
-            log::RecordKind::Seal { partition, .. } => Ok(*partition),
-            log::RecordKind::Write { .. } => Err(not_a_seal(self.record.offset)),
-        }
+    #[staticmethod]
+    fn simulated(seed: u64) -> Self {
+        Self::of(SimulatedFiles::new(seed))
     }
 
-    #[getter]
-    fn windows(&self) -> PyResult<Vec<i64>> {
-        match &self.record.kind {
-            log::RecordKind::Seal { windows, .. } => Ok(windows.clone()),
-            log::RecordKind::Write { .. } => Err(not_a_seal(self.record.offset)),
+    fn power_cut(&self) -> PyResult<Self> {
+        Ok(Self::of(self.simulated_only("power_cut")?.power_cut()))
+    }
+
+    #[pyo3(signature = (kind, nth = None))]
+    fn ignore_sync(&self, kind: &str, nth: Option<u64>) -> PyResult<()> {
+        let kind = match kind {
+            "data" => SyncKind::Data,
+            "directory" => SyncKind::Directory,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "a sync is of kind 'data' or 'directory', not {other:?}"
+                )));
+            }
+        };
+        if nth == Some(0) {
+            return Err(PyValueError::new_err("nth counts from 1, the next sync"));
         }
+        self.simulated_only("ignore_sync")?.ignore_sync(kind, nth);
+        Ok(())
+    }
+
+    fn lock(&self, py: Python<'_>, folder: &str) -> PyResult<FolderLock> {
+        let lock = detached(py, || self.layer.lock(Path::new(folder)))?;
+        Ok(FolderLock(Mutex::new(Some(lock))))
     }
 }
 
-fn not_a_seal(offset: u64) -> PyErr {
-    pyo3::exceptions::PyAttributeError::new_err(format!(
-        "record {offset} is a write; only a seal names a partition and windows"
-    ))
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct FolderLock(Mutex<Option<fs::FolderLock>>);
+
+#[pymethods]
+impl FolderLock {
+    fn release(&self) {
+        *self.0.lock() = None;
+    }
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Files>()?;
+    module.add_class::<FolderLock>()?;
     module.add_class::<LogRecord>()?;
+    module.add_class::<log::LocalLog>()?;
+    module.add_class::<store::Journal>()?;
+    module.add_class::<store::Packs>()?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::replay::ReplayCursor;
 use super::segment::{Segment, first_offsets};
 use super::tail::Tail;
 use super::wake::Wake;
-use crate::fs::{FRAME_BYTES, FileLayer, Framed, finish_frames, remove_unborn};
+use crate::fs::{FileLayer, Framed, finish_frames, remove_unborn};
 use crate::model::Millis;
 use crate::wire::SplitBatch;
 use crate::{Error, Result};
@@ -92,19 +92,15 @@ impl Engine {
         })
     }
 
-    pub fn append(&self, batch: Arc<SplitBatch>, shards: u16, body: &[u8], now_ms: Millis) -> Result<u64> {
-        let uid = batch
-            .uid
-            .ok_or_else(|| Error::BadData("a batch without an instance cannot be logged".to_owned()))?;
-        let kind = RecordKind::Write { batch };
+    pub fn append(&self, batch: Arc<SplitBatch>, now_ms: Millis) -> Result<u64> {
+        let kind = RecordKind::Write { batch: batch.clone() };
         self.push(
             LogRecord {
                 offset: 0,
                 now_ms,
                 kind,
             },
-            body.len(),
-            |buffer, offset| push_write(buffer, offset, now_ms, uid, shards, body),
+            |buffer, offset| push_write(buffer, offset, now_ms, &batch),
         )
     }
 
@@ -119,7 +115,6 @@ impl Engine {
                 now_ms: 0,
                 kind,
             },
-            windows.len() * 8,
             |buffer, offset| {
                 push_seal(buffer, offset, partition, windows);
                 Ok(())
@@ -130,11 +125,10 @@ impl Engine {
     fn push(
         &self,
         mut record: LogRecord,
-        payload_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>, u64) -> Result<()>,
     ) -> Result<u64> {
         let mut queue = self.queue.lock();
-        queue.admit(&record, FRAME_BYTES + payload_bytes)?;
+        queue.admit(&record)?;
         let offset = queue.next;
         record.offset = offset;
         queue.push(record, |buffer| write(buffer, offset))?;
@@ -164,7 +158,6 @@ impl Engine {
             return;
         }
         if let Err(error) = self.write(&mut writer, &mut group) {
-            drop(writer);
             return self.fail(format!("the log cannot be written: {error}"));
         }
         let held = group.held();
@@ -265,25 +258,23 @@ impl Engine {
     /// Unlinks every segment that holds only records below `offset`; the active one is rolled first if that lets it go.
     pub fn trim(&self, offset: u64) -> Result<()> {
         let mut writer = self.writer.lock();
-        if writer.next <= offset && writer.next > writer.first && self.failure().is_none() {
+        // Before the roll, since a full disk has no room for a new segment.
+        self.unlink_below(offset)?;
+        let all_may_go = writer.next <= offset && writer.next > writer.first;
+        if all_may_go && self.failure().is_none() {
             if let Err(error) = self.roll(&mut writer) {
-                let why = format!("the log cannot begin a new segment: {error}");
-                drop(writer);
-                self.fail(why);
+                self.fail(format!("the log cannot begin a new segment: {error}"));
                 return Err(error);
             }
+            self.unlink_below(offset)?;
         }
-        let removable: Vec<PathBuf> = {
-            let mut tail = self.tail.lock();
-            let last = tail.segments.len().saturating_sub(1);
-            let count = tail.segments[..last]
-                .iter()
-                .take_while(|s| s.framed.next <= offset)
-                .count();
-            tail.segments.drain(..count).map(|s| s.path()).collect()
-        };
-        for path in removable {
-            self.files.remove(&path)?;
+        Ok(())
+    }
+
+    fn unlink_below(&self, offset: u64) -> Result<()> {
+        let removable = self.tail.lock().remove_below(offset);
+        for segment in removable {
+            self.files.remove(&segment.path())?;
             // One by one and oldest first: a power cut must not bring back an old segment behind a hole.
             self.files.sync_directory(&self.folder)?;
         }

@@ -49,10 +49,10 @@ impl LocalLog {
         })
     }
 
-    /// Queues a batch and returns its offset; durable once `committed` is above it. `body` is what the batch was split from. An
-    /// `Io` error of kind `WouldBlock`: the queue is full.
-    pub fn append(&self, batch: Arc<SplitBatch>, shards: u16, body: &[u8], now_ms: Millis) -> Result<u64> {
-        self.engine.append(batch, shards, body, now_ms)
+    /// Queues a batch and returns its offset; durable once `committed` is above it. An `Io` error of kind `WouldBlock`: the queue is
+    /// full.
+    pub fn append(&self, batch: Arc<SplitBatch>, now_ms: Millis) -> Result<u64> {
+        self.engine.append(batch, now_ms)
     }
 
     /// Queues a seal marker.

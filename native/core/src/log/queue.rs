@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::record::{LogRecord, held_bytes};
+use super::record::{LogRecord, held_bytes, written_bytes};
 use crate::{Error, Result};
 
 /// Buffers above this size are not kept for the next commit.
@@ -51,15 +51,15 @@ impl Queue {
         }
     }
 
-    /// Checks that the queue takes a record whose frame has about `frame_bytes`; an empty queue takes any.
-    pub fn admit(&self, record: &LogRecord, frame_bytes: usize) -> Result<()> {
+    /// Checks that the queue takes a record; an empty queue takes any.
+    pub fn admit(&self, record: &LogRecord) -> Result<()> {
         if let Some(failure) = &self.failure {
             return Err(Error::io(failure.clone(), io::Error::other("the log stopped")));
         }
         if self.ending.is_some() {
             return Err(Error::Canceled("the log is closed".to_owned()));
         }
-        let wanted = self.held + held_bytes(&record.kind) + frame_bytes;
+        let wanted = self.held + held_bytes(&record.kind) + written_bytes(&record.kind);
         if self.held > 0 && wanted > self.limit {
             let context = format!(
                 "the log's queue holds {} of {} bytes; try again when the disk has caught up",
@@ -74,7 +74,7 @@ impl Queue {
     pub fn push(&mut self, record: LogRecord, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<u64> {
         let before = self.group.frames.len();
         write(&mut self.group.frames)?;
-        let bytes = held_bytes(&record.kind) + self.group.frames.len() - before;
+        let bytes = held_bytes(&record.kind) + (self.group.frames.len() - before);
         self.group.held += bytes;
         self.held += bytes;
         self.group.records.push(record);

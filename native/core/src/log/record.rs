@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fs::{Frame, begin_frame, end_frame};
+use crate::fs::{FRAME_BYTES, Frame, begin_frame, end_frame};
 use crate::model::{Millis, Uid};
 use crate::wire::SplitBatch;
 use crate::{Error, Result};
@@ -34,24 +34,27 @@ const UID_BYTES: usize = 16;
 /// Bodies are bounded far below this at the door; it keeps frame lengths within their 32 bits.
 const MAX_BODY_BYTES: usize = 1 << 30;
 
-/// Appends the frame of a write. `body` is the compressed body as the sender wrote it.
+/// Appends the frame of a write: the batch's instance and its body as it came, already compressed.
 pub(super) fn push_write(
     buffer: &mut Vec<u8>,
     offset: u64,
     now_ms: Millis,
-    uid: Uid,
-    shards: u16,
-    body: &[u8],
+    batch: &SplitBatch,
 ) -> Result<()> {
-    if body.len() > MAX_BODY_BYTES {
+    let Some(uid) = batch.uid else {
+        return Err(Error::BadData(
+            "a batch without an instance cannot be logged".to_owned(),
+        ));
+    };
+    if batch.body.len() > MAX_BODY_BYTES {
         return Err(Error::TooLarge(format!(
             "a body of {} bytes; the log takes up to {MAX_BODY_BYTES}",
-            body.len()
+            batch.body.len()
         )));
     }
-    let start = begin_frame(buffer, WRITE, shards, offset, now_ms);
+    let start = begin_frame(buffer, WRITE, batch.shards, offset, now_ms);
     buffer.extend_from_slice(&uid.0);
-    buffer.extend_from_slice(body);
+    buffer.extend_from_slice(&batch.body);
     end_frame(buffer, start);
     Ok(())
 }
@@ -125,8 +128,21 @@ pub(super) fn held_bytes(kind: &RecordKind) -> usize {
                 .iter()
                 .map(|m| 80 + m.family.len() + m.help.len() + m.unit.len())
                 .sum();
-            batch.labels.len() + size_of_val(batch.series.as_slice()) + batch.times.len() * 16 + metadata
+            batch.body.len()
+                + batch.labels.len()
+                + size_of_val(batch.series.as_slice())
+                + batch.times.len() * 16
+                + metadata
         }
         RecordKind::Seal { windows, .. } => windows.len() * 8,
     }
+}
+
+/// Bytes that a record's frame will have.
+pub(super) fn written_bytes(kind: &RecordKind) -> usize {
+    FRAME_BYTES
+        + match kind {
+            RecordKind::Write { batch } => UID_BYTES + batch.body.len(),
+            RecordKind::Seal { windows, .. } => windows.len() * 8,
+        }
 }

@@ -79,6 +79,16 @@ impl Tail {
         self.segments.get(after.checked_sub(1)?)
     }
 
+    /// Forgets the segments that hold only records below `offset`, and returns them, oldest first. The active one stays.
+    pub fn remove_below(&mut self, offset: u64) -> Vec<Segment> {
+        let last = self.segments.len().saturating_sub(1);
+        let count = self.segments[..last]
+            .iter()
+            .take_while(|s| s.framed.next <= offset)
+            .count();
+        self.segments.drain(..count).collect()
+    }
+
     fn pop(&mut self) -> Option<LogRecord> {
         let record = self.live.pop_front()?;
         self.held -= held_bytes(&record.kind);

@@ -11,6 +11,10 @@ use crate::fs::folder_of;
 /// The unit that a disk writes whole or not at all.
 const SECTOR: usize = 512;
 
+/// Numbers of the system's errors, the same on every Unix, so that callers see what real files would tell.
+const ENOENT: i32 = 2;
+const EEXIST: i32 = 17;
+
 /// What happens to a sync that a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -90,7 +94,7 @@ impl Disk {
         let id = self.files.len();
         let (folder, name) = self.folder(path)?;
         if folder.names.contains_key(&name) {
-            return Err(ErrorKind::AlreadyExists.into());
+            return Err(io::Error::from_raw_os_error(EEXIST));
         }
         folder.change(Change::Create(name, id));
         self.files.push(Contents::default());
@@ -103,11 +107,11 @@ impl Disk {
             .names
             .get(&name)
             .copied()
-            .ok_or_else(|| ErrorKind::NotFound.into())
+            .ok_or_else(missing)
     }
 
     pub fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        let folder = self.folders.get(folder).ok_or(ErrorKind::NotFound)?;
+        let folder = self.folders.get(folder).ok_or_else(missing)?;
         Ok(folder.names.keys().cloned().collect())
     }
 
@@ -131,7 +135,7 @@ impl Disk {
 
     pub fn sync_directory(&mut self, path: &Path) -> io::Result<()> {
         let outcome = self.next_outcome(SyncKind::Directory);
-        let folder = self.folders.get_mut(path).ok_or(ErrorKind::NotFound)?;
+        let folder = self.folders.get_mut(path).ok_or_else(missing)?;
         match outcome {
             Outcome::Honest => folder.sync(),
             Outcome::Lie => {}
@@ -175,7 +179,7 @@ impl Disk {
         let folder = self
             .folders
             .get_mut(&folder_of(path))
-            .ok_or(ErrorKind::NotFound)?;
+            .ok_or_else(missing)?;
         Ok((folder, name.to_owned()))
     }
 
@@ -347,4 +351,8 @@ impl Random {
     fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound.max(1) as u64) as usize
     }
+}
+
+fn missing() -> io::Error {
+    io::Error::from_raw_os_error(ENOENT)
 }
