@@ -57,6 +57,8 @@ pub fn create_framed(
     file.sync_data()?;
     files.rename(&unborn, path)?;
     files.sync_directory(&folder_of(path))?;
+    // Opened again, so that errors name the file as it is called now.
+    let file = files.open(path)?;
     Ok(Framed {
         file,
         salt: header.salt,
