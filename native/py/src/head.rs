@@ -1,6 +1,150 @@
+//! What was written lately: the door to `headrace_core::head`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use headrace_core::head;
+use headrace_core::model::{Millis, Uid};
+use headrace_core::wire::{MetadataEntry, Reason};
 use pyo3::prelude::*;
 
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as every other part of the door")]
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::errors::{detached, to_py};
+use crate::files::LogRecord;
+use crate::wire::{SplitBatch, uid_of};
+
+/// (family, type number, help, unit), as Python has it.
+type MetadataTuple = (String, u8, String, String);
+
+#[pyclass(frozen, get_all, module = "shared._native")]
+#[derive(Debug)]
+pub struct WindowInfo {
+    window: Millis,
+    first_offset: u64,
+    sealed: Option<u64>,
+    samples: u64,
+    bytes: usize,
+}
+
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct Head(pub Arc<head::Head>);
+
+#[pymethods]
+impl Head {
+    #[new]
+    #[pyo3(signature = (partition, *, window_ms))]
+    fn new(partition: u16, window_ms: Millis) -> PyResult<Self> {
+        Ok(Self(Arc::new(
+            head::Head::new(partition, window_ms).map_err(to_py)?,
+        )))
+    }
+
+    #[staticmethod]
+    fn apply(py: Python<'_>, heads: HashMap<u16, Py<Self>>, records: Vec<Py<LogRecord>>) -> PyResult<u64> {
+        let heads: Vec<&head::Head> = heads.values().map(|head| &*head.get().0).collect();
+        let records: Vec<_> = records.iter().map(|record| &record.get().record).collect();
+        let next = py.detach(|| head::Head::apply(&heads, records.iter().copied()));
+        next.ok_or_else(|| pyo3::exceptions::PyValueError::new_err("apply takes at least one record"))
+    }
+
+    fn set_through(&self, py: Python<'_>, through: HashMap<Millis, u64>) {
+        py.detach(|| self.0.set_through(through));
+    }
+
+    fn windows(&self, py: Python<'_>) -> Vec<WindowInfo> {
+        let windows = py.detach(|| self.0.windows());
+        windows
+            .into_iter()
+            .map(|w| WindowInfo {
+                window: w.window,
+                first_offset: w.first_offset,
+                sealed: w.sealed,
+                samples: w.samples,
+                bytes: w.bytes,
+            })
+            .collect()
+    }
+
+    fn release(&self, py: Python<'_>, window: Millis, sealed: u64) {
+        py.detach(|| self.0.release(window, sealed));
+    }
+
+    fn active_series(&self, uid: &[u8]) -> PyResult<usize> {
+        Ok(self.0.active_series(uid_of(uid)?))
+    }
+
+    fn admit(&self, py: Python<'_>, batch: &SplitBatch, allowance: usize) -> PyResult<SplitBatch> {
+        let batch = &batch.0;
+        let admitted = detached(py, || {
+            let surplus = self.0.surplus(batch, allowance);
+            if surplus.is_empty() {
+                return Ok(Arc::clone(batch));
+            }
+            let keep = |at: usize| surplus.binary_search(&(at as u32)).is_err();
+            batch
+                .retain(keep, Reason::SeriesLimit, SERIES_LIMIT_TEXT)
+                .map(Arc::new)
+        })?;
+        Ok(SplitBatch(admitted))
+    }
+
+    fn forget(&self, py: Python<'_>, uid: &[u8]) -> PyResult<()> {
+        let uid = uid_of(uid)?;
+        py.detach(|| self.0.forget(uid));
+        Ok(())
+    }
+
+    fn metadata(&self, py: Python<'_>, uid: &[u8]) -> PyResult<Vec<MetadataTuple>> {
+        let uid = uid_of(uid)?;
+        let entries = py.detach(|| self.0.metadata(uid));
+        Ok(entries
+            .into_iter()
+            .map(|e| (e.family, e.kind, e.help, e.unit))
+            .collect())
+    }
+
+    fn restore_metadata(&self, py: Python<'_>, uid: &[u8], entries: Vec<MetadataTuple>) -> PyResult<()> {
+        let uid: Uid = uid_of(uid)?;
+        let partition = self.0.partition();
+        let entry = |(family, kind, help, unit)| MetadataEntry {
+            partition,
+            family,
+            kind,
+            help,
+            unit,
+        };
+        py.detach(|| {
+            self.0
+                .restore_metadata(uid, entries.into_iter().map(entry).collect())
+        });
+        Ok(())
+    }
+
+    #[getter]
+    fn series(&self) -> usize {
+        self.0.series()
+    }
+
+    #[getter]
+    fn samples(&self) -> u64 {
+        self.0.samples()
+    }
+
+    #[getter]
+    fn conflicts(&self) -> u64 {
+        self.0.conflicts()
+    }
+
+    #[getter]
+    fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+}
+
+/// How the message about a refused series begins; its labels follow.
+const SERIES_LIMIT_TEXT: &str = "the instance's limit of active series is reached; new series are refused";
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<WindowInfo>()?;
+    module.add_class::<Head>()
 }

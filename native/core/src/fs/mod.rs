@@ -19,8 +19,6 @@ pub use framed::{Damage, FrameReader, Framed, Step, create_framed, open_framed, 
 pub use framing::{FRAME_BYTES, Format, Frame, HEADER_BYTES, Salt, begin_frame, end_frame, finish_frames};
 pub use lock::FolderLock;
 pub use real::RealFiles;
-#[cfg(test)]
-pub(crate) use simulated::Random;
 pub use simulated::{SimulatedFiles, SyncKind};
 
 /// Folders and the names in them. Only what a `sync_directory` covered is sure to be there after a power cut.
@@ -84,6 +82,3 @@ fn refused(verb: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Er
     let context = format!("cannot {verb} {}", path.display());
     move |source| Error::io(context, source)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,227 @@
-//! See the table in the crate's root.
+//! What was written lately, by series and window: everything one partition holds between the log and the store.
+//!
+//! One thread applies records in log order; queries read and the owner cuts at the same time. Locks are held for a few hundred
+//! series. A [`Head`] is a pure function of the log records applied to it and of the calls of its owner: which series share a column,
+//! where encoded blocks end, and how records were batched never shows.
+
+mod apply;
+mod collect;
+mod columns;
+mod cut;
+mod generation;
+mod index;
+mod instance;
+mod labels;
+mod lane;
+mod matching;
+mod series;
+mod snapshot;
+mod values;
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::model::{Millis, Uid};
+use crate::wire::{MetadataEntry, SplitBatch};
+use crate::{Error, Result};
+
+use generation::Generations;
+use instance::{Instance, Metadata};
+
+pub use snapshot::{HeadRows, HeadSnapshot};
+
+/// One generation of a window that the head holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowInfo {
+    pub window: Millis,
+    /// The record that opened it.
+    pub first_offset: u64,
+    /// The marker's offset once sealed.
+    pub sealed: Option<u64>,
+    pub samples: u64,
+    pub bytes: usize,
+}
+
+/// Series handled while a lock is held.
+const SERIES_PER_LOCK: usize = 512;
+
+/// All that one partition holds. Safe to share between threads.
+#[derive(Debug)]
+pub struct Head {
+    partition: u16,
+    state: RwLock<State>,
+    /// Held by what needs refs and label ids to stay as they are between its short locks, and by what changes them.
+    maintenance: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    generations: Generations,
+    instances: HashMap<Uid, Instance>,
+    /// Samples refused because another value was applied first.
+    conflicts: u64,
+    /// Series whose label bytes could not be read.
+    unreadable: u64,
+    scratch: Vec<u8>,
+    /// Moves when refs or label ids change their meaning.
+    epoch: u64,
+}
+
+impl Head {
+    /// `window_ms` is the width of a window: positive, and at most 49 days, so that a time in a window fits 32 bits.
+    pub fn new(partition: u16, window_ms: Millis) -> Result<Self> {
+        if !(1..=i64::from(u32::MAX)).contains(&window_ms) {
+            let most = u32::MAX;
+            return Err(Error::BadData(format!(
+                "window_ms={window_ms} must be between 1 and {most}"
+            )));
+        }
+        let state = State {
+            generations: Generations::new(window_ms),
+            instances: HashMap::new(),
+            conflicts: 0,
+            unreadable: 0,
+            scratch: Vec::new(),
+            epoch: 0,
+        };
+        Ok(Self {
+            partition,
+            state: RwLock::new(state),
+            maintenance: Mutex::new(()),
+        })
+    }
+
+    pub fn partition(&self) -> u16 {
+        self.partition
+    }
+
+    /// Samples of `window` from records below `offset` are in the store: they are skipped, and create no series.
+    pub fn set_through(&self, through: impl IntoIterator<Item = (Millis, u64)>) {
+        let mut state = self.state.write();
+        for (window, offset) in through {
+            state.generations.set_through(window, offset);
+        }
+    }
+
+    /// The generations held, oldest first.
+    pub fn windows(&self) -> Vec<WindowInfo> {
+        let state = self.state.read();
+        let mut held: HashMap<u32, (u64, usize)> = HashMap::new();
+        for sheet in state.instances.values().flat_map(|instance| &instance.sheets) {
+            let (samples, bytes) = held.entry(sheet.generation).or_default();
+            *samples += sheet.samples;
+            *bytes += sheet.lane_bytes + sheet.columns.bytes();
+        }
+        let info = |(id, g): (u32, &generation::Generation)| {
+            let (samples, bytes) = held.get(&id).copied().unwrap_or_default();
+            WindowInfo {
+                window: g.window,
+                first_offset: g.first_offset,
+                sealed: g.sealed,
+                samples,
+                bytes,
+            }
+        };
+        state.generations.iter().map(info).collect()
+    }
+
+    pub fn active_series(&self, uid: Uid) -> usize {
+        self.state
+            .read()
+            .instances
+            .get(&uid)
+            .map_or(0, |instance| instance.slab.len())
+    }
+
+    /// Which series of a batch to leave out so that at most `allowance` of this partition's are new: ascending positions.
+    pub fn surplus(&self, batch: &SplitBatch, allowance: usize) -> Vec<u32> {
+        let Some(uid) = batch.uid else { return Vec::new() };
+        let state = self.state.read();
+        let instance = state.instances.get(&uid);
+        let mut left = allowance;
+        let mut admitted = hashbrown::HashSet::new();
+        let mut surplus = Vec::new();
+        for (at, series) in (0..).zip(&batch.series) {
+            if series.partition != self.partition || admitted.contains(&series.key) {
+                continue;
+            }
+            if instance.is_some_and(|i| i.knows(series.key, batch.labels_of(series))) {
+                continue;
+            }
+            if left == 0 {
+                surplus.push(at);
+            } else {
+                left -= 1;
+                admitted.insert(series.key);
+            }
+        }
+        surplus
+    }
+
+    /// Drops everything of a deleted instance.
+    pub fn forget(&self, uid: Uid) {
+        let _maintenance = self.maintenance.lock();
+        let gone = {
+            let mut state = self.state.write();
+            state.epoch += 1;
+            state.instances.remove(&uid)
+        };
+        // Freed after the lock is.
+        drop(gone);
+    }
+
+    pub fn metadata(&self, uid: Uid) -> Vec<MetadataEntry> {
+        let state = self.state.read();
+        let Some(instance) = state.instances.get(&uid) else {
+            return Vec::new();
+        };
+        let entry = |(family, metadata): (&String, &Metadata)| MetadataEntry {
+            partition: self.partition,
+            family: family.clone(),
+            kind: metadata.kind,
+            help: metadata.help.clone(),
+            unit: metadata.unit.clone(),
+        };
+        instance.metadata.iter().map(entry).collect()
+    }
+
+    /// Metadata from before a restart. What has come in since is newer and stays.
+    pub fn restore_metadata(&self, uid: Uid, entries: Vec<MetadataEntry>) {
+        let mut state = self.state.write();
+        let instance = state.instances.entry(uid).or_default();
+        for entry in entries {
+            let metadata = Metadata {
+                kind: entry.kind,
+                help: entry.help,
+                unit: entry.unit,
+            };
+            instance.metadata.entry(entry.family).or_insert(metadata);
+        }
+    }
+
+    pub fn series(&self) -> usize {
+        self.state
+            .read()
+            .instances
+            .values()
+            .map(|instance| instance.slab.len())
+            .sum()
+    }
+
+    pub fn samples(&self) -> u64 {
+        self.state.read().instances.values().map(Instance::samples).sum()
+    }
+
+    pub fn conflicts(&self) -> u64 {
+        self.state.read().conflicts
+    }
+
+    /// Series of the log whose labels could not be read. Anything but 0 is a fault of ours.
+    pub fn unreadable(&self) -> u64 {
+        self.state.read().unreadable
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.state.read().instances.values().map(Instance::bytes).sum()
+    }
+}

@@ -1,10 +1,12 @@
 //! The words everything else speaks.
 
 mod matcher;
+mod merge;
 mod samples;
 mod table;
 
 pub use matcher::{MatchOp, Matcher, compile_anchored};
+pub use merge::Merge;
 pub use samples::{SampleBuf, SampleReader, SampleSource, Samples};
 pub use table::{SeriesTable, Symbols};
 

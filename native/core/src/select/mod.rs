@@ -1,5 +1,15 @@
 //! Series found in heads and blocks, read as one column each.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `selection` | asks heads and blocks for the series of one selector |
+//! | `rows` | equal label sets of several sources become one row |
+//! | `set` | a table with its source of samples; reads a row from all that hold it |
+//! | `names` | label names, values and sets for the metadata endpoints |
 
+mod rows;
+mod selection;
 mod set;
 
+pub use selection::Selection;
 pub use set::SeriesSet;

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::model::{SampleSource, SeriesTable};
+use hashbrown::HashMap;
+
+use super::rows::{Place, Places};
+use crate::Result;
+use crate::engine::Charge;
+use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable};
 
 /// Label sets, and a source whose row numbers are those of the table. Ids belong to the query's symbols.
 #[derive(Debug, Clone)]
@@ -18,5 +23,129 @@ impl SeriesSet {
 
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+}
+
+/// Rows whose samples lie in one or several sources. At equal times the earlier source counts.
+#[derive(Debug)]
+pub struct SetSource {
+    sources: Vec<Box<dyn SampleSource>>,
+    places: Places,
+    /// Memory of the sources, given back with them.
+    _charge: Charge,
+}
+
+impl SetSource {
+    pub fn new(sources: Vec<Box<dyn SampleSource>>, places: Places, charge: Charge) -> Self {
+        Self {
+            sources,
+            places,
+            _charge: charge,
+        }
+    }
+}
+
+impl SampleSource for SetSource {
+    fn rows(&self) -> usize {
+        self.places.len()
+    }
+
+    fn reader(&self) -> Box<dyn SampleReader + '_> {
+        if let [source] = &self.sources[..] {
+            return source.reader();
+        }
+        Box::new(SetReader {
+            set: self,
+            readers: self.sources.iter().map(|_| None).collect(),
+            merge: Merge::default(),
+            keys: Keys::default(),
+            origin: Vec::new(),
+        })
+    }
+}
+
+struct SetReader<'a> {
+    set: &'a SetSource,
+    readers: Vec<Option<Box<dyn SampleReader + 'a>>>,
+    merge: Merge,
+    keys: Keys,
+    /// (source, times key) of each column of the row at hand.
+    origin: Vec<(u32, u64)>,
+}
+
+impl<'a> SetReader<'a> {
+    fn open<'r>(
+        set: &'a SetSource,
+        readers: &'r mut [Option<Box<dyn SampleReader + 'a>>],
+        source: u32,
+    ) -> &'r mut (dyn SampleReader + 'a) {
+        let source = source as usize;
+        readers[source]
+            .get_or_insert_with(|| set.sources[source].reader())
+            .as_mut()
+    }
+}
+
+impl SampleReader for SetReader<'_> {
+    fn read(&mut self, row: usize, min: Millis, max: Millis) -> Result<Samples<'_>> {
+        let (first, further) = self.set.places.of(row);
+        self.origin.clear();
+        if further.is_empty() {
+            let Place { source, row } = first;
+            let samples = Self::open(self.set, &mut self.readers, source).read(row as usize, min, max)?;
+            self.origin.push((source, samples.times_key));
+            let times_key = self.keys.of(&self.origin);
+            return Ok(Samples { times_key, ..samples });
+        }
+        self.merge.clear();
+        for &Place { source, row } in std::iter::once(&first).chain(further) {
+            let samples = Self::open(self.set, &mut self.readers, source).read(row as usize, min, max)?;
+            if !samples.times.is_empty() {
+                self.merge.add(samples.times, samples.values);
+                self.origin.push((source, samples.times_key));
+            }
+        }
+        let times_key = self.keys.of(&self.origin);
+        Ok(Samples {
+            times_key,
+            ..self.merge.samples()
+        })
+    }
+}
+
+/// Keys of time columns that are unique over all sources.
+#[derive(Debug, Default)]
+struct Keys {
+    known: HashMap<Vec<(u32, u64)>, u64>,
+    last: Vec<(u32, u64)>,
+    last_key: u64,
+    given: u64,
+}
+
+/// Columns remembered; beyond it new keys are given, which costs only what sharing would have saved.
+const KEYS: usize = 1 << 16;
+
+impl Keys {
+    /// The key of what is merged out of these columns in this order.
+    fn of(&mut self, origin: &[(u32, u64)]) -> u64 {
+        if origin.iter().any(|&(_, key)| key == 0) {
+            return 0;
+        }
+        if self.last_key != 0 && self.last == origin {
+            return self.last_key;
+        }
+        self.last.clear();
+        self.last.extend_from_slice(origin);
+        self.last_key = if let Some(&key) = self.known.get(origin) {
+            key
+        } else {
+            if self.known.len() >= KEYS {
+                self.known.clear();
+            }
+            self.given += 1;
+            self.known.insert(origin.to_vec(), self.given);
+            self.given
+        };
+        self.last_key
     }
 }

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::SyncKind;
-use super::random::Random;
 use crate::fs::folder_of;
 
 /// The unit that a disk writes whole or not at all.
@@ -35,8 +34,6 @@ struct Fault {
 #[derive(Debug)]
 pub struct Disk {
     off: bool,
-    /// Operations until the power fails by itself.
-    fuse: Option<u64>,
     random: Random,
     /// By id; removed files stay, since open handles may go on reading them.
     files: Vec<Contents>,
@@ -49,8 +46,7 @@ impl Disk {
     pub fn new(seed: u64) -> Self {
         Self {
             off: false,
-            fuse: None,
-            random: Random::new(seed),
+            random: Random(seed),
             files: Vec::new(),
             folders: BTreeMap::from([(PathBuf::from("."), Folder::default())]),
             held: BTreeSet::new(),
@@ -58,24 +54,14 @@ impl Disk {
         }
     }
 
-    /// Counts an operation; false if there is no power for it.
-    pub fn spend(&mut self) -> bool {
-        match &mut self.fuse {
-            Some(0) => self.off = true,
-            Some(left) => *left -= 1,
-            None => {}
-        }
-        !self.off
-    }
-
-    pub fn burn_after(&mut self, operations: u64) {
-        self.fuse = Some(operations);
+    pub fn is_off(&self) -> bool {
+        self.off
     }
 
     /// Turns this disk off and returns what it holds.
     pub fn cut(&mut self) -> Self {
         self.off = true;
-        let mut random = Random::new(self.random.next());
+        let mut random = Random(self.random.next());
         let files = self.files.iter().map(|f| f.after_cut(&mut random)).collect();
         let folders = self
             .folders
@@ -84,7 +70,6 @@ impl Disk {
             .collect();
         Self {
             off: false,
-            fuse: None,
             random,
             files,
             folders,
@@ -118,7 +103,11 @@ impl Disk {
 
     pub fn find(&mut self, path: &Path) -> io::Result<usize> {
         let (folder, name) = self.folder(path)?;
-        folder.names.get(&name).copied().ok_or_else(missing)
+        folder
+            .names
+            .get(&name)
+            .copied()
+            .ok_or_else(missing)
     }
 
     pub fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
@@ -187,7 +176,10 @@ impl Disk {
             .file_name()
             .and_then(|n| n.to_str())
             .ok_or(ErrorKind::InvalidInput)?;
-        let folder = self.folders.get_mut(&folder_of(path)).ok_or_else(missing)?;
+        let folder = self
+            .folders
+            .get_mut(&folder_of(path))
+            .ok_or_else(missing)?;
         Ok((folder, name.to_owned()))
     }
 
@@ -340,6 +332,24 @@ fn apply(names: &mut BTreeMap<String, usize>, change: &Change) {
         Change::Remove(name) => {
             names.remove(name);
         }
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): small, seeded, good enough to choose what survives.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
     }
 }
 

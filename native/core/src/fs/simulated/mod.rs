@@ -4,7 +4,6 @@
 //! file; a new name, a rename or a removal only after `sync_directory` of its folder. All chance comes from one seed.
 
 mod disk;
-mod random;
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -15,8 +14,6 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{File, FileLayer, FolderLock, refused};
 use crate::Result;
 use disk::Disk;
-#[cfg(test)]
-pub(crate) use random::Random;
 
 /// The two kinds of sync, for faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +43,6 @@ impl SimulatedFiles {
         }
     }
 
-    /// The power fails by itself after so many more operations: `power_cut` then tells what that moment left.
-    pub fn fail_power_after(&self, operations: u64) {
-        self.disk.lock().burn_after(operations);
-    }
-
     /// Makes the nth (1: the next; `None`: every) later sync of a kind a lie, to prove that a test would notice.
     pub fn ignore_sync(&self, kind: SyncKind, nth: Option<u64>) {
         self.disk.lock().add_fault(kind, nth, disk::Outcome::Lie);
@@ -63,8 +55,8 @@ impl SimulatedFiles {
 
     /// The disk, unless the power is off.
     fn powered(&self, verb: &'static str, path: &Path) -> Result<MutexGuard<'_, Disk>> {
-        let mut disk = self.disk.lock();
-        if !disk.spend() {
+        let disk = self.disk.lock();
+        if disk.is_off() {
             return Err(refused(verb, path)(io::Error::other("the power is off")));
         }
         Ok(disk)

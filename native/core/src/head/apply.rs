@@ -1,0 +1,221 @@
+//! From log records to samples in lanes.
+
+use hashbrown::HashMap;
+
+use crate::log::{LogRecord, RecordKind};
+use crate::model::Millis;
+use crate::wire::{BatchSeries, SplitBatch};
+
+use super::generation::Generations;
+use super::instance::{Instance, Metadata};
+use super::lane::{Lane, Outcome};
+use super::{Head, State};
+
+/// Series applied while a head is locked: about 100 µs.
+const SERIES_PER_TURN: usize = 1024;
+
+impl Head {
+    /// Applies records in order to every head they concern, and returns the offset after the last. Heads have distinct partitions.
+    pub fn apply<'r>(heads: &[&Self], records: impl IntoIterator<Item = &'r LogRecord>) -> Option<u64> {
+        let places: HashMap<u16, usize> = heads
+            .iter()
+            .enumerate()
+            .map(|(at, h)| (h.partition, at))
+            .collect();
+        let mut shares: Vec<Vec<u32>> = vec![Vec::new(); heads.len()];
+        let mut next = None;
+        for record in records {
+            next = Some(record.offset + 1);
+            match &record.kind {
+                RecordKind::Write { batch } => {
+                    deal(batch, &places, &mut shares);
+                    for (head, share) in heads.iter().zip(&shares) {
+                        for turn in share.chunks(SERIES_PER_TURN) {
+                            head.state.write().apply(batch, turn, record.offset);
+                        }
+                        head.apply_metadata(batch);
+                    }
+                }
+                RecordKind::Seal { partition, windows } => {
+                    if let Some(&at) = places.get(partition) {
+                        let mut state = heads[at].state.write();
+                        for &window in windows {
+                            state.generations.seal(window, record.offset);
+                        }
+                    }
+                }
+            }
+        }
+        next
+    }
+
+    fn apply_metadata(&self, batch: &SplitBatch) {
+        let Some(uid) = batch.uid else { return };
+        let own = || {
+            batch
+                .metadata
+                .iter()
+                .filter(|entry| entry.partition == self.partition)
+        };
+        if own().next().is_none() {
+            return;
+        }
+        let mut state = self.state.write();
+        let instance = state.instances.entry(uid).or_default();
+        for entry in own() {
+            let held = instance.metadata.get(&entry.family);
+            if held.is_some_and(|m| m.kind == entry.kind && m.help == entry.help && m.unit == entry.unit) {
+                continue;
+            }
+            let metadata = Metadata {
+                kind: entry.kind,
+                help: entry.help.clone(),
+                unit: entry.unit.clone(),
+            };
+            instance.metadata.insert(entry.family.clone(), metadata);
+        }
+    }
+}
+
+/// Sorts the series of a batch by head, in their order.
+fn deal(batch: &SplitBatch, places: &HashMap<u16, usize>, shares: &mut [Vec<u32>]) {
+    for share in shares.iter_mut() {
+        share.clear();
+    }
+    let mut last = None;
+    for (at, series) in (0..).zip(&batch.series) {
+        let place = match last {
+            Some((partition, place)) if partition == series.partition => place,
+            _ => places.get(&series.partition).copied(),
+        };
+        last = Some((series.partition, place));
+        if let Some(place) = place {
+            shares[place].push(at);
+        }
+    }
+}
+
+impl State {
+    fn apply(&mut self, batch: &SplitBatch, turn: &[u32], offset: u64) {
+        let Some(uid) = batch.uid else { return };
+        let mut writer = Writer {
+            generations: &mut self.generations,
+            instance: self.instances.entry(uid).or_default(),
+            offset,
+            target: Target::NONE,
+            conflicts: 0,
+            unreadable: 0,
+            scratch: &mut self.scratch,
+        };
+        for &at in turn {
+            writer.add(batch, &batch.series[at as usize]);
+        }
+        writer.settle();
+        self.conflicts += writer.conflicts;
+        self.unreadable += writer.unreadable;
+    }
+}
+
+/// The window of the last sample, and where its samples go.
+struct Target {
+    start: Millis,
+    end: Millis,
+    /// `None`: the store has them.
+    generation: Option<u32>,
+    sheet: usize,
+    samples: u64,
+    grown: usize,
+}
+
+impl Target {
+    const NONE: Self = Self {
+        start: 0,
+        end: 0,
+        generation: None,
+        sheet: 0,
+        samples: 0,
+        grown: 0,
+    };
+}
+
+/// Applies series of one record to one instance.
+struct Writer<'a> {
+    generations: &'a mut Generations,
+    instance: &'a mut Instance,
+    offset: u64,
+    target: Target,
+    conflicts: u64,
+    unreadable: u64,
+    scratch: &'a mut Vec<u8>,
+}
+
+impl Writer<'_> {
+    #[inline]
+    fn add(&mut self, batch: &SplitBatch, series: &BatchSeries) {
+        let mut place = None;
+        let (times, values) = batch.samples_of(series);
+        for (&time, &value) in times.iter().zip(values) {
+            if time < self.target.start || time >= self.target.end {
+                self.aim(time);
+            }
+            // Before the look-up: a sample that is skipped creates no series.
+            let Some(generation) = self.target.generation else {
+                continue;
+            };
+            let found = match place {
+                Some(found) => found,
+                None => match self.instance.resolve(series.key, batch.labels_of(series)) {
+                    Some(found) => found,
+                    None => {
+                        self.unreadable += 1;
+                        return;
+                    }
+                },
+            };
+            place = Some(found);
+            let Some(held) = self.instance.slab.get_mut(found) else {
+                continue;
+            };
+            let lane = held.lane_for(generation);
+            if lane.is_empty() {
+                self.target.grown += size_of::<Lane>();
+            }
+            let columns = &mut self.instance.sheets[self.target.sheet].columns;
+            let offset = (time - self.target.start) as u32;
+            match lane.append(columns, offset, value, self.scratch, &mut self.target.grown) {
+                Outcome::Stored => self.target.samples += 1,
+                Outcome::Repeated => {}
+                Outcome::Conflict => self.conflicts += 1,
+            }
+        }
+    }
+
+    /// Turns to the window of `time`.
+    #[cold]
+    fn aim(&mut self, time: Millis) {
+        self.settle();
+        let (start, end) = self.generations.window(time);
+        self.target = Target {
+            start,
+            end,
+            ..Target::NONE
+        };
+        if !self.generations.is_contained(start, self.offset) {
+            let generation = self.generations.open(start, self.offset);
+            self.target.generation = Some(generation);
+            self.target.sheet = self.instance.sheet(generation);
+        }
+    }
+
+    /// Books what was stored since the last turn.
+    fn settle(&mut self) {
+        if let Some(sheet) = self.instance.sheets.get_mut(self.target.sheet)
+            && self.target.generation == Some(sheet.generation)
+        {
+            sheet.samples += self.target.samples;
+            sheet.lane_bytes += self.target.grown;
+            self.target.samples = 0;
+            self.target.grown = 0;
+        }
+    }
+}

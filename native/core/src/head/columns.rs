@@ -1,0 +1,173 @@
+//! Timestamp columns that series scraped together share.
+//!
+//! The series of one target carry the same timestamps, so a generation keeps each distinct column once per instance and a series
+//! holds only where it is in one. Times are offsets into the window, 4 bytes each.
+
+use hashbrown::HashMap;
+
+/// Where consecutive samples of a series lie: `columns[column][first..first + count]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    pub column: u32,
+    pub first: u32,
+    pub count: u32,
+}
+
+/// Up to so many samples a series that leaves its column takes its past along, so that it stays in one run and those who leave in
+/// the same way join it. Later it begins a second run instead of copying.
+const FORK_BELOW: u32 = 16;
+
+/// Entries of either memo. They matter only while a batch is applied, so forgetting them is harmless.
+const MEMO_ENTRIES: usize = 4096;
+
+/// The columns of one instance in one generation.
+#[derive(Debug, Default)]
+pub struct Columns {
+    columns: Vec<Vec<u32>>,
+    /// Newest time of a column → that column, for series that look for company.
+    tails: HashMap<u32, u32>,
+    /// Who left which run at what time → the column made for it.
+    forks: HashMap<(Run, u32), u32>,
+    held_bytes: usize,
+}
+
+impl std::hash::Hash for Run {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.column) << 32 | u64::from(self.first));
+        state.write_u32(self.count);
+    }
+}
+
+impl Columns {
+    pub fn get(&self, column: u32) -> &[u32] {
+        self.columns.get(column as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The times of a run.
+    pub fn times(&self, run: Run) -> &[u32] {
+        let first = run.first as usize;
+        self.get(run.column)
+            .get(first..first + run.count as usize)
+            .unwrap_or(&[])
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.held_bytes
+            + self.columns.capacity() * size_of::<Vec<u32>>()
+            + self.tails.capacity() * 9
+            + self.forks.capacity() * 21
+    }
+
+    /// A run of one sample at `time`, in a column that has just taken the same time if there is one.
+    pub fn start(&mut self, time: u32) -> Run {
+        if let Some(&column) = self.tails.get(&time) {
+            let length = self.get(column).len() as u32;
+            if self.get(column).last() == Some(&time) {
+                return Run {
+                    column,
+                    first: length - 1,
+                    count: 1,
+                };
+            }
+        }
+        let column = self.add(vec![time]);
+        Run {
+            column,
+            first: 0,
+            count: 1,
+        }
+    }
+
+    /// Appends `time`, which is newer than all of the run. Returns a further run if it does not continue this one.
+    #[inline]
+    pub fn extend(&mut self, run: &mut Run, time: u32) -> Option<Run> {
+        let next = (run.first + run.count) as usize;
+        let Some(column) = self.columns.get_mut(run.column as usize) else {
+            return Some(self.start(time));
+        };
+        match column.get(next) {
+            Some(&held) if held == time => {
+                run.count += 1;
+                None
+            }
+            Some(_) => self.leave(run, time),
+            None => {
+                let before = column.capacity();
+                column.push(time);
+                self.held_bytes += (column.capacity() - before) * 4;
+                run.count += 1;
+                let column = run.column;
+                self.note_tail(time, column);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn leave(&mut self, run: &mut Run, time: u32) -> Option<Run> {
+        if run.count <= FORK_BELOW {
+            let memo = (*run, time);
+            if let Some(&column) = self.forks.get(&memo) {
+                *run = Run {
+                    column,
+                    first: 0,
+                    count: run.count + 1,
+                };
+                return None;
+            }
+            let mut times = Vec::with_capacity(run.count as usize + 2);
+            times.extend_from_slice(self.times(*run));
+            times.push(time);
+            let column = self.add(times);
+            if self.forks.len() >= MEMO_ENTRIES {
+                self.forks.clear();
+            }
+            self.forks.insert(memo, column);
+            *run = Run {
+                column,
+                first: 0,
+                count: run.count + 1,
+            };
+            return None;
+        }
+        // A gap: the column has the time further on.
+        let after = run.first + run.count;
+        let rest = &self.columns[run.column as usize][after as usize..];
+        match rest.binary_search(&time) {
+            Ok(skipped) => Some(Run {
+                column: run.column,
+                first: after + skipped as u32,
+                count: 1,
+            }),
+            Err(_) => Some(self.start(time)),
+        }
+    }
+
+    /// A column for one series alone, for one that fits nowhere.
+    pub fn private(&mut self, times: Vec<u32>) -> Run {
+        let count = times.len() as u32;
+        let column = self.add(times);
+        Run {
+            column,
+            first: 0,
+            count,
+        }
+    }
+
+    fn add(&mut self, times: Vec<u32>) -> u32 {
+        let column = self.columns.len() as u32;
+        self.held_bytes += times.capacity() * 4;
+        if let Some(&time) = times.last() {
+            self.note_tail(time, column);
+        }
+        self.columns.push(times);
+        column
+    }
+
+    fn note_tail(&mut self, time: u32, column: u32) {
+        if self.tails.len() >= MEMO_ENTRIES {
+            self.tails.clear();
+        }
+        self.tails.insert(time, column);
+    }
+}

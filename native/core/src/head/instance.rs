@@ -1,0 +1,226 @@
+//! Everything the head holds of one instance. Nothing is shared between instances.
+
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashTable};
+
+use super::columns::Columns;
+use super::index::{LabelIndex, hash_row};
+use super::labels;
+use super::series::{Series, Slab};
+
+/// Other encodings of known label sets that are remembered, at least; beyond it as many as there are series.
+const ALIASES: usize = 1024;
+
+/// Type, help and unit of a metric family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    pub kind: u8,
+    pub help: String,
+    pub unit: String,
+}
+
+/// What an instance holds of one generation, apart from the lanes.
+#[derive(Debug)]
+pub struct Sheet {
+    pub generation: u32,
+    pub columns: Columns,
+    pub samples: u64,
+    /// Heap bytes of its lanes, and the lanes.
+    pub lane_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+pub struct Instance {
+    pub index: LabelIndex,
+    pub slab: Slab,
+    /// By ascending generation.
+    pub sheets: Vec<Sheet>,
+    pub metadata: BTreeMap<String, Metadata>,
+    keys: HashTable<u32>,
+    rows: HashTable<u32>,
+    aliases: HashMap<u128, u32>,
+    last: u32,
+    label_bytes: usize,
+}
+
+impl Instance {
+    /// The place of a generation's sheet, made if there is none.
+    pub fn sheet(&mut self, generation: u32) -> usize {
+        match self
+            .sheets
+            .binary_search_by_key(&generation, |sheet| sheet.generation)
+        {
+            Ok(at) => at,
+            Err(at) => {
+                let sheet = Sheet {
+                    generation,
+                    columns: Columns::default(),
+                    samples: 0,
+                    lane_bytes: 0,
+                };
+                self.sheets.insert(at, sheet);
+                at
+            }
+        }
+    }
+
+    pub fn find_sheet(&self, generation: u32) -> Option<&Sheet> {
+        let at = self
+            .sheets
+            .binary_search_by_key(&generation, |sheet| sheet.generation)
+            .ok()?;
+        Some(&self.sheets[at])
+    }
+
+    /// The series of a key, made from its label bytes if there is none. `None` if the bytes are not labels.
+    #[inline]
+    pub fn resolve(&mut self, key: u128, label_bytes: &[u8]) -> Option<u32> {
+        // Senders repeat their batches in order, so the series that followed last time is the best guess.
+        let guess = self.slab.get(self.last).map_or(0, |last| last.successor);
+        if self.slab.get(guess).is_some_and(|series| series.key == key) {
+            self.last = guess;
+            return Some(guess);
+        }
+        self.resolve_anew(key, label_bytes)
+    }
+
+    #[cold]
+    fn resolve_anew(&mut self, key: u128, label_bytes: &[u8]) -> Option<u32> {
+        let series = match self.find_key(key) {
+            Some(series) => series,
+            None => self.find_or_create(key, label_bytes)?,
+        };
+        if let Some(last) = self.slab.get_mut(self.last) {
+            last.successor = series;
+        }
+        self.last = series;
+        Some(series)
+    }
+
+    fn find_key(&self, key: u128) -> Option<u32> {
+        let slab = &self.slab;
+        let is_it = |&series: &u32| slab.get(series).is_some_and(|s| s.key == key);
+        self.keys
+            .find(key as u64, is_it)
+            .or_else(|| self.aliases.get(&key))
+            .copied()
+    }
+
+    /// Whether the label set is known, in whatever encoding.
+    pub fn knows(&self, key: u128, label_bytes: &[u8]) -> bool {
+        if self.find_key(key).is_some() {
+            return true;
+        }
+        let mut pairs = Vec::new();
+        labels::decode(label_bytes, &mut pairs)
+            .and_then(|()| self.index.lookup_row(&pairs))
+            .is_some_and(|row| self.find_row(&row).is_some())
+    }
+
+    fn find_row(&self, row: &[u32]) -> Option<u32> {
+        let slab = &self.slab;
+        self.rows
+            .find(hash_row(row), |&s| slab.get(s).is_some_and(|s| *s.labels == *row))
+            .copied()
+    }
+
+    fn find_or_create(&mut self, key: u128, label_bytes: &[u8]) -> Option<u32> {
+        let mut pairs = Vec::new();
+        labels::decode(label_bytes, &mut pairs)?;
+        let row = self.index.intern_row(&pairs);
+        if let Some(known) = self.find_row(&row) {
+            if self.aliases.len() >= ALIASES.max(self.slab.len()) {
+                self.aliases.clear();
+            }
+            self.aliases.insert(key, known);
+            return Some(known);
+        }
+        let series = self.slab.next_ref();
+        self.index.add(&row, series);
+        self.label_bytes += row.len() * 4;
+        let hash = hash_row(&row);
+        self.slab.insert(Series::new(key, row, series + 1));
+        let slab = &self.slab;
+        self.keys
+            .insert_unique(key as u64, series, |&s| slab.get(s).map_or(0, |s| s.key as u64));
+        self.rows
+            .insert_unique(hash, series, |&s| slab.get(s).map_or(0, |s| hash_row(&s.labels)));
+        Some(series)
+    }
+
+    /// Removes those of `candidates` that hold nothing.
+    pub fn remove_empty(&mut self, candidates: &[u32]) {
+        let mut removed = Vec::new();
+        for &series in candidates {
+            if self.slab.get(series).is_some_and(Series::is_empty)
+                && let Some(gone) = self.unlink(series)
+            {
+                removed.push(gone);
+            }
+        }
+        if removed.is_empty() {
+            return;
+        }
+        let slab = &self.slab;
+        self.index
+            .remove(removed.iter().map(|gone| &*gone.labels), |series| {
+                slab.get(series).is_none()
+            });
+        self.aliases.retain(|_, series| slab.get(*series).is_some());
+        if self.index.is_mostly_dead() {
+            self.rebuild_index();
+        }
+    }
+
+    fn unlink(&mut self, series: u32) -> Option<Series> {
+        let gone = self.slab.get(series)?;
+        let (key, row) = (gone.key as u64, hash_row(&gone.labels));
+        if let Ok(entry) = self.keys.find_entry(key, |&s| s == series) {
+            entry.remove();
+        }
+        if let Ok(entry) = self.rows.find_entry(row, |&s| s == series) {
+            entry.remove();
+        }
+        let gone = self.slab.remove(series)?;
+        self.label_bytes -= gone.labels.len() * 4;
+        Some(gone)
+    }
+
+    /// Forgets strings and pairs that no series carries any more.
+    fn rebuild_index(&mut self) {
+        let (index, renamed) = self.index.rebuilt();
+        self.index = index;
+        for series in 0..self.slab.end() {
+            if let Some(series) = self.slab.get_mut(series) {
+                for pair in &mut series.labels {
+                    *pair = renamed[*pair as usize];
+                }
+            }
+        }
+        let mut rows = HashTable::with_capacity(self.slab.len());
+        for (series, held) in self.slab.range(0, self.slab.end()) {
+            rows.insert_unique(hash_row(&held.labels), series, |&s| {
+                self.slab.get(s).map_or(0, |s| hash_row(&s.labels))
+            });
+        }
+        self.rows = rows;
+    }
+
+    pub fn samples(&self) -> u64 {
+        self.sheets.iter().map(|sheet| sheet.samples).sum()
+    }
+
+    pub fn bytes(&self) -> usize {
+        let sheets: usize = self.sheets.iter().map(|s| s.lane_bytes + s.columns.bytes()).sum();
+        // Allocators round small label rows up to 8 bytes at least.
+        let labels = self.label_bytes + self.slab.len() * 8;
+        let metadata: usize = self
+            .metadata
+            .iter()
+            .map(|(family, m)| family.len() + m.help.len() + m.unit.len() + 120)
+            .sum();
+        let tables = self.keys.capacity() * 5 + self.rows.capacity() * 5 + self.aliases.capacity() * 33;
+        sheets + labels + metadata + tables + self.slab.bytes() + self.index.bytes()
+    }
+}
