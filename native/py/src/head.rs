@@ -8,6 +8,7 @@ use headrace_core::model::{Millis, Uid};
 use headrace_core::wire::{MetadataEntry, Reason};
 use pyo3::prelude::*;
 
+use crate::block::BlockParts;
 use crate::errors::{detached, to_py};
 use crate::files::LogRecord;
 use crate::wire::{SplitBatch, uid_of};
@@ -63,6 +64,11 @@ impl Head {
                 bytes: w.bytes,
             })
             .collect()
+    }
+
+    fn cut(&self, py: Python<'_>, window: Millis, sealed: u64) -> PyResult<Vec<BlockParts>> {
+        let blocks = detached(py, || self.0.cut(window, sealed))?;
+        Ok(blocks.into_iter().map(BlockParts::from).collect())
     }
 
     fn release(&self, py: Python<'_>, window: Millis, sealed: u64) {

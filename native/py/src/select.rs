@@ -7,7 +7,9 @@ use headrace_core::select;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 
+use crate::block::BlockReader;
 use crate::engine::Query;
 use crate::errors::{detached, to_py};
 use crate::head::Head;
@@ -79,14 +81,26 @@ impl Selection {
         Ok(Self(Mutex::new(Some(selection.map_err(to_py)?))))
     }
 
+    fn add_block(&self, py: Python<'_>, reader: &BlockReader) -> PyResult<Vec<u32>> {
+        self.with(py, |selection| selection.add_block(&reader.0))
+    }
+
+    fn supply(&self, py: Python<'_>, pages: Vec<PyBackedBytes>) -> PyResult<()> {
+        self.with(py, |selection| {
+            selection.supply(pages.iter().map(|page| page.to_vec()).collect())
+        })
+    }
+
     fn add_head(&self, py: Python<'_>, head: &Head, uid: &[u8]) -> PyResult<()> {
         let uid = uid_of(uid)?;
         self.with(py, |selection| selection.add_head(&head.0, uid))
     }
 
     fn finish(&self, py: Python<'_>) -> PyResult<SeriesSet> {
-        let inner = detached(py, || Ok(self.0.lock().take().map(select::Selection::finish)))?;
-        inner.map(|inner| SeriesSet { inner }).ok_or_else(finished)
+        let set = detached(py, || {
+            self.0.lock().take().map(select::Selection::finish).transpose()
+        })?;
+        set.map(|inner| SeriesSet { inner }).ok_or_else(finished)
     }
 }
 

@@ -1,61 +1,179 @@
-//! Letting go of what the store has.
+//! A sealed generation as blocks.
 
-use crate::model::{Millis, Uid};
+use crate::block::{BlockParts, BlockWriter};
+use crate::model::{Millis, Symbols, Uid};
+use crate::{Error, Result};
 
 use super::{Head, SERIES_PER_LOCK};
 
+/// Series decoded while the head is locked: at one sample per second some 10 MB of columns.
+const DECODED_PER_LOCK: usize = 64;
+
 impl Head {
-    /// Drops the chunks of a generation that is in the directory, and series that hold nothing else.
-    pub fn release(&self, window: Millis, sealed: u64) {
+    /// Encodes a sealed generation, one block per instance in the order of their uids. The head keeps its chunks and goes on meanwhile.
+    pub fn cut(&self, window: Millis, sealed: u64) -> Result<Vec<BlockParts>> {
         let _maintenance = self.maintenance.lock();
         let (generation, uids) = {
             let state = self.state.read();
             let Some(generation) = state.generations.sealed(window, sealed) else {
-                return;
+                let partition = self.partition;
+                return Err(Error::BadData(format!(
+                    "the head of partition {partition} holds no generation of window {window} sealed at {sealed}"
+                )));
             };
-            (generation, state.instances.keys().copied().collect::<Vec<Uid>>())
+            let holders = state
+                .instances
+                .iter()
+                .filter(|(_, i)| i.find_sheet(generation).is_some());
+            let mut uids: Vec<Uid> = holders.map(|(&uid, _)| uid).collect();
+            uids.sort_unstable();
+            (generation, uids)
         };
+        let mut blocks = Vec::with_capacity(uids.len());
         for uid in uids {
-            self.release_instance(uid, generation);
+            blocks.extend(self.cut_instance(uid, generation, window)?);
         }
-        self.state.write().generations.remove(generation);
+        Ok(blocks)
     }
 
-    fn release_instance(&self, uid: Uid, generation: u32) {
-        let mut emptied = Vec::new();
+    fn cut_instance(&self, uid: Uid, generation: u32, window: Millis) -> Result<Option<BlockParts>> {
+        let Some(vocabulary) = self.vocabulary(uid) else {
+            return Ok(None);
+        };
+        let rows = self.rows_of(uid, generation, &vocabulary);
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut writer = BlockWriter::new(uid)?;
+        let (mut labels, mut columns) = (Vec::new(), Columns::default());
+        for part in rows.chunks(DECODED_PER_LOCK) {
+            self.decode(uid, generation, window, part, &mut columns);
+            let mut start = 0;
+            for (row, &end) in part.iter().zip(&columns.ends) {
+                labels.clear();
+                labels.extend(row.labels.iter().map(|&pair| vocabulary.text(pair)));
+                writer.add(&labels, &columns.times[start..end], &columns.values[start..end])?;
+                start = end;
+            }
+        }
+        writer.finish().map(Some)
+    }
+
+    /// A copy of the strings. Refs and pair ids keep their meaning while maintenance is locked; pairs that come later are of series that
+    /// came after the seal.
+    fn vocabulary(&self, uid: Uid) -> Option<Vocabulary> {
+        let state = self.state.read();
+        let index = &state.instances.get(&uid)?.index;
+        Some(Vocabulary::new(index.symbols().clone(), index.pairs().to_vec()))
+    }
+
+    /// The series of a generation, sorted as a block wants them.
+    fn rows_of(&self, uid: Uid, generation: u32, vocabulary: &Vocabulary) -> Vec<Row> {
+        let mut rows = Vec::new();
         let mut from = 0;
         loop {
-            let mut state = self.state.write();
-            let Some(instance) = state.instances.get_mut(&uid) else {
-                return;
+            let state = self.state.read();
+            let Some(instance) = state.instances.get(&uid) else {
+                break;
             };
             if from >= instance.slab.end() {
                 break;
             }
             let to = from + SERIES_PER_LOCK as u32;
-            for series in from..to.min(instance.slab.end()) {
-                if let Some(held) = instance.slab.get_mut(series)
-                    && held.lane(generation).is_some()
-                {
-                    held.drop_lane(generation);
-                    if held.is_empty() {
-                        emptied.push(series);
-                    }
+            for (series, held) in instance.slab.range(from, to) {
+                if held.lane(generation).is_some() {
+                    rows.push(Row {
+                        series,
+                        labels: held.labels.clone(),
+                    });
                 }
             }
             from = to;
         }
-        let mut state = self.state.write();
-        let state = &mut *state;
-        if let Some(instance) = state.instances.get_mut(&uid) {
-            instance.sheets.retain(|sheet| sheet.generation != generation);
-            if !emptied.is_empty() {
-                state.epoch += 1;
-                instance.remove_empty(&emptied);
+        rows.sort_by_cached_key(|row| vocabulary.sort_key(&row.labels));
+        rows
+    }
+
+    fn decode(&self, uid: Uid, generation: u32, window: Millis, rows: &[Row], out: &mut Columns) {
+        out.ends.clear();
+        out.times.clear();
+        out.values.clear();
+        let state = self.state.read();
+        let Some(instance) = state.instances.get(&uid) else {
+            return;
+        };
+        let Some(sheet) = instance.find_sheet(generation) else {
+            return;
+        };
+        for row in rows {
+            if let Some(lane) = instance
+                .slab
+                .get(row.series)
+                .and_then(|held| held.lane(generation))
+            {
+                lane.read(&sheet.columns, &mut out.lane_times, &mut out.lane_values);
+                out.times
+                    .extend(out.lane_times.iter().map(|&time| window + Millis::from(time)));
+                out.values.extend_from_slice(&out.lane_values);
             }
-            if instance.slab.len() == 0 && instance.metadata.is_empty() {
-                state.instances.remove(&uid);
-            }
+            out.ends.push(out.times.len());
         }
+    }
+}
+
+struct Row {
+    series: u32,
+    labels: Box<[u32]>,
+}
+
+/// Decoded samples of a few rows, one after the other.
+#[derive(Default)]
+struct Columns {
+    ends: Vec<usize>,
+    times: Vec<Millis>,
+    values: Vec<f64>,
+    lane_times: Vec<u32>,
+    lane_values: Vec<f64>,
+}
+
+/// The label pairs of an instance, and how their texts sort.
+struct Vocabulary {
+    symbols: Symbols,
+    pairs: Vec<(u32, u32)>,
+    /// By symbol, its place among all texts.
+    ranks: Vec<u32>,
+}
+
+impl Vocabulary {
+    fn new(symbols: Symbols, pairs: Vec<(u32, u32)>) -> Self {
+        let mut sorted: Vec<u32> = (0..symbols.len() as u32).collect();
+        sorted.sort_unstable_by_key(|&symbol| symbols.get(symbol));
+        let mut ranks = vec![0; sorted.len()];
+        for (rank, &symbol) in (0..).zip(&sorted) {
+            ranks[symbol as usize] = rank;
+        }
+        Self {
+            symbols,
+            pairs,
+            ranks,
+        }
+    }
+
+    fn text(&self, pair: u32) -> (&str, &str) {
+        let (name, value) = self.pairs[pair as usize];
+        (self.symbols.get(name), self.symbols.get(value))
+    }
+
+    /// Sorts as metric name, then labels by name and value. The empty text has rank 0, so that no name comes first.
+    fn sort_key(&self, labels: &[u32]) -> Box<[u64]> {
+        let ranks = |&pair: &u32| {
+            let (name, value) = self.pairs[pair as usize];
+            u64::from(self.ranks[name as usize]) << 32 | u64::from(self.ranks[value as usize])
+        };
+        let name = labels
+            .iter()
+            .find(|&&pair| self.pairs[pair as usize].0 == Symbols::NAME);
+        let metric = name.map_or(0, |pair| ranks(pair) & u64::from(u32::MAX));
+        std::iter::once(metric).chain(labels.iter().map(ranks)).collect()
     }
 }

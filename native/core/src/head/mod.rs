@@ -14,6 +14,7 @@ mod instance;
 mod labels;
 mod lane;
 mod matching;
+mod release;
 mod series;
 mod snapshot;
 mod values;

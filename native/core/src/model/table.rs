@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Strings of one query, each once. Ids are dense and never change; 0 is the empty string, 1 is `__name__`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Symbols {
     arena: String,
     spans: Vec<(u32, u32)>,

@@ -5,8 +5,10 @@
 //! | `selection` | asks heads and blocks for the series of one selector |
 //! | `rows` | equal label sets of several sources become one row |
 //! | `set` | a table with its source of samples; reads a row from all that hold it |
+//! | `block_rows` | rows found in a block |
 //! | `names` | label names, values and sets for the metadata endpoints |
 
+mod block_rows;
 mod rows;
 mod selection;
 mod set;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::block_rows::{self, BlockRows};
 use super::rows::Rows;
 use super::set::{SeriesSet, SetSource};
-use crate::Result;
+use crate::block::{BlockReader, PageSet};
 use crate::engine::{Charge, QueryContext};
 use crate::head::Head;
 use crate::model::{Matcher, Millis, SampleSource, SeriesTable, Uid};
+use crate::{Error, Result};
 
 /// One selector's series between two times, both included. Sources are added in log order: at equal times the earlier one counts.
 #[derive(Debug)]
@@ -20,6 +22,15 @@ pub struct Selection {
     charge: Charge,
     charged: usize,
     counted: usize,
+    /// A block that waits for its pages.
+    pending: Option<Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    reader: Arc<BlockReader>,
+    rows: Vec<u32>,
+    pages: Vec<u32>,
 }
 
 impl Selection {
@@ -34,11 +45,77 @@ impl Selection {
             charge,
             charged: 0,
             counted: 0,
+            pending: None,
         })
+    }
+
+    /// Adds what a block holds, in log order of the generations and before the head of the partition. Returns the pages to supply; if there
+    /// are none, nothing need be supplied.
+    pub fn add_block(&mut self, reader: &Arc<BlockReader>) -> Result<Vec<u32>> {
+        self.expect_nothing_pending()?;
+        let rows = block_rows::find(reader, &self.matchers, self.range);
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pages = reader.pages_for(&rows, self.range.0, self.range.1);
+        let pending = Pending {
+            reader: Arc::clone(reader),
+            rows,
+            pages: pages.clone(),
+        };
+        if pages.is_empty() {
+            self.add_pages(pending, Vec::new())?;
+        } else {
+            self.pending = Some(pending);
+        }
+        Ok(pages)
+    }
+
+    /// The pages that the last `add_block` asked for, in its order.
+    pub fn supply(&mut self, pages: Vec<Vec<u8>>) -> Result<()> {
+        let Some(pending) = self.pending.take() else {
+            return Err(Error::BadData(
+                "no block waits for pages: call add_block first".into(),
+            ));
+        };
+        if pages.len() != pending.pages.len() {
+            let (got, want) = (pages.len(), pending.pages.len());
+            return Err(Error::BadData(format!(
+                "{got} pages supplied for the {want} that add_block named"
+            )));
+        }
+        self.add_pages(pending, pages)
+    }
+
+    fn add_pages(&mut self, pending: Pending, pages: Vec<Vec<u8>>) -> Result<()> {
+        let Pending {
+            reader,
+            rows,
+            pages: numbers,
+        } = pending;
+        self.context.check()?;
+        let pages = PageSet::new(&reader, numbers.into_iter().zip(pages))?;
+        let table = block_rows::table(&reader, &rows, &mut self.context.symbols());
+        let source = BlockRows::new(reader, pages, rows);
+        let bytes = source.bytes();
+        self.add(table, Box::new(source), bytes)
+    }
+
+    fn expect_nothing_pending(&self) -> Result<()> {
+        match &self.pending {
+            Some(pending) => {
+                let count = pending.pages.len();
+                Err(Error::BadData(format!(
+                    "the last block still waits for {count} pages: call supply first"
+                )))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Adds what a head holds of an instance, after the blocks of its partition.
     pub fn add_head(&mut self, head: &Head, uid: Uid) -> Result<()> {
+        self.expect_nothing_pending()?;
         let found = {
             let context = &self.context;
             let mut symbols = context.symbols();
@@ -63,12 +140,13 @@ impl Selection {
         Ok(())
     }
 
-    pub fn finish(self) -> SeriesSet {
+    pub fn finish(self) -> Result<SeriesSet> {
+        self.expect_nothing_pending()?;
         let (table, places) = self.rows.finish();
         let source = SetSource::new(self.sources, places, self.charge);
-        SeriesSet {
+        Ok(SeriesSet {
             table: Arc::new(table),
             source: Arc::new(source),
-        }
+        })
     }
 }

@@ -1,0 +1,92 @@
+//! Rows found in a block.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::block::{BlockCursor, BlockReader, PageSet};
+use crate::model::{Matcher, Millis, SampleReader, SampleSource, Samples, SeriesTable, Symbols};
+
+/// The rows of a block that matched, with the pages they need.
+#[derive(Debug)]
+pub struct BlockRows {
+    reader: Arc<BlockReader>,
+    pages: PageSet,
+    rows: Vec<u32>,
+}
+
+impl BlockRows {
+    pub fn new(reader: Arc<BlockReader>, pages: PageSet, rows: Vec<u32>) -> Self {
+        Self { reader, pages, rows }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.pages.memory_bytes() + self.rows.capacity() * 4
+    }
+}
+
+/// Ascending rows of a block that match and may have samples with `min <= time <= max`.
+pub fn find(reader: &BlockReader, matchers: &[Matcher], (min, max): (Millis, Millis)) -> Vec<u32> {
+    let (first, last) = reader.time_span();
+    if first > max || last < min {
+        return Vec::new();
+    }
+    let mut rows = reader.select(matchers);
+    if first < min || last > max {
+        rows.retain(|&row| {
+            let (first, last) = reader.span(row);
+            first <= max && last >= min
+        });
+    }
+    rows
+}
+
+/// The label sets of rows, in the query's symbols.
+pub fn table(reader: &BlockReader, rows: &[u32], symbols: &mut Symbols) -> SeriesTable {
+    const UNMAPPED: (u32, u32) = (u32::MAX, u32::MAX);
+    let mut mapped = vec![UNMAPPED; reader.pairs().len()];
+    let mut table = SeriesTable::with_capacity(rows.len(), rows.len() * 8);
+    for &row in rows {
+        table.push(reader.row_pairs(row).iter().map(|&pair| {
+            let slot = &mut mapped[pair as usize];
+            if *slot == UNMAPPED {
+                let (name, value) = reader.pairs()[pair as usize];
+                *slot = (
+                    symbols.intern(reader.symbol(name)),
+                    symbols.intern(reader.symbol(value)),
+                );
+            }
+            *slot
+        }));
+    }
+    table
+}
+
+impl SampleSource for BlockRows {
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn reader(&self) -> Box<dyn SampleReader + '_> {
+        Box::new(BlockRowReader {
+            block: self,
+            cursor: None,
+        })
+    }
+}
+
+struct BlockRowReader<'a> {
+    block: &'a BlockRows,
+    /// Opened by the first read, which can report why it fails.
+    cursor: Option<BlockCursor<'a>>,
+}
+
+impl SampleReader for BlockRowReader<'_> {
+    fn read(&mut self, row: usize, min: Millis, max: Millis) -> Result<Samples<'_>> {
+        let block = self.block;
+        let cursor = match &mut self.cursor {
+            Some(cursor) => cursor,
+            slot => slot.insert(BlockCursor::new(&block.reader, &block.pages)?),
+        };
+        cursor.read(block.rows[row], min, max)
+    }
+}
