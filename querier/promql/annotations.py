@@ -37,6 +37,9 @@ class Annotations:
                 self.inform(_INFOS[kind].format(detail), position)
 
 
-_OF_PARAMETERS: dict[str, str] = {}
+_QUANTILE = "quantile value should be between 0 and 1, got {}"
+_NOT_A_COUNTER = 'metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "{}"'
+
+_OF_PARAMETERS = {"quantile_out_of_range": _QUANTILE}
 _WARNINGS: dict[str, str] = {}
-_INFOS: dict[str, str] = {}
+_INFOS = {"not_a_counter": _NOT_A_COUNTER}

@@ -157,7 +157,7 @@ def _check_string(text: str, start: int) -> None:
 
 def _check_colon(start: int, kinds: list[str]) -> None:
     inside = kinds[len(kinds) - kinds[::-1].index("[") :]
-    if NUMBER not in inside and DURATION not in inside:
+    if not inside:
         raise _LexError(start + 1, "unexpected colon before duration in duration expression")
     if ":" in inside:
         if kinds[-1] in (NUMBER, DURATION):

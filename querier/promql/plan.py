@@ -17,7 +17,7 @@ from shared.errors import BadDataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from querier.promql.ast import Expr
+    from querier.promql.ast import Expr, LabelMatcher
     from querier.promql.operators.sources import Samples
     from querier.promql.run import Operator
     from shared.native import Grid, Matcher
@@ -28,8 +28,12 @@ DEFAULT_SUBQUERY_STEP_MS = 60_000
 
 @dataclass(slots=True, frozen=True)
 class Select:
-    """The samples of one selector that the query may look at; times are inclusive."""
+    """The samples of one selector that the query may look at; times are inclusive.
 
+    `matchers` are those of `selector`, compiled.
+    """
+
+    selector: Sequence[LabelMatcher]
     matchers: Sequence[Matcher]
     min_ms: int
     max_ms: int

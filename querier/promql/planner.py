@@ -71,10 +71,10 @@ class Planner:
         self.invariance = invariance
         self._selects: dict[tuple[tuple[str, str, str], ...], _Needed] = {}
 
-    def needed(self) -> Iterator[tuple[Sequence[Matcher], int, int]]:
+    def needed(self) -> Iterator[tuple[Sequence[LabelMatcher], Sequence[Matcher], int, int]]:
         """Matchers and inclusive times of each distinct selector, in the order of the operators' indices."""
         for needed in self._selects.values():
-            yield [_compiled(matcher) for matcher in needed.matchers], needed.min_ms, needed.max_ms
+            yield needed.matchers, [_compiled(matcher) for matcher in needed.matchers], needed.min_ms, needed.max_ms
 
     def plan(self, expr: Expr, grid: Grid) -> Operator:
         """The operator of a scalar or vector expression. What never varies is planned for one step."""

@@ -1,0 +1,166 @@
+"""The canonical text of queries."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querier.promql import ALL_FEATURES, format_query, parse
+from querier.promql.format import canonical
+from querier.promql.numbers import format_general, format_plain
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("sum(x) by(a,b)", "sum by (a, b) (x)"),
+        ("sum by () (x)", "sum(x)"),
+        ("sum without () (x)", "sum without () (x)"),
+        ('sum by ("a.b") (x)', 'sum by ("a.b") (x)'),
+        ('x{b="1",a=~"2"}', 'x{a=~"2",b="1"}'),
+        ('{__name__="x"}', '{__name__="x"}'),
+        ('{"x.y", "l.m"=\'n\'}', '{"l.m"="n",__name__="x.y"}'),
+        ("rate(x[60s])", "rate(x[1m])"),
+        ("x[1h:60s]", "x[1h:1m]"),
+        ("x[1h:]", "x[1h:]"),
+        ("x offset 5m @ 1", "x @ 1.000 offset 5m"),
+        ("x offset -(1h/2)", "x offset -(1h / 2)"),
+        ("x[5m] @ start() offset -1m", "x[5m] @ start() offset -1m"),
+        ("a+on()b", "a + on () b"),
+        ("a*ignoring(c)group_left b", "a * ignoring (c) group_left () b"),
+        ("a + fill(1) b", "a + fill (1) b"),
+        ("a + fill_right(-1) fill_left(2m) b", "a + fill_left (120) fill_right (-1) b"),
+        ("a >bool 1e6", "a > bool 1000000"),
+        ("-1^2", "-1 ^ 2"),
+        ("5m + 1", "5m + 1"),
+        ("'a\"b'", '"a\\"b"'),
+        ("`\\d`", '"\\\\d"'),
+        ("(a)", "(a)"),
+        ("x[5m] smoothed", "x[5m] smoothed"),
+        ("histogram_quantile(.9,x)", "histogram_quantile(0.9, x)"),
+    ],
+)
+def test_on_one_line(query: str, text: str) -> None:
+    assert format_query(query) == text
+
+
+def test_split_where_a_line_would_be_too_long() -> None:
+    long = 'http_request_duration_seconds_bucket{handler="/api/v1/query_range",job="prometheus-in-the-cellar"}'
+    assert format_query(f"histogram_quantile(0.9, sum by (le) (rate({long}[5m]))) > bool 1") == (
+        "  histogram_quantile(\n"
+        "    0.9,\n"
+        "    sum by (le) (\n"
+        "      rate(\n"
+        f"        {long}[5m]\n"
+        "      )\n"
+        "    )\n"
+        "  )\n"
+        "> bool\n"
+        "  1"
+    )
+
+
+def test_every_further_left_operand_stands_deeper() -> None:
+    name = "x" * 60
+    assert format_query(f"{name} + {name} - {name}") == (f"    {name}\n  +\n    {name}\n-\n  {name}")
+
+
+@pytest.mark.parametrize(
+    ("value", "plain", "general"),
+    [
+        (0.0, "0", "0"),
+        (-0.0, "-0", "-0"),
+        (1e21, "1" + "0" * 21, "1e+21"),
+        (123456.0, "123456", "123456"),
+        (1234567.5, "1234567.5", "1.2345675e+06"),
+        (0.0001, "0.0001", "0.0001"),
+        (0.00001, "0.00001", "1e-05"),
+        (float("inf"), "+Inf", "+Inf"),
+        (float("nan"), "NaN", "NaN"),
+    ],
+)
+def test_numbers(value: float, plain: str, general: str) -> None:
+    assert format_plain(value) == plain
+    assert format_general(value) == general
+
+
+# ---- any query ------------------------------------------------------------------------------------------------------
+
+_names = st.sampled_from(["x", "sum", "a:b", "offset", "start", "fill", "le"])
+_labels = st.sampled_from(["a", "b", "on", "__name__", "le"])
+_values = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\ufffd"), max_size=5)
+_durations = st.sampled_from(["5m", "1h30m", "1500ms", "300", "1y", "step()", "(1h / 2)", "max_of(step(), 5m)"])
+_suffixes = st.sampled_from(["", " offset 5m", " offset -1h", " @ 1.500", " @ end()", " @ start() offset 1m"])
+_scalars = st.sampled_from(["1", "-2", "0.5", "5m", "+Inf", "time()", "pi()", "scalar(x)", "010", "0x1f", "1e-9"])
+
+
+@st.composite
+def _selectors(draw: st.DrawFn) -> str:
+    name = draw(_names)
+    matchers = draw(st.lists(st.tuples(_labels.filter(lambda label: label != "__name__"), _values), max_size=3))
+    inside = ", ".join(f"{label} = {_quoted(value)}" for label, value in matchers)
+    return f"{name}{{{inside}}}"
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _deeper(vectors: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    labels = st.lists(_labels, max_size=2, unique=True).map(", ".join)
+    matching = st.one_of(
+        st.just(""),
+        labels.map(lambda names: f"on ({names})"),
+        labels.map(lambda names: f"ignoring({names}) group_left"),
+        st.just("fill(0)"),
+    )
+    return st.one_of(
+        st.tuples(vectors, st.sampled_from(["+", "-", "*", "/", "%", "^", "atan2", "==", ">"]), matching, vectors).map(
+            " ".join
+        ),
+        st.tuples(vectors, st.sampled_from(["and", "or", "unless"]), vectors).map(" ".join),
+        st.tuples(_scalars, st.sampled_from(["+", ">", "^"]), vectors).map(" ".join),
+        st.tuples(vectors, st.sampled_from(["== bool", "*", "</"]), _scalars).map(" ".join),
+        vectors.map(lambda inner: f"({inner})"),
+        vectors.map(lambda inner: f"-{inner}"),
+        vectors.map(lambda inner: f"abs({inner})"),
+        st.tuples(labels, vectors).map(lambda parts: f"sum by ({parts[0]}) ({parts[1]})"),
+        st.tuples(labels, vectors).map(lambda parts: f"topk(3, {parts[1]}) without ({parts[0]})"),
+        st.tuples(vectors, _durations, _durations, _suffixes).map(
+            lambda parts: f"max_over_time(({parts[0]})[{parts[1]}:{parts[2]}]{parts[3]})"
+        ),
+    )
+
+
+_plain = st.one_of(
+    st.tuples(_selectors(), _suffixes).map("".join),
+    st.tuples(_selectors(), _durations, _suffixes).map(lambda parts: f"rate({parts[0]}[{parts[1]}]{parts[2]})"),
+    _scalars.map(lambda scalar: f"vector({scalar})"),
+)
+_queries = st.recursive(_plain, _deeper, max_leaves=12)
+
+
+@given(_queries)
+def test_the_canonical_text_is_the_same_query(query: str) -> None:
+    expr = parse(query, ALL_FEATURES)
+    again = parse(canonical(expr), ALL_FEATURES)
+    assert canonical(again) == canonical(expr)
+    for tree in (expr, again):
+        _sort_matchers(tree)
+    assert again == expr
+
+
+@given(_queries)
+def test_splitting_lines_changes_nothing(query: str) -> None:
+    expr = parse(query, ALL_FEATURES)
+    assert canonical(parse(format_query(query), ALL_FEATURES)) == canonical(expr)
+
+
+def _sort_matchers(node: object) -> None:
+    """Their order is not part of a query's meaning, and the canonical text sorts them."""
+    for name in getattr(node, "__slots__", ()):
+        child = getattr(node, name)
+        if name == "matchers":
+            child.sort(key=lambda matcher: (matcher.name, matcher.op, matcher.value))
+        for part in child if isinstance(child, list) else [child]:
+            if type(part).__module__ == type(node).__module__:
+                _sort_matchers(part)

@@ -1,0 +1,163 @@
+"""What a plan asks for, and which operators it chooses."""
+
+import pytest
+
+from querier.promql import ALL_FEATURES, Plan, prepare
+from querier.promql.operators.binary import Chain, MatchLink
+from querier.promql.operators.sources import (
+    AggregateInstant,
+    AggregateRange,
+    InstantSelect,
+    RangeFunction,
+    Selected,
+    SubquerySamples,
+)
+from querier.promql.operators.vectors import Aggregation, SortInRange
+from shared.errors import BadDataError, ExecutionError
+
+START_MS, STEP_MS, STEPS = 1_000_000_000, 15_000, 241
+END_MS = START_MS + STEP_MS * (STEPS - 1)
+
+
+def ranged(query: str) -> Plan:
+    return prepare(query, (START_MS, STEP_MS, STEPS), ALL_FEATURES, is_range=True)
+
+
+def instant(query: str) -> Plan:
+    return prepare(query, (START_MS, 1, 1), ALL_FEATURES, is_range=False)
+
+
+def times(plan: Plan) -> list[tuple[int, int]]:
+    return [(select.min_ms, select.max_ms) for select in plan.selects]
+
+
+def test_selectors_reach_back_by_lookback_and_range_open_on_the_left() -> None:
+    assert times(ranged("x")) == [(START_MS - 300_000 + 1, END_MS)]
+    assert times(ranged("rate(x[10m])")) == [(START_MS - 600_000 + 1, END_MS)]
+    assert times(ranged("rate(x[10m] offset 1h)")) == [(START_MS - 4_200_000 + 1, END_MS - 3_600_000)]
+    assert times(ranged("x offset -1h")) == [(START_MS - 300_000 + 3_600_000 + 1, END_MS + 3_600_000)]
+
+
+def test_at_fixes_the_time() -> None:
+    assert times(ranged("x @ 5000")) == [(5_000_000 - 300_000 + 1, 5_000_000)]
+    assert times(ranged("x @ start()")) == [(START_MS - 300_000 + 1, START_MS)]
+    assert times(ranged("x @ end()")) == [(END_MS - 300_000 + 1, END_MS)]
+
+
+def test_the_end_may_lie_behind_the_last_step() -> None:
+    plan = prepare("x @ end()", (0, 60_000, 2), is_range=True, end_ms=90_000)
+    assert times(plan) == [(90_000 - 300_000 + 1, 90_000)]
+
+
+def test_equal_selectors_share_one_select_of_all_their_times() -> None:
+    plan = ranged('x{a="1"} / x{a="1"} offset 1h + rate(x{a="1"}[2h]) + x')
+    assert times(plan) == [(START_MS - 7_200_000 + 1, END_MS), (START_MS - 300_000 + 1, END_MS)]
+
+
+def test_subquery_steps_are_multiples_of_their_step() -> None:
+    plan = instant("max_over_time(x[10m:7s] offset 3s)")
+    assert isinstance(plan.root, RangeFunction)
+    samples = plan.root.samples
+    assert isinstance(samples, SubquerySamples)
+    first, step, steps = samples.inner_grid
+    last = first + (steps - 1) * step
+    window_start, window_end = START_MS - 3_000 - 600_000, START_MS - 3_000
+    assert first % 7_000 == 0
+    assert first - step <= window_start < first
+    assert last <= window_end < last + step
+
+
+def test_an_empty_subquery_has_no_steps() -> None:
+    plan = prepare("max_over_time(x[1m:5m])", (720_000, 1, 1), is_range=False)
+    assert isinstance(plan.root, RangeFunction)
+    assert isinstance(plan.root.samples, SubquerySamples)
+    assert plan.root.samples.inner_grid[2] == 0
+
+
+def test_aggregations_read_selectors_directly() -> None:
+    assert isinstance(ranged("sum by (a) ((x))").root, AggregateInstant)
+    assert isinstance(ranged("max without (a) (rate(x[5m]))").root, AggregateRange)
+    assert isinstance(ranged("sum(abs(x))").root, Aggregation)
+    assert isinstance(ranged("stddev(x)").root, Aggregation)
+
+
+def test_names_that_dropping_would_join_are_not_aggregated_directly() -> None:
+    assert isinstance(ranged('sum(rate({a="b"}[5m]))').root, Aggregation)
+
+
+def test_a_dropped_name_cannot_be_grouped_by() -> None:
+    root = ranged("sum by (__name__, a) (rate(x[5m]))").root
+    assert isinstance(root, AggregateRange)
+    assert root.labels == ["a"]
+    kept = ranged("sum by (__name__, a) (last_over_time(x[5m]))").root
+    assert isinstance(kept, AggregateRange)
+    assert kept.labels == ["__name__", "a"]
+
+
+def test_what_never_varies_is_evaluated_once() -> None:
+    root = ranged("x / (y @ 5 + 1)").root
+    assert isinstance(root, Chain)
+    assert isinstance(root.first, InstantSelect)
+    assert root.first.grid[2] == STEPS
+    link = root.links[0]
+    assert isinstance(link, MatchLink)
+    assert isinstance(link.right, Chain)
+    assert isinstance(link.right.first, InstantSelect)
+    assert link.right.first.grid[2] == 1
+
+
+def test_parameters_that_vary_need_every_step() -> None:
+    root = ranged("quantile_over_time(scalar(y), x[5m] @ 5)").root
+    assert isinstance(root, RangeFunction)
+    assert isinstance(root.samples, Selected)
+    assert root.samples.grid == (5_000, 0, STEPS)
+
+
+def test_a_long_chain_is_one_operator() -> None:
+    root = ranged(" + ".join(["x"] * 3000)).root
+    assert isinstance(root, Chain)
+    assert len(root.links) == 2999
+
+
+def test_sorting_many_steps_does_nothing_but_warn() -> None:
+    assert isinstance(ranged("sort(x)").root, SortInRange)
+
+
+def test_instant_queries_show_ranges_and_strings() -> None:
+    assert instant("x[5m]").type == "matrix"
+    assert instant("x[5m]").samples is not None
+    assert instant('("a")').text == "a"
+    assert instant("1 + 1").type == "scalar"
+
+
+@pytest.mark.parametrize(("query", "kind"), [("x[5m]", "range vector"), ('"a"', "string")])
+def test_range_queries_show_neither(query: str, kind: str) -> None:
+    with pytest.raises(BadDataError) as caught:
+        ranged(query)
+    assert str(caught.value) == (f'invalid expression type "{kind}" for range query, must be Scalar or instant Vector')
+
+
+def test_durations_that_depend_on_the_query() -> None:
+    assert times(ranged("rate(x[step()])")) == [(START_MS - STEP_MS + 1, END_MS)]
+    with pytest.raises(BadDataError, match=r"^7:13: duration must be greater than 0$"):
+        instant("rate(x[step()])")
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("deriv(x[3m] smoothed)", "smoothed modifier can only be used with: delta, increase, rate - not with deriv"),
+        (
+            "deriv(x[3m] anchored)",
+            "anchored modifier can only be used with: changes, delta, increase, rate, resets - not with deriv",
+        ),
+        ('label_replace(x, "", "", "a", "")', "invalid destination label name in label_replace(): "),
+        ('label_join(x, "a", ",", "")', "invalid source label name in label_join(): "),
+        (r'count_values("a\xc5z", x)', r'invalid label name "a\xc5z"'),
+        ("1 </ 2", 'operator "</" not allowed for Scalar operations'),
+    ],
+)
+def test_refused_before_anything_runs(query: str, text: str) -> None:
+    with pytest.raises(ExecutionError) as caught:
+        instant(query)
+    assert str(caught.value) == text
