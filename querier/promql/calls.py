@@ -97,7 +97,7 @@ def _labels_of_absent(arg: Expr) -> list[tuple[str, str]]:
     for matcher in selector.matchers:
         if matcher.name == "__name__":
             continue
-        if matcher.op == "=" and matcher.name not in labels and matcher.name not in seen:
+        if matcher.op == "=" and matcher.name not in seen:
             labels[matcher.name] = matcher.value
             seen.add(matcher.name)
         else:
