@@ -322,11 +322,24 @@ Grid = tuple[int, int, int]
 class Query:
     """The symbols, budget, notes and cancel flag of one query."""
 
-    def __new__(cls, *, max_samples: int = ..., max_series: int = ..., max_bytes: int = ...) -> Query: ...
+    def __new__(
+        cls, *, max_samples: int | None = ..., max_series: int | None = ..., max_bytes: int | None = ...
+    ) -> Query:
+        """`max_samples` bounds what is held at one time, as in Prometheus: present cells of live frames plus the samples
+        in the window at hand. None takes the default: 50 million samples, 2 million series, 4 GiB."""
     def cancel(self) -> None:
         """Safe from any thread; what runs raises CanceledError within milliseconds."""
     def take_notes(self) -> list[tuple[str, str]]:
-        """(kind, detail) noted by the calls since the last time, each once, in order."""
+        """(kind, detail) noted by the calls since the last time, each once, in order. Numbers are as Go's %g prints them.
+
+        kind                    detail
+        not_a_counter           metric name that rate or increase met, without a counter's ending
+        quantile_out_of_range   the quantile: "2", "NaN"
+        ratio_out_of_range      "1.1, capping to 1"
+        bad_bucket_label        a value of `le` that is not a number; "" where it is missing
+        forced_monotonicity     "lowest highest difference samples first last": bounds of repaired buckets, the largest
+                                difference (%.2g), how many histograms were repaired, and their first and last step
+        """
     @property
     def samples_read(self) -> int: ...
     @property
@@ -404,7 +417,8 @@ def binary(
     fill_left: float | None = ...,
     fill_right: float | None = ...,
 ) -> Frame:
-    """Vector matching with result labels as the language defines them."""
+    """Vector matching with result labels as the language defines them, the name dropped where it says so. With
+    `one-to-many` too `fill_left` stands in on the "many" side, as in Prometheus."""
 
 def set_operator(query: Query, op: Literal["and", "or", "unless"], left: Frame, right: Frame, *, on: bool, labels: Sequence[str]) -> Frame: ...
 def aggregate(

@@ -6,6 +6,7 @@ use headrace_core::engine;
 use pyo3::prelude::*;
 
 mod frame;
+mod operators;
 mod query;
 mod selectors;
 mod writers;
@@ -25,6 +26,7 @@ fn grid_of((start, step, steps): GridTuple) -> PyResult<engine::Grid> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Query>()?;
     module.add_class::<Frame>()?;
+    operators::register(module)?;
     selectors::register(module)?;
     writers::register(module)?;
     frame::register(module)

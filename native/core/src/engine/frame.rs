@@ -93,6 +93,32 @@ impl Cells {
         self.value.extend_from_slice(value);
     }
 
+    /// Appends absent cells up to a total, which may pass what was asked for at first.
+    pub fn grow_to(&mut self, cells: usize) -> Result<()> {
+        if cells > self.kind.capacity()
+            && let Some(charge) = &mut self.charge
+        {
+            charge.grow(
+                0,
+                self.kind
+                    .capacity()
+                    .max(cells - self.kind.capacity())
+                    .saturating_mul(9),
+            )?;
+        }
+        self.kind.resize(cells, ABSENT);
+        self.value.resize(cells, 0.0);
+        Ok(())
+    }
+
+    /// Appends cells of (kind, value).
+    pub fn extend(&mut self, cells: impl Iterator<Item = (u8, f64)>) {
+        for (kind, value) in cells {
+            self.kind.push(kind);
+            self.value.push(value);
+        }
+    }
+
     pub fn row_mut(&mut self, row: usize, steps: usize) -> (&mut [u8], &mut [f64]) {
         let cells = row * steps..(row + 1) * steps;
         (&mut self.kind[cells.clone()], &mut self.value[cells])

@@ -248,7 +248,7 @@ pub fn aggregate_select(
         plan.cost(series.len()),
         |chunk, partial| {
             run_rows(context, series, plan, chunk, |row, kind, value| {
-                partial.add(row, kind, value)
+                partial.add(row, kind, value);
             })
         },
         |observed| note(context, plan, &observed),

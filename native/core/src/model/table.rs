@@ -109,6 +109,11 @@ impl SeriesTable {
         self.len() == 0
     }
 
+    /// Labels of all rows together.
+    pub fn pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
     pub fn row(&self, row: usize) -> &[(u32, u32)] {
         &self.pairs[self.offsets[row] as usize..self.offsets[row + 1] as usize]
     }

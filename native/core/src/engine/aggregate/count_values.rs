@@ -1,0 +1,97 @@
+//! `count_values`: how many elements of a group have a value, which becomes a label.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::super::context::QueryContext;
+use super::super::frame::{ABSENT, Cells, FLOAT, Frame};
+use super::super::labels::{Interner, Selector, numbers};
+use super::super::number::plain_value;
+use super::Aggregation;
+use crate::model::Symbols;
+use crate::{Error, Result};
+
+/// The label replaces one of the same name; `without` of that name removes it again.
+pub fn count_values(
+    context: &Arc<QueryContext>,
+    frame: &Frame,
+    aggregation: Aggregation<'_>,
+    label: &str,
+) -> Result<Frame> {
+    if label.is_empty() {
+        return Err(Error::Execution(format!("invalid label name {label:?}")));
+    }
+    let Aggregation { without, labels, .. } = aggregation;
+    // Group by the other labels first; the value's label is put in per value.
+    let is_kept = !without || !labels.iter().any(|name| name == label);
+    let mut others: Vec<String> = labels.to_vec();
+    if without {
+        others.push(label.to_owned());
+    } else {
+        others.retain(|name| name != label);
+    }
+    let mut interner = Interner::default();
+    let of_row = numbers(
+        &frame.table,
+        &Selector::of_grouping(context, without, &others),
+        &mut interner,
+    );
+    let groups = interner.table;
+    let name = context.symbols().intern(label);
+
+    let mut results = Interner::default();
+    let mut result_of: HashMap<(u32, u64), u32> = HashMap::new();
+    let mut counts: Vec<u32> = Vec::new();
+    let mut charge = context.charge(0, 0)?;
+    let mut pairs = Vec::new();
+    for (row, &group) in of_row.iter().enumerate() {
+        context.check()?;
+        let (kind, value) = frame.row(row);
+        for (step, (&kind, &value)) in kind.iter().zip(value).enumerate() {
+            if kind == ABSENT {
+                continue;
+            }
+            // All NaNs are one value; 0 and -0 are two.
+            let bits = if value.is_nan() {
+                f64::NAN.to_bits()
+            } else {
+                value.to_bits()
+            };
+            let result = if let Some(&result) = result_of.get(&(group, bits)) {
+                result
+            } else {
+                pairs.clear();
+                pairs.extend_from_slice(groups.row(group as usize));
+                if is_kept {
+                    let mut symbols = context.symbols();
+                    let text = symbols.intern(&plain_value(value));
+                    insert(&symbols, &mut pairs, (name, text));
+                }
+                let result = results.number(&pairs);
+                result_of.insert((group, bits), result);
+                charge.grow(0, frame.steps * 4 + 64)?;
+                counts.resize(results.len() * frame.steps, 0);
+                result
+            };
+            counts[result as usize * frame.steps + step] += 1;
+        }
+    }
+    let (kind, value) = counts
+        .into_iter()
+        .map(|count| (u8::from(count > 0) * FLOAT, f64::from(count)))
+        .unzip();
+    Frame::new(
+        context,
+        results.table,
+        frame.steps,
+        Cells::of(context, kind, value)?,
+    )
+}
+
+/// Puts a label where its name belongs.
+fn insert(symbols: &Symbols, pairs: &mut Vec<(u32, u32)>, pair: (u32, u32)) {
+    let name = symbols.get(pair.0);
+    let at = pairs.partition_point(|other| symbols.get(other.0) < name);
+    pairs.insert(at, pair);
+}

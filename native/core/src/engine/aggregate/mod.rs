@@ -1,0 +1,88 @@
+//! Aggregations over frames.
+
+mod count_values;
+mod limit;
+mod quantile;
+mod topk;
+mod variance;
+
+use std::sync::Arc;
+
+use super::context::QueryContext;
+use super::convert::broadcast;
+use super::fold::{FoldOp, fold};
+use super::frame::Frame;
+use super::labels::{Groups, Selector};
+use crate::{Error, Result};
+
+/// What an aggregation needs besides its vector.
+#[derive(Debug, Clone, Copy)]
+pub struct Aggregation<'a> {
+    pub op: &'a str,
+    pub without: bool,
+    pub labels: &'a [String],
+    /// k, φ or the ratio.
+    pub param: Option<&'a Frame>,
+    /// The label of `count_values`.
+    pub text: Option<&'a str>,
+}
+
+/// Groups are in order of their first row; topk and its kin keep rows.
+pub fn aggregate(
+    context: &Arc<QueryContext>,
+    frame: &Arc<Frame>,
+    aggregation: Aggregation<'_>,
+) -> Result<Frame> {
+    let Aggregation {
+        op,
+        without,
+        labels,
+        param,
+        text,
+    } = aggregation;
+    let selector = Selector::of_grouping(context, without, labels);
+    if let Some(op) = FoldOp::named(op) {
+        return fold_frame(context, frame, op, &selector);
+    }
+    if op == "count_values" {
+        let label = text.ok_or_else(|| Error::BadData("count_values needs the name of a label".into()))?;
+        return count_values::count_values(context, frame, aggregation, label);
+    }
+    if matches!(op, "stddev" | "stdvar") {
+        return variance::variance(context, frame, &selector, op == "stddev");
+    }
+    let param = param.ok_or_else(|| Error::BadData(format!("{op} needs a parameter")))?;
+    param.required_scalar()?;
+    let frame = &if param.steps > 1 {
+        broadcast(frame, param.steps)?
+    } else {
+        Arc::clone(frame)
+    };
+    match op {
+        "quantile" => quantile::quantile(context, frame, &selector, param),
+        "topk" | "bottomk" => topk::topk(context, frame, &selector, &limit::counts(param)?, op == "topk"),
+        "limitk" => limit::limitk(context, frame, &selector, &limit::counts(param)?),
+        "limit_ratio" => limit::limit_ratio(context, frame, param),
+        _ => Err(Error::BadData(format!("no aggregation is called {op:?}"))),
+    }
+}
+
+fn fold_frame(context: &Arc<QueryContext>, frame: &Frame, op: FoldOp, selector: &Selector) -> Result<Frame> {
+    let groups = Groups::new(&frame.table, selector);
+    fold(
+        context,
+        op,
+        &groups,
+        frame.steps,
+        frame.cells.kind.len(),
+        |rows, partial| {
+            for row in rows {
+                context.check()?;
+                let (kind, value) = frame.row(row);
+                partial.add(row, kind, value);
+            }
+            Ok(())
+        },
+        |()| (),
+    )
+}
