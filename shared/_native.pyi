@@ -179,6 +179,9 @@ class Packs:
         """Of all packs, those of torn writes among them."""
     def size(self, name: str) -> int: ...
 
+def crc32c(data: bytes) -> int:
+    """CRC-32C, as manifests list it."""
+
 # ---- blocks --------------------------------------------------------------------------------------------------------
 
 @final

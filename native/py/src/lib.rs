@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 mod block;
+mod checksum;
 mod engine;
 mod errors;
 mod files;
@@ -17,6 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
+    checksum::register(module)?;
     files::register(module)?;
     wire::register(module)?;
     block::register(module)?;

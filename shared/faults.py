@@ -1,0 +1,84 @@
+"""Named points at which a test can kill the process or make a call fail. Unarmed, a point costs one global look-up.
+
+`HEADRACE_FAULTS=cut.put:kill:3,commit.done:fail:1` kills this process with SIGKILL at the third pass of `cut.put`, and
+makes the first pass of `commit.done` raise UnavailableError, as if a reply had been lost.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+
+from shared.errors import UnavailableError
+
+POINTS = frozenset(
+    {
+        "log.queued",  # a batch is queued in the log, not yet durable
+        "log.durable",  # a batch is durable, not yet acknowledged
+        "seal.before",  # a seal marker is about to be appended
+        "seal.after",  # it is durable
+        "cut.begin",  # a sealed generation was found
+        "cut.encoded",  # its blocks are encoded, nothing is written
+        "cut.put",  # payload is written, nothing names it yet
+        "commit.before",  # inside the store, before the compare-and-set
+        "commit.done",  # inside the store, after it is durable, before the reply
+        "cut.committed",  # the ingester knows of the commit, the head has not let go
+        "cut.released",  # the head has let go
+        "verify.done",  # payload was found again, replay_from has not moved
+        "advance.done",  # replay_from has moved, the log is not trimmed
+        "trim.done",  # the log is trimmed
+        "compact.merged",  # merged, nothing written
+        "compact.put",  # merged payload is written, nothing names it
+        "compact.replaced",  # the directory names the merged block, the old payload still lies there
+        "compact.unlinked",  # the old payload is gone
+        "replay.begin",  # the directories are loaded, nothing is replayed
+        "replay.batch",  # a batch of records was applied
+    }
+)
+
+Hook = Callable[[str], None]
+
+_hook: Hook | None = None
+
+
+def fault(point: str) -> None:
+    """Pass a point."""
+    if _hook is not None:
+        _hook(point)
+
+
+def install(hook: Hook | None) -> None:
+    """Call `hook(point)` at every point; None disarms all of them."""
+    global _hook
+    _hook = hook
+
+
+def arm(plan: str) -> None:
+    """Install a plan in the form of `HEADRACE_FAULTS`; ValueError says what is wrong with it."""
+    countdowns: dict[str, tuple[str, int]] = {}
+    for entry in plan.split(","):
+        match entry.strip().split(":"):
+            case [point, ("kill" | "fail") as action, nth] if point in POINTS and nth.isdigit() and int(nth) > 0:
+                countdowns[point] = (action, int(nth))
+            case _:
+                raise ValueError(
+                    f"fault {entry!r}: use point:kill:n or point:fail:n, n from 1, with a point of {sorted(POINTS)}"
+                )
+    install(lambda point: _count_down(countdowns, point))
+
+
+def _count_down(countdowns: dict[str, tuple[str, int]], point: str) -> None:
+    armed = countdowns.get(point)
+    if armed is None:
+        return
+    action, left = armed
+    if left > 1:
+        countdowns[point] = (action, left - 1)
+        return
+    del countdowns[point]
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise UnavailableError(f"fault {point}")
+
+
+if _plan := os.environ.get("HEADRACE_FAULTS"):
+    arm(_plan)
