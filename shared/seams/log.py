@@ -13,7 +13,9 @@ class Log(Protocol):
     """
 
     async def append(self, batch: SplitBatch, *, now_ms: int) -> int:
-        """Durable when it returns the record's offset. UnavailableError: not acknowledged, and it may or may not be in the log."""
+        """Durable when it returns the record's offset. UnavailableError: not acknowledged, and it may or may not be in
+        the log.
+        """
         ...
 
     async def append_seal(self, partition: int, windows: Sequence[int]) -> int: ...
@@ -25,7 +27,10 @@ class Log(Protocol):
     def first_offset(self, partition: int) -> int: ...
 
     def read(self, partitions: Sequence[int], offset: int, *, max_records: int, timeout_ms: int) -> list[LogRecord]:
-        """Blocks the calling thread, not the event loop."""
+        """Blocks the calling thread, not the event loop; [] if nothing came in time.
+
+        CorruptError: records from `offset` on are missing or damaged. CanceledError: the log was closed.
+        """
         ...
 
     async def trim(self, replay_from: dict[int, int]) -> None:

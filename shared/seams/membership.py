@@ -1,4 +1,6 @@
-"""The membership seam: who owns which partition in a zone. Leases only share out work; nothing's correctness hangs on them."""
+"""The membership seam: who owns which partition in a zone. Leases only share out work; nothing's correctness hangs on
+them.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol

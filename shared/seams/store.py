@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+Metadata = dict[str, tuple[int, str, str]]
+"""family -> (type number, help, unit)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -24,10 +27,26 @@ class Manifest:
     lengths: tuple[int, ...]  # of root and pages, as read back
     checksums: tuple[int, ...]  # CRC-32C, likewise
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.root_key, *self.page_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The samples of a window between two offsets of the log, one manifest per instance."""
+
+    window: int
+    from_offset: int
+    to_offset: int  # of the seal marker
+    manifests: tuple[Manifest, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A consistent snapshot of one partition. `generation` rises by one with every commit or compaction."""
+    """A consistent snapshot of one partition; never modified. `generation` rises by one with every commit or
+    compaction.
+    """
 
     partition: int
     generation: int
@@ -44,11 +63,18 @@ class Payload:
     values: tuple[bytes, ...] = field(repr=False)
 
 
+def payload_keys(attempt: str, count: int) -> tuple[str, ...]:
+    """The keys of one attempt's values, in order. `attempt` is random, so that no two attempts share a key."""
+    return tuple(f"{attempt}/{index}" for index in range(count))
+
+
 class BlockStore(Protocol):
     """Payload is never overwritten: keys hold a random attempt id. Only `commit` and `replace` make payload visible."""
 
     async def put(self, payload: Payload) -> None:
-        """Durable when it returns."""
+        """Durable when it returns. All keys are those of one attempt; putting the same values again repairs what went
+        missing.
+        """
         ...
 
     async def fetch(self, keys: Sequence[str]) -> list[bytes]:
@@ -57,17 +83,19 @@ class BlockStore(Protocol):
 
     async def exists(self, keys: Sequence[str]) -> list[bool]: ...
 
-    async def commit(
-        self, partition: int, window: int, from_offset: int, to_offset: int, manifests: Sequence[Manifest]
-    ) -> bool:
-        """Adds the generation if `through[window]` (0 at first) equals `from_offset`, sets it to `to_offset`, raises the generation.
+    async def commit(self, partition: int, generations: Sequence[Generation]) -> bool:
+        """Adds all generations, of distinct windows, if every `through[window]` (0 at first) equals the generation's
+        `from_offset`; sets it to `to_offset` and raises the directory's generation by one.
 
         False: another committer was first; nothing was done. UnavailableError: unknown, ask `directory`.
         """
         ...
 
     async def replace(self, partition: int, old: Sequence[Manifest], new: Sequence[Manifest]) -> bool:
-        """Compaction and retention: swaps manifests if all of `old` still stand. `through` stays."""
+        """Compaction and retention: swaps manifests if all of `old` still stand. `through` stays.
+
+        A new manifest takes the place, in log order, of the first old one of its instance.
+        """
         ...
 
     async def advance(self, partition: int, replay_from: int) -> None:
@@ -75,15 +103,21 @@ class BlockStore(Protocol):
         ...
 
     async def directory(self, partition: int, *, at_least: int = 0) -> Directory:
-        """UnavailableError if the store's generation is below `at_least`: the reader has seen a newer one, so this one is stale."""
+        """UnavailableError if the store's generation is below `at_least`: the reader has seen a newer one, so this one
+        is stale.
+        """
         ...
 
-    async def delete(self, keys: Sequence[str]) -> None: ...
-
-    async def metadata(self, partition: int, uid: bytes) -> dict[str, tuple[int, str, str]]:
-        """family -> (type number, help, unit)."""
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Payload that no manifest names any more. A missing key is not an error."""
         ...
 
-    async def put_metadata(self, partition: int, uid: bytes, entries: dict[str, tuple[int, str, str]]) -> None: ...
+    async def metadata(self, partition: int) -> dict[bytes, Metadata]:
+        """By uid."""
+        ...
+
+    async def put_metadata(self, partition: int, entries: dict[bytes, Metadata]) -> None:
+        """Replaces what is stored for each uid named; an empty value removes it."""
+        ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,128 @@
+"""The log in segment files of this machine."""
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from collections.abc import Sequence
+
+from shared import native
+from shared.errors import UnavailableError
+from shared.faults import fault
+
+
+class LocalLog:
+    """`shared.seams.log.Log` over the native group commit; one sequence of records serves all partitions.
+
+    All methods but `read` belong to one event loop. A wake-up of the native thread resolves every waiter it made
+    durable.
+    """
+
+    def __init__(self, log: native.LocalLog) -> None:
+        self._native = log
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()  # by ascending offset
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def append(self, batch: native.SplitBatch, *, now_ms: int) -> int:
+        self._listen()
+        try:
+            offset = self._native.append(batch, now_ms=now_ms)
+        except BlockingIOError as error:
+            raise UnavailableError("the log's queue is full: its disk is slower than the senders") from error
+        except OSError as error:
+            raise self._stopped() from error
+        fault("log.queued")
+        await self._durable(offset)
+        return offset
+
+    async def append_seal(self, partition: int, windows: Sequence[int]) -> int:
+        self._listen()
+        fault("seal.before")
+        try:
+            offset = self._native.append_seal(partition, windows)
+        except BlockingIOError as error:
+            raise UnavailableError("the log's queue is full: its disk is slower than the senders") from error
+        except OSError as error:
+            raise self._stopped() from error
+        await self._durable(offset)
+        fault("seal.after")
+        return offset
+
+    async def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self._native.committed)
+
+    def first_offset(self, partition: int) -> int:
+        del partition  # all of them share one sequence
+        return self._native.first
+
+    def read(
+        self, partitions: Sequence[int], offset: int, *, max_records: int, timeout_ms: int
+    ) -> list[native.LogRecord]:
+        del partitions
+        return self._native.read(offset, max_records=max_records, timeout_ms=timeout_ms)
+
+    async def trim(self, replay_from: dict[int, int]) -> None:
+        if replay_from:
+            await asyncio.to_thread(self._native.trim, min(replay_from.values()))
+
+    async def close(self) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(self._native.fileno())
+            self._loop = None
+        await asyncio.to_thread(self._native.close)
+        self._resolve()
+        self._refuse(UnavailableError("the log was closed before the write was durable"))
+
+    @property
+    def committed(self) -> int:
+        """The first offset that is not durable yet."""
+        return self._native.committed
+
+    @property
+    def bytes(self) -> int:
+        """On disk."""
+        return self._native.bytes
+
+    @property
+    def failure(self) -> str | None:
+        """Why the log takes nothing more; it wants a restart."""
+        return self._native.failure
+
+    def _listen(self) -> None:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self._native.fileno(), self._on_signal)
+
+    async def _durable(self, offset: int) -> None:
+        if offset >= self._native.committed:
+            if self._native.failure is not None:
+                raise self._stopped()
+            durable = asyncio.get_running_loop().create_future()
+            self._waiting.append((offset, durable))
+            await durable
+        fault("log.durable")
+
+    def _on_signal(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # an earlier read took this signal along
+            os.read(self._native.fileno(), 4096)
+        self._resolve()
+        if self._native.failure is not None:
+            self._refuse(self._stopped())
+
+    def _resolve(self) -> None:
+        committed = self._native.committed
+        while self._waiting and self._waiting[0][0] < committed:
+            _, durable = self._waiting.popleft()
+            if not durable.done():  # a cancelled sender
+                durable.set_result(None)
+
+    def _refuse(self, error: UnavailableError) -> None:
+        while self._waiting:
+            _, durable = self._waiting.popleft()
+            if not durable.done():
+                durable.set_exception(error)
+
+    def _stopped(self) -> UnavailableError:
+        return UnavailableError(
+            f"the log takes no more writes until a restart: {self._native.failure}", retry_after_s=10
+        )

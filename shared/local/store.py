@@ -1,0 +1,305 @@
+"""The block store in files of this machine: payload in packs, everything else in a journal."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from shared import native
+from shared.errors import InternalError, NotFoundError, UnavailableError
+from shared.faults import fault
+from shared.local import records
+from shared.local.records import Span
+from shared.seams.store import Directory, Generation, Manifest, Metadata, Payload
+
+# Reading and checking this much takes about as long as handing it to a thread and back.
+_DIRECT_FETCH_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class _Partition:
+    directory: Directory
+    groups: dict[int, tuple[Manifest, ...]] = field(default_factory=dict)  # generation that added them -> manifests
+
+
+class LocalStore:
+    """`shared.seams.store.BlockStore`. Directories are kept in memory, so reading one is a look-up.
+
+    One process owns the folder. A change is one transaction of the journal, which is durable before memory follows.
+    """
+
+    def __init__(self, journal: native.Journal, packs: native.Packs) -> None:
+        self._journal = journal
+        self._packs = packs
+        self._partitions: dict[int, _Partition] = {}
+        self._spans: dict[str, Span] = {}
+        self._keys: dict[str, set[str]] = {}  # pack -> keys that somebody may still read
+        self._changing = asyncio.Lock()
+
+    @classmethod
+    def open(cls, files: native.Files, folder: str) -> "LocalStore":
+        """Blocks on the disk. Removes payload that a crash left without a manifest. InternalError: damaged or of a
+        newer format.
+        """
+        try:
+            store = cls(
+                native.Journal.open(files, f"{folder}/directory.journal"), native.Packs.open(files, f"{folder}/packs")
+            )
+        except native.CorruptError as error:
+            raise InternalError(str(error)) from error
+        store._load()
+        for orphan in set(store._packs.names()) - store._keys.keys():
+            store._packs.remove(orphan)
+        return store
+
+    async def put(self, payload: Payload) -> None:
+        packs = {records.split_key(key)[0] for key in payload.keys}
+        if [records.split_key(key)[1] for key in payload.keys] != list(range(len(payload.values))) or len(packs) > 1:
+            raise InternalError(f"payload keys must be those of one attempt, numbered from 0: {payload.keys[:3]} …")
+        if not packs:
+            return
+        pack = packs.pop()
+        spans = await asyncio.to_thread(self._write, pack, payload.values)
+        for key, span in zip(payload.keys, spans, strict=True):
+            if self._spans.setdefault(key, span) != span:
+                raise InternalError(f"payload {key} was put again with other bytes")
+        self._keys.setdefault(pack, set()).update(payload.keys)
+
+    async def fetch(self, keys: Sequence[str]) -> list[bytes]:
+        spans = [self._span(key) for key in keys]
+        if sum(span.length for span in spans) <= _DIRECT_FETCH_BYTES:
+            return self._read(keys, spans)
+        return await asyncio.to_thread(self._read, keys, spans)
+
+    async def exists(self, keys: Sequence[str]) -> list[bool]:
+        sizes = await asyncio.to_thread(self._sizes, {records.split_key(key)[0] for key in keys})
+        return [self._reaches(key, sizes) for key in keys]
+
+    async def commit(self, partition: int, generations: Sequence[Generation]) -> bool:
+        fault("commit.before")
+        async with self._changing:
+            state = self._partition(partition)
+            before = state.directory
+            if any(before.through.get(g.window, 0) != g.from_offset for g in generations):
+                return False
+            manifests = tuple(manifest for g in generations for manifest in g.manifests)
+            self._check_written(manifests)
+            generation = before.generation + 1
+            through = before.through | {g.window: g.to_offset for g in generations}
+            puts = {records.cursor_key(partition): records.encode_cursor(generation, before.replay_from, through)}
+            groups = dict(state.groups)
+            if manifests:
+                groups[generation] = manifests
+                puts[records.blocks_key(partition, generation)] = records.encode_manifests(manifests, self._spans)
+            await self._transact(puts, [])
+            self._publish(partition, generation, before.replay_from, through, groups)
+        fault("commit.done")
+        return True
+
+    async def replace(self, partition: int, old: Sequence[Manifest], new: Sequence[Manifest]) -> bool:
+        async with self._changing:
+            state = self._partition(partition)
+            before = state.directory
+            groups = _replaced(state.groups, old, new)
+            if groups is None:
+                return False
+            self._check_written(new)
+            generation = before.generation + 1
+            puts = {
+                records.cursor_key(partition): records.encode_cursor(generation, before.replay_from, before.through)
+            }
+            deletes = []
+            for added, manifests in state.groups.items():
+                key = records.blocks_key(partition, added)
+                if added not in groups:
+                    deletes.append(key)
+                elif groups[added] is not manifests:
+                    puts[key] = records.encode_manifests(groups[added], self._spans)
+            await self._transact(puts, deletes)
+            self._publish(partition, generation, before.replay_from, before.through, groups)
+        return True
+
+    async def advance(self, partition: int, replay_from: int) -> None:
+        async with self._changing:
+            state = self._partition(partition)
+            before = state.directory
+            if replay_from <= before.replay_from:
+                return
+            cursor = records.encode_cursor(before.generation, replay_from, before.through)
+            await self._transact({records.cursor_key(partition): cursor}, [])
+            state.directory = dataclasses.replace(before, replay_from=replay_from)
+
+    async def directory(self, partition: int, *, at_least: int = 0) -> Directory:
+        directory = self._partition(partition).directory
+        if directory.generation < at_least:
+            raise UnavailableError(
+                f"partition {partition}: the store's directory is at generation {directory.generation}, "
+                f"{at_least} was seen"
+            )
+        return directory
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        gone = []
+        for key in keys:
+            pack, _ = records.split_key(key)
+            self._spans.pop(key, None)
+            left = self._keys.get(pack)
+            if left is not None:
+                left.discard(key)
+                if not left:
+                    del self._keys[pack]
+                    gone.append(pack)
+        if gone:
+            await asyncio.to_thread(self._remove, gone)
+
+    async def metadata(self, partition: int) -> dict[bytes, Metadata]:
+        prefix = records.metadata_key(partition, b"")
+        found = self._journal.scan(prefix)
+        return {bytes.fromhex(key.removeprefix(prefix)): records.decode_metadata(key, value) for key, value in found}
+
+    async def put_metadata(self, partition: int, entries: dict[bytes, Metadata]) -> None:
+        puts = {records.metadata_key(partition, uid): records.encode_metadata(m) for uid, m in entries.items() if m}
+        deletes = [records.metadata_key(partition, uid) for uid, m in entries.items() if not m]
+        async with self._changing:
+            await self._transact(puts, deletes)
+
+    async def close(self) -> None:
+        async with self._changing:
+            await asyncio.to_thread(self._journal.close)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Of every value that a manifest names or that still waits to be deleted."""
+        return sum(span.length for span in self._spans.values())
+
+    def _load(self) -> None:
+        for key, value in sorted(self._journal.scan("cursor/")):
+            partition = int(key.removeprefix("cursor/"))
+            generation, replay_from, through = records.decode_cursor(key, value)
+            self._partitions[partition] = _Partition(Directory(partition, generation, replay_from, through))
+        for key, value in sorted(self._journal.scan("blocks/")):
+            partition, added = int(key.split("/")[1]), int(key.split("/")[2], 16)
+            manifests, spans = records.decode_manifests(key, value)
+            self._partition(partition).groups[added] = manifests
+            self._spans.update(spans)
+            for payload_key in spans:
+                self._keys.setdefault(records.split_key(payload_key)[0], set()).add(payload_key)
+        for partition, state in self._partitions.items():
+            d = state.directory
+            self._publish(partition, d.generation, d.replay_from, d.through, state.groups)
+
+    def _partition(self, partition: int) -> _Partition:
+        state = self._partitions.get(partition)
+        if state is None:
+            state = self._partitions[partition] = _Partition(Directory(partition, 0, 0))
+        return state
+
+    def _publish(
+        self,
+        partition: int,
+        generation: int,
+        replay_from: int,
+        through: dict[int, int],
+        groups: dict[int, tuple[Manifest, ...]],
+    ) -> None:
+        """Readers hold on to the snapshot they have; a new one takes its place."""
+        state = self._partition(partition)
+        state.groups = groups
+        by_uid: dict[bytes, list[Manifest]] = {}
+        for added in sorted(groups):
+            for manifest in groups[added]:
+                by_uid.setdefault(manifest.uid, []).append(manifest)
+        state.directory = Directory(
+            partition, generation, replay_from, through, {uid: tuple(m) for uid, m in by_uid.items()}
+        )
+
+    async def _transact(self, puts: dict[str, bytes], deletes: list[str]) -> None:
+        try:
+            await asyncio.to_thread(self._journal.commit, puts, deletes)
+        except OSError as error:
+            raise UnavailableError(f"the store's journal cannot be written: {error}", retry_after_s=10) from error
+
+    def _check_written(self, manifests: Iterable[Manifest]) -> None:
+        for manifest in manifests:
+            for key in manifest.keys:
+                self._span(key)
+
+    def _span(self, key: str) -> Span:
+        span = self._spans.get(key)
+        if span is None:
+            raise NotFoundError(f"payload {key} is not in the store")
+        return span
+
+    def _write(self, pack: str, values: Sequence[bytes]) -> list[Span]:
+        if pack in self._keys:  # a repair: what is left of the pack makes room
+            self._remove([pack])
+        try:
+            written = self._packs.write(pack, values)
+        except OSError as error:
+            raise UnavailableError(f"payload cannot be written: {error}", retry_after_s=10) from error
+        return [
+            Span(position, length, native.crc32c(value))
+            for (position, length), value in zip(written, values, strict=True)
+        ]
+
+    def _read(self, keys: Sequence[str], spans: Sequence[Span]) -> list[bytes]:
+        by_pack: dict[str, list[int]] = {}
+        for number, key in enumerate(keys):
+            by_pack.setdefault(records.split_key(key)[0], []).append(number)
+        values: list[bytes] = [b""] * len(keys)
+        for pack, numbers in by_pack.items():
+            try:
+                read = self._packs.read(pack, [(spans[n].position, spans[n].length) for n in numbers])
+            except FileNotFoundError as error:
+                raise NotFoundError(f"payload {keys[numbers[0]]} is not in the store: its pack is gone") from error
+            except native.CorruptError as error:
+                raise InternalError(f"payload {keys[numbers[0]]}: {error}") from error
+            for number, value in zip(numbers, read, strict=True):
+                values[number] = value
+        return values
+
+    def _sizes(self, packs: Iterable[str]) -> dict[str, int]:
+        sizes = {}
+        for pack in packs:
+            try:
+                sizes[pack] = self._packs.size(pack)
+            except OSError:
+                sizes[pack] = 0
+        return sizes
+
+    def _reaches(self, key: str, sizes: dict[str, int]) -> bool:
+        span = self._spans.get(key)
+        return span is not None and span.position + span.length <= sizes[records.split_key(key)[0]]
+
+    def _remove(self, packs: Sequence[str]) -> None:
+        for pack in packs:
+            with contextlib.suppress(FileNotFoundError):
+                self._packs.remove(pack)
+
+
+def _replaced(
+    groups: dict[int, tuple[Manifest, ...]], old: Sequence[Manifest], new: Sequence[Manifest]
+) -> dict[int, tuple[Manifest, ...]] | None:
+    """The groups with `new` in the place of the first old one of each instance; None if one of `old` is gone."""
+    going = {manifest.root_key for manifest in old}
+    coming: dict[bytes, list[Manifest]] = {}
+    for manifest in new:
+        coming.setdefault(manifest.uid, []).append(manifest)
+    result = {}
+    met = 0
+    for added in sorted(groups):
+        manifests = groups[added]
+        if all(manifest.root_key not in going for manifest in manifests):
+            result[added] = manifests
+            continue
+        swapped: list[Manifest] = []
+        for manifest in manifests:
+            if manifest.root_key in going:
+                met += 1
+                swapped.extend(coming.pop(manifest.uid, ()))
+            else:
+                swapped.append(manifest)
+        if swapped:
+            result[added] = tuple(swapped)
+    return result if met == len(going) and not coming else None

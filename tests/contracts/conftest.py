@@ -1,0 +1,44 @@
+"""Each fixture is one seam, its parameters the implementations. A new one is added here and passes all of the suite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared import faults
+from tests.contracts.harness import (
+    LocalLogHarness,
+    LocalMembershipHarness,
+    LocalRegistryHarness,
+    LocalStoreHarness,
+    LogHarness,
+    MembershipHarness,
+    RegistryHarness,
+    StoreHarness,
+)
+
+
+@pytest.fixture(params=["local"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> StoreHarness:
+    return {"local": LocalStoreHarness}[request.param](tmp_path)
+
+
+@pytest.fixture(params=["local"])
+def logs(request: pytest.FixtureRequest, tmp_path: Path) -> LogHarness:
+    return {"local": LocalLogHarness}[request.param](tmp_path)
+
+
+@pytest.fixture(params=["local"])
+def registries(request: pytest.FixtureRequest, tmp_path: Path) -> RegistryHarness:
+    return {"local": LocalRegistryHarness}[request.param](tmp_path)
+
+
+@pytest.fixture(params=["local"])
+def memberships(request: pytest.FixtureRequest) -> MembershipHarness:
+    return {"local": LocalMembershipHarness}[request.param]()
+
+
+@pytest.fixture(autouse=True)
+def _disarmed() -> Iterator[None]:
+    yield
+    faults.install(None)

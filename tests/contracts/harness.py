@@ -1,0 +1,107 @@
+"""What a suite needs of an implementation besides the seam itself: to restart it, to damage it, to turn it back."""
+
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+from shared.clock import Clock
+from shared.local.log import LocalLog
+from shared.local.membership import LocalMembership
+from shared.local.records import split_key
+from shared.local.registry import LocalRegistry
+from shared.local.store import LocalStore
+from shared.native import Files, Splitter
+from shared.native import LocalLog as NativeLog
+from shared.seams.log import Log
+from shared.seams.membership import Membership
+from shared.seams.registry import Registry
+from shared.seams.store import BlockStore
+
+PARTITIONS = 4
+
+
+class StoreHarness(Protocol):
+    def open(self) -> BlockStore:
+        """The store as a process would find it that starts now; the one opened before was closed or has died."""
+        ...
+
+    def copy(self) -> object:
+        """All that is stored, while no store is open."""
+        ...
+
+    def restore(self, copy: object) -> None: ...
+
+    def damage(self, key: str) -> None:
+        """Changes a byte of a stored value."""
+        ...
+
+    def lose(self, key: str) -> None:
+        """Removes a stored value behind the store's back, with others perhaps."""
+        ...
+
+
+class LogHarness(Protocol):
+    splitter: Splitter
+
+    def open(self) -> Log: ...
+
+
+class RegistryHarness(Protocol):
+    def open(self) -> Registry: ...
+
+
+class MembershipHarness(Protocol):
+    def open(self, clock: Clock) -> Membership: ...
+
+
+class LocalStoreHarness:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "store"
+        self._copies = 0
+
+    def open(self) -> LocalStore:
+        return LocalStore.open(Files.real(), str(self._folder))
+
+    def copy(self) -> object:
+        self._copies += 1
+        return shutil.copytree(self._folder, self._folder.with_name(f"copy-{self._copies}"))
+
+    def restore(self, copy: object) -> None:
+        assert isinstance(copy, Path)
+        shutil.rmtree(self._folder)
+        shutil.copytree(copy, self._folder)
+
+    def damage(self, key: str) -> None:
+        [path] = self._pack(key)
+        stored = bytearray(path.read_bytes())
+        stored[-1] ^= 1
+        path.write_bytes(stored)
+
+    def lose(self, key: str) -> None:
+        [path] = self._pack(key)
+        path.unlink()
+
+    def _pack(self, key: str) -> list[Path]:
+        return [path for path in (self._folder / "packs").iterdir() if path.name.startswith(split_key(key)[0])]
+
+
+class LocalLogHarness:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "log"
+        self.splitter = Splitter(secret=b"s" * 16, partitions=PARTITIONS)
+
+    def open(self) -> LocalLog:
+        return LocalLog(NativeLog.open(Files.real(), str(self._folder), splitter=self.splitter))
+
+
+class LocalRegistryHarness:
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "registry.journal"
+
+    def open(self) -> LocalRegistry:
+        return LocalRegistry.open(Files.real(), str(self._path), partitions=PARTITIONS)
+
+
+class LocalMembershipHarness:
+    def open(self, clock: Clock) -> LocalMembership:
+        return LocalMembership(clock)

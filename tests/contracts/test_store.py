@@ -1,0 +1,304 @@
+"""The contract of `shared.seams.store.BlockStore`."""
+
+import pytest
+
+from shared import faults
+from shared.errors import InternalError, NotFoundError, UnavailableError
+from shared.seams.store import BlockStore, Manifest, Payload, payload_keys
+from tests.contracts.harness import StoreHarness
+from tests.support.manifests import UID, WINDOW, block, generation, merged
+
+P = 3
+OTHER_UID = bytes(16)
+
+
+async def committed(store: BlockStore, attempt: str, window: int, from_offset: int, to_offset: int) -> Manifest:
+    manifest, payload = block(attempt, window, from_offset, to_offset)
+    await store.put(payload)
+    assert await store.commit(P, [generation(manifest)])
+    return manifest
+
+
+class TestPayload:
+    async def test_is_read_back_as_written(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        keys = payload_keys("a1", 3)
+        await store.put(Payload(keys, (b"root", b"", b"x" * 100_000)))
+        assert await store.fetch([keys[2], keys[0], keys[1]]) == [b"x" * 100_000, b"root", b""]
+        assert await store.exists([keys[0], "a1/3", "b2/0"]) == [True, False, False]
+
+    async def test_a_large_answer_is_the_same(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        values = tuple(bytes([n]) * 400_000 for n in range(5))
+        keys = payload_keys("a1", 5)
+        await store.put(Payload(keys, values))
+        assert await store.fetch(keys) == list(values)
+
+    async def test_what_is_missing_is_named(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        _, payload = block("a1", WINDOW, 0, 10)
+        await store.put(payload)
+        with pytest.raises(NotFoundError, match="b2/0"):
+            await store.fetch(["a1/0", "b2/0"])
+
+    async def test_a_changed_byte_is_noticed(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest = await committed(store, "a1", WINDOW, 0, 10)
+        stores.damage(manifest.root_key)
+        with pytest.raises(InternalError, match="a1/"):
+            await store.fetch(manifest.keys)
+
+    async def test_what_was_lost_can_be_put_again(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest, payload = block("a1", WINDOW, 0, 10)
+        await store.put(payload)
+        assert await store.commit(P, [generation(manifest)])
+        stores.lose(manifest.root_key)
+        assert not all(await store.exists(manifest.keys))
+        await store.put(payload)
+        assert all(await store.exists(manifest.keys))
+        assert await store.fetch(manifest.keys) == [b"root", b"page"]
+
+    async def test_deleted_payload_is_gone(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        _, payload = block("a1", WINDOW, 0, 10)
+        await store.put(payload)
+        await store.delete(payload.keys[:1])
+        assert await store.exists(payload.keys) == [False, True]
+        await store.delete(payload.keys)
+        assert await store.exists(payload.keys) == [False, False]
+        with pytest.raises(NotFoundError):
+            await store.fetch(payload.keys[1:])
+
+    async def test_deleting_twice_is_no_error(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await store.delete(["a1/0", "a1/1"])
+
+    async def test_without_a_manifest_it_does_not_outlive_a_restart(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest = await committed(store, "a1", WINDOW, 0, 10)
+        _, orphan = block("b2", WINDOW, 0, 10)
+        await store.put(orphan)
+        await store.close()
+        store = stores.open()
+        assert await store.exists([*manifest.keys, *orphan.keys]) == [True, True, False, False]
+
+
+class TestCommit:
+    async def test_a_new_partition_is_empty(self, stores: StoreHarness) -> None:
+        directory = await stores.open().directory(P)
+        assert (directory.generation, directory.replay_from, directory.through, directory.manifests) == (0, 0, {}, {})
+
+    async def test_adds_the_generation_and_survives_a_restart(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest = await committed(store, "a1", WINDOW, 0, 10)
+        before = await store.directory(P)
+        assert (before.generation, before.through, before.manifests) == (1, {WINDOW: 10}, {UID: (manifest,)})
+        await store.close()
+        assert await stores.open().directory(P) == before
+
+    async def test_a_snapshot_does_not_change(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        first = await committed(store, "a1", WINDOW, 0, 10)
+        snapshot = await store.directory(P)
+        await committed(store, "b2", WINDOW, 10, 20)
+        assert snapshot.manifests == {UID: (first,)}
+        assert snapshot.through == {WINDOW: 10}
+
+    async def test_of_two_committers_the_first_wins(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        first = await committed(store, "a1", WINDOW, 0, 10)
+        before = await store.directory(P)
+        second, payload = block("b2", WINDOW, 0, 10)
+        await store.put(payload)
+        assert not await store.commit(P, [generation(second)])
+        assert await store.directory(P) == before
+        await store.delete(payload.keys)
+        assert await store.fetch(first.keys) == [b"root", b"page"]
+
+    async def test_partitions_and_windows_do_not_touch(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await committed(store, "a1", WINDOW, 0, 10)
+        manifest, payload = block("b2", 2 * WINDOW, 0, 10)
+        await store.put(payload)
+        assert await store.commit(P, [generation(manifest)])
+        other, payload = block("c3", WINDOW, 0, 10)
+        await store.put(payload)
+        assert await store.commit(P + 1, [generation(other)])
+        assert (await store.directory(P)).through == {WINDOW: 10, 2 * WINDOW: 10}
+        assert (await store.directory(P + 1)).manifests == {UID: (other,)}
+
+    async def test_several_windows_are_all_or_nothing(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await committed(store, "a1", WINDOW, 0, 10)
+        stale, stale_payload = block("b2", WINDOW, 0, 20)
+        fresh, fresh_payload = block("c3", 2 * WINDOW, 0, 20)
+        await store.put(stale_payload)
+        await store.put(fresh_payload)
+        before = await store.directory(P)
+        assert not await store.commit(P, [generation(fresh), generation(stale)])
+        assert await store.directory(P) == before
+        follower, payload = block("d4", WINDOW, 10, 20)
+        await store.put(payload)
+        assert await store.commit(P, [generation(fresh), generation(follower)])
+        after = await store.directory(P)
+        assert (after.generation, after.through) == (2, {WINDOW: 20, 2 * WINDOW: 20})
+
+    async def test_blocks_of_many_instances_in_one_payload(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        mine, _ = block("a1", WINDOW, 0, 10, values=(b"r1", b"p1"))
+        theirs, _ = block("a1", WINDOW, 0, 10, uid=OTHER_UID, values=(b"xx", b"xx", b"r2"))
+        keys = payload_keys("a1", 3)
+        theirs = Manifest(
+            **{f: getattr(theirs, f) for f in Manifest.__slots__} | {"root_key": keys[2], "page_keys": ()}
+        )
+        theirs = Manifest(
+            **{f: getattr(theirs, f) for f in Manifest.__slots__} | {"lengths": (2,), "checksums": theirs.checksums[2:]}
+        )
+        await store.put(Payload(keys, (b"r1", b"p1", b"r2")))
+        assert await store.commit(P, [generation(mine, theirs)])
+        await store.close()
+        store = stores.open()
+        assert (await store.directory(P)).manifests == {UID: (mine,), OTHER_UID: (theirs,)}
+        assert await store.fetch(theirs.keys) == [b"r2"]
+
+    async def test_a_generation_without_blocks_moves_through(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest, _ = block("a1", WINDOW, 0, 10)
+        empty = generation(manifest)
+        assert await store.commit(P, [type(empty)(WINDOW, 0, 10, ())])
+        directory = await store.directory(P)
+        assert (directory.through, directory.manifests) == ({WINDOW: 10}, {})
+
+    async def test_payload_comes_first(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest, _ = block("a1", WINDOW, 0, 10)
+        with pytest.raises(NotFoundError, match="a1/0"):
+            await store.commit(P, [generation(manifest)])
+        assert (await store.directory(P)).generation == 0
+
+    async def test_a_lost_reply_is_settled_by_asking(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest, payload = block("a1", WINDOW, 0, 10)
+        await store.put(payload)
+        faults.arm("commit.done:fail:1")
+        with pytest.raises(UnavailableError):
+            await store.commit(P, [generation(manifest)])
+        assert (await store.directory(P)).manifests == {UID: (manifest,)}
+        assert not await store.commit(P, [generation(manifest)])  # a repetition finds the work done
+        assert (await store.directory(P)).generation == 1
+
+    async def test_a_lost_request_can_be_repeated(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest, payload = block("a1", WINDOW, 0, 10)
+        await store.put(payload)
+        faults.arm("commit.before:fail:1")
+        with pytest.raises(UnavailableError):
+            await store.commit(P, [generation(manifest)])
+        assert (await store.directory(P)).manifests == {}
+        assert await store.commit(P, [generation(manifest)])
+
+    async def test_a_store_rolled_back_by_one_commit_is_noticed_and_takes_it_again(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await committed(store, "a1", WINDOW, 0, 10)
+        await store.close()
+        copy = stores.copy()
+        store = stores.open()
+        lost, payload = block("b2", WINDOW, 10, 20)
+        await store.put(payload)
+        assert await store.commit(P, [generation(lost)])
+        seen = await store.directory(P)
+        await store.close()
+        stores.restore(copy)
+
+        store = stores.open()
+        with pytest.raises(UnavailableError, match="generation"):
+            await store.directory(P, at_least=seen.generation)
+        await store.put(payload)
+        assert await store.commit(P, [generation(lost)])
+        assert await store.directory(P, at_least=seen.generation) == seen
+
+
+class TestCursor:
+    async def test_is_raised_and_never_lowered(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await committed(store, "a1", WINDOW, 0, 10)
+        await store.advance(P, 7)
+        await store.advance(P, 5)
+        before = await store.directory(P)
+        assert (before.replay_from, before.generation) == (7, 1)
+        await store.close()
+        assert await stores.open().directory(P) == before
+
+
+class TestReplace:
+    async def test_the_merged_block_takes_the_first_ones_place(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        a = await committed(store, "a1", WINDOW, 0, 10)
+        b = await committed(store, "b2", WINDOW, 10, 20)
+        c = await committed(store, "c3", WINDOW, 20, 30)
+        new, payload = merged("d4", [a, b])
+        await store.put(payload)
+        assert await store.replace(P, [a, b], [new])
+        directory = await store.directory(P)
+        assert directory.manifests == {UID: (new, c)}
+        assert (directory.generation, directory.through) == (4, {WINDOW: 30})
+        await store.delete([*a.keys, *b.keys])
+        await store.close()
+        store = stores.open()
+        assert await store.directory(P) == directory
+        assert await store.exists([*a.keys, *new.keys]) == [False, False, True, True]
+
+    async def test_does_nothing_if_one_no_longer_stands(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        a = await committed(store, "a1", WINDOW, 0, 10)
+        b = await committed(store, "b2", WINDOW, 10, 20)
+        assert await store.replace(P, [a], [])
+        before = await store.directory(P)
+        new, payload = merged("d4", [a, b])
+        await store.put(payload)
+        assert not await store.replace(P, [a, b], [new])
+        assert await store.directory(P) == before
+
+    async def test_readers_of_the_old_directory_still_find_its_payload(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        a = await committed(store, "a1", WINDOW, 0, 10)
+        assert await store.replace(P, [a], [])
+        assert await store.fetch(a.keys) == [b"root", b"page"]
+
+    async def test_payload_that_was_replaced_before_a_restart_is_removed_by_it(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        a = await committed(store, "a1", WINDOW, 0, 10)
+        assert await store.replace(P, [a], [])
+        await store.close()
+        store = stores.open()
+        assert await store.exists(a.keys) == [False, False]
+        assert (await store.directory(P)).manifests == {}
+
+
+class TestDirectory:
+    async def test_a_stale_one_is_refused(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await committed(store, "a1", WINDOW, 0, 10)
+        assert (await store.directory(P, at_least=1)).generation == 1
+        with pytest.raises(UnavailableError, match="generation 1, 2"):
+            await store.directory(P, at_least=2)
+
+
+class TestMetadata:
+    async def test_survives_a_restart(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        entries = {UID: {"http_requests_total": (1, "Requests.", "")}, OTHER_UID: {"up": (2, "Ünïcode", "s")}}
+        await store.put_metadata(P, entries)
+        await store.put_metadata(P + 1, {UID: {"x": (0, "", "")}})
+        await store.close()
+        store = stores.open()
+        assert await store.metadata(P) == entries
+
+    async def test_is_replaced_and_removed_by_uid(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await store.put_metadata(P, {UID: {"a": (1, "A", ""), "b": (1, "B", "")}, OTHER_UID: {"c": (1, "C", "")}})
+        await store.put_metadata(P, {UID: {"a": (2, "A2", "")}})
+        assert await store.metadata(P) == {UID: {"a": (2, "A2", "")}, OTHER_UID: {"c": (1, "C", "")}}
+        await store.put_metadata(P, {UID: {}})
+        assert await store.metadata(P) == {OTHER_UID: {"c": (1, "C", "")}}

@@ -1,0 +1,63 @@
+"""Remote-write 1.0 bodies in plain Python, from the specification and not from the code under test."""
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+
+Series = tuple[Mapping[str, str], Sequence[tuple[int, float]]]
+"""Labels, and (time in ms, value)."""
+
+Entry = tuple[int, str, str, str]
+"""Metadata: (type number, family, help, unit)."""
+
+_LITERAL_BYTES = 1 << 16
+
+
+def write_request(series: Iterable[Series] = (), metadata: Iterable[Entry] = ()) -> bytes:
+    """A `WriteRequest` message, not compressed. Labels are written in the order of the mapping."""
+    body = b"".join(_field(1, time_series(labels, samples)) for labels, samples in series)
+    return body + b"".join(_field(3, _metadata(*entry)) for entry in metadata)
+
+
+def body(series: Iterable[Series] = (), metadata: Iterable[Entry] = ()) -> bytes:
+    """A `WriteRequest` as it is posted: in snappy's block format."""
+    return snappy(write_request(series, metadata))
+
+
+def time_series(labels: Mapping[str, str], samples: Iterable[tuple[int, float]]) -> bytes:
+    parts = [_field(1, _field(1, name.encode()) + _field(2, value.encode())) for name, value in labels.items()]
+    parts += [_field(2, _sample(time_ms, value)) for time_ms, value in samples]
+    return b"".join(parts)
+
+
+def snappy(data: bytes) -> bytes:
+    """Snappy's block format with literals only."""
+    out = [varint(len(data))]
+    for start in range(0, len(data), _LITERAL_BYTES):
+        literal = data[start : start + _LITERAL_BYTES]
+        # Tag 61 << 2: a literal whose length, less one, follows in two bytes.
+        out.append(bytes([61 << 2]) + struct.pack("<H", len(literal) - 1) + literal)
+    return b"".join(out)
+
+
+def varint(value: int) -> bytes:
+    value &= (1 << 64) - 1  # a negative int64 takes ten bytes
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def _sample(time_ms: int, value: float) -> bytes:
+    return varint(1 << 3 | 1) + struct.pack("<d", value) + varint(2 << 3) + varint(time_ms)
+
+
+def _metadata(kind: int, family: str, text: str, unit: str) -> bytes:
+    return (
+        varint(1 << 3) + varint(kind) + _field(2, family.encode()) + _field(4, text.encode()) + _field(5, unit.encode())
+    )

@@ -1,0 +1,140 @@
+"""A standalone server without its HTTP edge: log, store, registry and ingester on one file layer."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from ingester.service import Ingester
+from ingester.settings import IngesterSettings
+from querier.storage import Consistency, Storage
+from shared import native
+from shared.local.log import LocalLog
+from shared.local.membership import LocalMembership
+from shared.local.registry import LocalRegistry
+from shared.local.store import LocalStore
+from shared.model.instance import Instance
+from shared.native import Files, Head, Matcher, Query, Splitter, WriteLimits, json_samples
+from tests.support.clock import FakeClock
+from tests.support.remote_write import Entry, Series, body
+
+PARTITIONS = 4
+HOUR_MS = 3_600_000
+FOREVER = (-(1 << 62), 1 << 62)
+
+Found = dict[frozenset[tuple[str, str]], list[tuple[int, str]]]
+"""Label set -> (time in ms, value as Prometheus prints it)."""
+
+
+def instance(app_id: str = "shop", *, shards: int = PARTITIONS) -> Instance:
+    return Instance(app_id, app_id.encode().ljust(16, b"."), app_id.encode().ljust(32, b"#"), b"", shards=shards)
+
+
+@dataclass
+class World:
+    """Open on `files` after `start`; `crash` leaves everything as a killed process would."""
+
+    files: Files
+    clock: FakeClock = field(default_factory=FakeClock)
+    settings: IngesterSettings = field(default_factory=lambda: IngesterSettings(read_timeout_ms=20))
+    tenant: Instance = field(default_factory=instance)
+    folder: str = "data"
+    running: bool = False  # whether the ingester's own loops run; without them a test calls each step itself
+
+    async def start(self) -> "World":
+        self._run: asyncio.Task[None] | None = None
+        self.registry = LocalRegistry.open(self.files, f"{self.folder}/registry.journal", partitions=PARTITIONS)
+        await self.registry.create(self.tenant)
+        # The same for every world, so that heads of different worlds can be compared.
+        self.splitter = Splitter(secret=b"s" * 16, partitions=PARTITIONS)
+        self.log = LocalLog(
+            native.LocalLog.open(self.files, f"{self.folder}/log", splitter=self.splitter, segment_bytes=4096)
+        )
+        self.store = LocalStore.open(self.files, f"{self.folder}/store")
+        self.ingester = self.join(self.settings)
+        await self.ingester.start()
+        if self.running:
+            self._run = asyncio.create_task(self.ingester.run())
+        await self.ingester.ready()
+        self.storage = Storage(
+            log=self.log, store=self.store, client=self.ingester.client(), partitions_of=self.splitter.partitions_of
+        )
+        return self
+
+    def join(self, settings: IngesterSettings) -> Ingester:
+        """An ingester on this world's log and store; not started."""
+        return Ingester(
+            log=self.log,
+            store=self.store,
+            registry=self.registry,
+            membership=LocalMembership(self.clock),
+            clock=self.clock,
+            settings=settings,
+        )
+
+    async def crash(self) -> None:
+        """Ends all that runs. Nothing more is stored; what the log had queued may or may not be written."""
+        if self._run is not None:
+            self._run.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._run
+        await self.ingester.stop()
+        await self.log.close()
+        await self.store.close()
+        await self.registry.close()
+
+    async def restarted(self, files: Files | None = None) -> "World":
+        await self.crash()
+        return await replace(self, files=files or self.files).start()
+
+    def batch(self, series: Iterable[Series], metadata: Iterable[Entry] = ()) -> native.SplitBatch:
+        return self.splitter.split(
+            body(series, metadata),
+            uid=self.tenant.uid,
+            shards=self.tenant.shards,
+            limits=WriteLimits(),
+            now_ms=self.clock.now_ms(),
+        )
+
+    async def write(self, series: Iterable[Series], metadata: Iterable[Entry] = ()) -> int:
+        return await self.log.append(self.batch(series, metadata), now_ms=self.clock.now_ms())
+
+    async def read(self, *matchers: Matcher, min_ms: int = FOREVER[0], max_ms: int = FOREVER[1]) -> Found:
+        """What a query would see, after everything acknowledged is visible."""
+        assert await self.storage.wait_visible(self.tenant, Consistency.STRONG) == []
+        query = Query()
+        chosen = matchers or (Matcher("__name__", "=~", ".+"),)
+        found = await self.storage.select(query, self.tenant, chosen, min_ms, max_ms)
+        text, _ = json_samples(query, found, min_ms, max_ms, 0)
+        return {
+            frozenset(row["metric"].items()): [(round(time_s * 1000), value) for time_s, value in row["values"]]
+            for row in json.loads(text)
+        }
+
+    async def step(self) -> None:
+        """What the ingester's loops do once a second."""
+        await self.ingester._seal_due()
+        applied = max((await self.log.end_offsets([0])).values())
+        await self.ingester._consuming.reached(applied)
+        await self.ingester._store_all()
+
+    @property
+    def held_samples(self) -> int:
+        return sum(head.samples for head in self.heads())
+
+    @property
+    def log_records(self) -> int:
+        """Still held."""
+        return self.ingester._consuming.applied - self.log.first_offset(0)
+
+    def heads(self) -> Sequence[Head]:
+        return [partition.head for partition in self.ingester._partitions.values()]
+
+
+def series(name: str, *samples: tuple[int, float], **labels: str) -> Series:
+    return {"__name__": name, **labels}, list(samples)
+
+
+def labels(name: str, **others: str) -> frozenset[tuple[str, str]]:
+    return frozenset({"__name__": name, **others}.items())
