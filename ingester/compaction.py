@@ -1,0 +1,164 @@
+"""Merging blocks and dropping old ones. What to do is decided here, purely; `Maintenance` does it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ingester.encode import describe, new_attempt
+from ingester.settings import IngesterSettings
+from ingester.stats import Counters
+from shared.clock import Clock
+from shared.faults import fault
+from shared.native import BlockParts, BlockReader, merge_blocks
+from shared.seams.registry import Registry
+from shared.seams.store import BlockStore, Directory, Manifest, Payload, payload_keys
+
+DAY_MS = 24 * 3600 * 1000
+
+# As many generations of one window make a merge worth while at once: each query of the window opens them all.
+MANY_GENERATIONS = 8
+
+# Blocks that came after a day was merged join it when they are this part of its bytes; otherwise a trickle of late
+# samples would have every day written anew every day.
+_LATE_SHARE = 0.25
+
+
+def merges(manifests: Sequence[Manifest], now_ms: int, *, settings: IngesterSettings) -> list[tuple[Manifest, ...]]:
+    """Sets of one instance's blocks, given and returned in log order, of which each is to become one block.
+
+    A set always holds all blocks of its windows, so that the merged one can stand in the first one's place.
+    """
+    chosen = []
+    for day, blocks in _grouped(manifests, DAY_MS).items():
+        is_over = now_ms >= (day + 1) * DAY_MS + settings.window_ms + settings.grace_ms
+        chosen += [
+            tuple(group)
+            for group in _mergeable(blocks, settings)
+            if len(group) > 1 and ((is_over and _day_is_due(group)) or _is_crowded(group))
+        ]
+    return chosen
+
+
+def _grouped(manifests: Sequence[Manifest], width_ms: int) -> dict[int, list[Manifest]]:
+    groups: dict[int, list[Manifest]] = {}
+    for manifest in manifests:
+        groups.setdefault(manifest.window // width_ms, []).append(manifest)
+    return groups
+
+
+def _mergeable(day: Sequence[Manifest], settings: IngesterSettings) -> list[Sequence[Manifest]]:
+    """A day in parts that one merge can hold: all of it, else its windows, else nothing."""
+    if payload_bytes(day) <= settings.merge_bytes:
+        return [day]
+    width_ms = settings.window_ms
+    if any(manifest.min_time // width_ms != manifest.max_time // width_ms for manifest in day):
+        return []  # a block over several windows ties them together
+    return [window for window in _grouped(day, width_ms).values() if payload_bytes(window) <= settings.merge_bytes]
+
+
+def expired(manifests: Sequence[Manifest], now_ms: int, *, retention_ms: int) -> tuple[Manifest, ...]:
+    """The blocks that hold nothing younger than the retention."""
+    return tuple(manifest for manifest in manifests if manifest.max_time < now_ms - retention_ms)
+
+
+def payload_bytes(manifests: Sequence[Manifest]) -> int:
+    return sum(sum(manifest.lengths) for manifest in manifests)
+
+
+def _day_is_due(blocks: Sequence[Manifest]) -> bool:
+    fresh = [manifest for manifest in blocks if manifest.level == 0]
+    merged_bytes = payload_bytes(blocks) - payload_bytes(fresh)
+    return payload_bytes(fresh) >= _LATE_SHARE * merged_bytes
+
+
+def _is_crowded(blocks: Sequence[Manifest]) -> bool:
+    """Whether a window of the day has many generations."""
+    counts: dict[int, int] = {}
+    for manifest in blocks:
+        if manifest.level == 0:
+            counts[manifest.window] = counts.get(manifest.window, 0) + 1
+    return max(counts.values(), default=0) >= MANY_GENERATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class _Unlinking:
+    due: float
+    keys: tuple[str, ...]
+
+
+class Maintenance:
+    """Retention, removal of deleted instances, and merging, for the partitions this process owns."""
+
+    def __init__(
+        self, store: BlockStore, registry: Registry, *, clock: Clock, settings: IngesterSettings, counters: Counters
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._settings = settings
+        self._counters = counters
+        self._unlinking: deque[_Unlinking] = deque()
+
+    async def run(self, partitions: Sequence[int]) -> None:
+        """One look at everything. Raises what the store raises; whatever was not done is found again the next time."""
+        retention = await self._retention()
+        deleted = await self._registry.deleted_uids()
+        for partition in partitions:
+            await self._drop(await self._store.directory(partition), deleted, retention)
+            for uid, manifests in (await self._store.directory(partition)).manifests.items():
+                for chosen in merges(manifests, self._clock.now_ms(), settings=self._settings):
+                    await self._merge(partition, uid, chosen)
+        await self.unlink()
+
+    async def unlink(self, *, at_once: bool = False) -> None:
+        """Removes replaced payload whose time has come. What a stop leaves is removed at the next start."""
+        while self._unlinking and (at_once or self._unlinking[0].due <= self._clock.monotonic()):
+            await self._store.delete(self._unlinking.popleft().keys)
+            fault("compact.unlinked")
+
+    async def _drop(self, directory: Directory, deleted: Sequence[bytes], retention: Mapping[bytes, int]) -> None:
+        now_ms = self._clock.now_ms()
+        going: list[Manifest] = []
+        for uid, manifests in directory.manifests.items():
+            if uid in deleted:
+                going += manifests
+            else:
+                going += expired(manifests, now_ms, retention_ms=retention.get(uid, self._settings.retention_ms))
+        if going and await self._store.replace(directory.partition, going, []):
+            self._counters.dropped_blocks += len(going)
+            self._unlink_later(going)
+
+    async def _merge(self, partition: int, uid: bytes, manifests: Sequence[Manifest]) -> None:
+        parts = await self._merged(uid, manifests)
+        fault("compact.merged")
+        values = (parts.root, *parts.pages)
+        attempt = new_attempt()
+        first, last = min(m.from_offset for m in manifests), max(m.to_offset for m in manifests)
+        level = 1 + max(manifest.level for manifest in manifests)
+        merged = describe(parts, values, attempt, 0, manifests[0].window, first, last, level=level)
+        payload = Payload(payload_keys(attempt, len(values)), values)
+        await self._store.put(payload)
+        fault("compact.put")
+        if await self._store.replace(partition, manifests, [merged]):
+            self._counters.compactions += 1
+            self._unlink_later(manifests)
+            fault("compact.replaced")
+        else:  # one of them went while we merged: the next look sees what stands then
+            await self._store.delete(payload.keys)
+
+    async def _merged(self, uid: bytes, manifests: Sequence[Manifest]) -> BlockParts:
+        blocks = []
+        for manifest in manifests:
+            root, *pages = await self._store.fetch(manifest.keys)
+            blocks.append((BlockReader.open(root), pages))
+        return await asyncio.to_thread(merge_blocks, blocks, uid)
+
+    async def _retention(self) -> dict[bytes, int]:
+        """Of the instances that have one of their own."""
+        instances = await self._registry.instances()
+        return {i.uid: i.limits.retention_s * 1000 for i in instances if i.limits.retention_s is not None}
+
+    def _unlink_later(self, manifests: Sequence[Manifest]) -> None:
+        keys = tuple(key for manifest in manifests for key in manifest.keys)
+        self._unlinking.append(_Unlinking(self._clock.monotonic() + self._settings.unlink_after_s, keys))

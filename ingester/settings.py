@@ -1,0 +1,26 @@
+"""What an ingester may be told. The composition root builds it; tests shorten it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class IngesterSettings:
+    zone: str = "a"
+    owner: str = "standalone"
+    window_ms: int = 2 * 3600 * 1000
+    grace_ms: int = 10 * 60 * 1000  # how long a window stays open after its end
+    grace_stagger_ms: int = 20 * 1000  # added per partition, so that not all of them cut at once
+    memory_bytes: int = 2 << 30  # budget of all heads together
+    seal_above: float = 0.8  # of the budget: the largest windows are sealed early
+    min_seal_bytes: int = 64 << 10  # a window smaller than this is not worth a block of its own
+    verify_after_s: float = 60.0  # from a commit until its payload is looked for again
+    takeover_s: float = 0.0  # how long another zone is given to commit a generation before this one does it
+    batch_windows: int = 64  # generations of one commit
+    batch_bytes: int = 64 << 20  # payload of one commit, about
+    retention_ms: int = 30 * 24 * 3600 * 1000  # of instances that name none
+    unlink_after_s: float = 900.0  # from the replacement of payload until it is removed: running queries finish
+    maintain_every_s: float = 600.0  # between two looks for something to merge or to drop
+    merge_bytes: int = 512 << 20  # payload that one merge may hold in memory
+    lease_ms: int = 10_000
+    read_records: int = 512
+    read_timeout_ms: int = 500

@@ -1,0 +1,77 @@
+"""Figures of an ingester, for `/metrics` and `/ready`."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the start. Only ever incremented."""
+
+    seals: int = 0
+    cuts: int = 0
+    cut_samples: int = 0
+    cut_bytes: int = 0
+    commits: int = 0
+    lost_races: int = 0  # another committer was first
+    verified: int = 0
+    rewritten: int = 0  # payload that had gone missing after its commit
+    recommits: int = 0  # generations that a rolled-back store had lost
+    rebuilds: int = 0  # heads rebuilt from the log because the store was rolled back
+    digest_mismatches: int = 0  # generations that differ from what another zone committed
+    compactions: int = 0
+    dropped_blocks: int = 0  # by retention or with their instance
+    failures: int = 0  # attempts at storing that failed and are tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Progress of the replay at start. `eta_s` is None while nothing can be said."""
+
+    begin: int
+    offset: int
+    end: int
+    samples_per_s: float
+    eta_s: float | None
+
+    @property
+    def done(self) -> bool:
+        return self.offset >= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStats:
+    number: int
+    applied: int  # first offset that is not applied
+    replay_from: int
+    generation: int
+    series: int
+    samples: int
+    memory_bytes: int
+    conflicts: int
+    sealed_windows: int  # waiting to be stored
+    unverified: int  # commits whose payload is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    partitions: tuple[PartitionStats, ...]
+    counters: Counters
+    replay: Replay
+    alarms: dict[str, str] = field(default_factory=dict)  # what an operator has to look at, by kind
+    paused: bool = False  # consumption waits for memory
+
+    @property
+    def series(self) -> int:
+        return sum(p.series for p in self.partitions)
+
+    @property
+    def samples(self) -> int:
+        return sum(p.samples for p in self.partitions)
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(p.memory_bytes for p in self.partitions)
+
+    @property
+    def conflicts(self) -> int:
+        return sum(p.conflicts for p in self.partitions)

@@ -1,0 +1,436 @@
+"""The ingester on simulated files: what is written is read back, wherever it lies and whatever failed on the way."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ingester.settings import IngesterSettings
+from querier.storage import Consistency
+from shared import faults
+from shared.errors import ConflictError, InternalError, UnavailableError
+from shared.local.membership import LocalMembership
+from shared.native import Files, Matcher
+from tests.support.world import HOUR_MS, World, instance, labels, series
+
+T = 1_700_000_000_000 // (2 * HOUR_MS) * (2 * HOUR_MS)
+MANY = [series("m", *((T + i * 1000, float(i)) for i in range(20)), job=f"j{n}") for n in range(25)]
+EXPECTED = {labels("m", job=f"j{n}"): [(T + i * 1000, str(i)) for i in range(20)] for n in range(25)}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    opened = await World(Files.simulated(1)).start()
+    yield opened
+    faults.install(None)
+
+
+class TestReading:
+    async def test_what_was_acknowledged_is_visible_at_once(self, world: World) -> None:
+        await world.write(MANY)
+        assert await world.read() == EXPECTED
+        await world.crash()
+
+    async def test_by_matchers_and_time(self, world: World) -> None:
+        await world.write(MANY)
+        found = await world.read(Matcher("job", "=", "j7"), min_ms=T + 3000, max_ms=T + 4000)
+        assert found == {labels("m", job="j7"): [(T + 3000, "3"), (T + 4000, "4")]}
+        await world.crash()
+
+    async def test_names(self, world: World) -> None:
+        await world.write(MANY)
+        await world.ingester.flush()
+        await world.write([series("other", (T, 1.0), job="x")])
+        await world.storage.wait_visible(world.tenant)
+        names = await world.storage.names(world.tenant, [], T, T + HOUR_MS)
+        assert names.label_names() == ["__name__", "job"]
+        assert names.label_values("__name__") == ["m", "other"]
+        await world.crash()
+
+    async def test_another_instance_sees_nothing(self, world: World) -> None:
+        await world.write(MANY)
+        await world.ingester.flush()
+        await world.write([series("other", (T, 1.0))])
+        world.tenant = instance("other")
+        assert await world.read() == {}
+        await world.crash()
+
+    async def test_a_lagging_ingester_is_told(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("querier.storage._WAIT_S", 0.01)
+        world.ingester._consuming.pause(paused=True)
+        await world.write(MANY)  # the step that waits already takes it
+        await world.write(MANY)
+        [warning] = await world.storage.wait_visible(world.tenant)
+        assert "partition 0 by " in warning
+        with pytest.raises(UnavailableError, match="partition 0 by "):
+            await world.storage.wait_visible(world.tenant, Consistency.STRONG)
+        assert await world.storage.wait_visible(world.tenant, Consistency.EVENTUAL) == []
+        world.ingester._consuming.pause(paused=False)
+        assert await world.read() == EXPECTED
+        await world.crash()
+
+
+class TestFlush:
+    async def test_moves_everything_into_the_store(self, world: World) -> None:
+        await world.write(MANY)
+        await world.ingester.flush()
+        assert (world.held_samples, world.log_records) == (0, 0)
+        assert await world.read() == EXPECTED
+        await world.crash()
+
+    async def test_of_nothing_is_nothing(self, world: World) -> None:
+        await world.ingester.flush()
+        await world.ingester.flush()
+        assert world.ingester.stats().counters.commits == 0
+        await world.crash()
+
+    async def test_and_what_comes_after_it_are_merged(self, world: World) -> None:
+        first = [series("m", (T, 1.0), (T + 2000, 3.0), job="a")]
+        await world.write(first)
+        await world.ingester.flush()
+        await world.write([series("m", (T, 1.0), (T + 1000, 2.0), job="a")])
+        expected = {labels("m", job="a"): [(T, "1"), (T + 1000, "2"), (T + 2000, "3")]}
+        assert await world.read() == expected
+        await world.ingester.flush()
+        assert await world.read() == expected
+        await world.crash()
+
+    async def test_of_two_values_at_one_time_the_first_stays(self, world: World) -> None:
+        await world.write([series("m", (T, 1.0))])
+        await world.ingester.flush()
+        await world.write([series("m", (T, 2.0))])
+        assert await world.read() == {labels("m"): [(T, "1")]}
+        await world.ingester.flush()
+        assert await world.read() == {labels("m"): [(T, "1")]}
+        await world.crash()
+
+    async def test_spreads_over_windows_far_apart(self, world: World) -> None:
+        times = [T - 5 * 365 * 24 * HOUR_MS, T, T + 2 * HOUR_MS, T + 300_000 * HOUR_MS, -HOUR_MS]
+        await world.write(
+            [series("m", *((time, float(n)) for n, time in sorted(enumerate(times), key=lambda e: e[1])))]
+        )
+        await world.ingester.flush()
+        assert world.held_samples == 0
+        assert await world.read() == {labels("m"): sorted((time, str(n)) for n, time in enumerate(times))}
+        await world.crash()
+
+
+class TestRestart:
+    async def test_after_a_crash_replays_what_the_store_lacks(self, world: World) -> None:
+        await world.write(MANY[:10])
+        await world.ingester.flush()
+        await world.write(MANY[10:])
+        again = await world.restarted()
+        assert again.held_samples == 15 * 20
+        assert await again.read() == EXPECTED
+        await again.crash()
+
+    async def test_after_a_drain_replays_nothing(self, world: World) -> None:
+        await world.write(MANY)
+        await world.ingester.drain()
+        again = await world.restarted()
+        replay = again.ingester.stats().replay
+        assert replay.begin == replay.end
+        assert await again.read() == EXPECTED
+        await again.crash()
+
+    async def test_between_seal_and_commit_cuts_the_sealed_generation(self, world: World) -> None:
+        await world.write(MANY)
+        for partition in world.ingester._partitions.values():
+            await world.ingester._seal(partition.number, [info.window for info in partition.head.windows()])
+        again = await world.restarted()
+        await again.ingester._store_all()
+        assert again.held_samples == 0
+        assert await again.read() == EXPECTED
+        await again.crash()
+
+    async def test_keeps_types_and_helps(self, world: World) -> None:
+        await world.write(MANY, [(1, "m", "Things.", "s"), (2, "n", "Others.", "")])
+        await world.ingester.flush()
+        await world.write([], [(2, "m", "Newer.", "s")])
+        again = await world.restarted()
+        await again.storage.wait_visible(again.tenant)
+        assert await again.storage.metadata(again.tenant) == {"m": (2, "Newer.", "s"), "n": (2, "Others.", "")}
+        await again.crash()
+
+    async def test_with_another_log_is_refused(self, world: World) -> None:
+        await world.write(MANY)
+        await world.ingester.flush()
+        await world.crash()
+        other = World(Files.simulated(2))
+        other.folder = world.folder
+        fresh = await other.start()
+        world.log = fresh.log
+        ingester = world.join(world.settings)
+        ingester._store = world.store
+        with pytest.raises(InternalError, match="the log ends at offset"):
+            await ingester.start()
+        await fresh.crash()
+
+    async def test_of_a_second_process_is_refused(self, world: World) -> None:
+        members = LocalMembership(world.clock)
+        first, second = world.join(world.settings), world.join(world.settings)
+        first._membership = second._membership = members
+        await first.start()
+        with pytest.raises(ConflictError, match="held by standalone"):
+            await second.start()
+        await first.stop()
+        await world.crash()
+
+
+class TestSealing:
+    async def test_by_time(self, world: World) -> None:
+        world.clock.advance((T + HOUR_MS - world.clock.now_ms()) / 1000)
+        await world.write(MANY)
+        await world.step()
+        assert world.held_samples == 500
+        world.clock.advance(3 * 3600)
+        await world.step()
+        assert world.held_samples == 0
+        assert await world.read() == EXPECTED
+        assert world.ingester.stats().counters.seals == 4
+        await world.crash()
+
+    async def test_age_outlives_a_restart(self, world: World) -> None:
+        await world.write([series("old", (T - 1000 * HOUR_MS, 1.0))])
+        world.clock.advance(2 * 3600)
+        again = await world.restarted()
+        await again.step()
+        assert again.held_samples == 1
+        again.clock.advance(1200)
+        await again.step()
+        assert again.held_samples == 0
+        await again.crash()
+
+    async def test_when_memory_runs_short(self) -> None:
+        settings = IngesterSettings(read_timeout_ms=20, memory_bytes=1, min_seal_bytes=1)
+        world = await World(Files.simulated(1), settings=settings).start()
+        await world.write(MANY)
+        await world.read()
+        await world.step()
+        assert world.held_samples == 0
+        assert await world.read() == EXPECTED
+        await world.crash()
+
+    async def test_consumption_waits_while_memory_is_full_and_the_store_refuses(self) -> None:
+        settings = IngesterSettings(read_timeout_ms=20, memory_bytes=1)
+        world = await World(Files.simulated(1), settings=settings).start()
+        await world.write(MANY)
+        world.ingester._watch_memory()
+        assert not world.ingester.stats().paused
+        world.ingester._failed(UnavailableError("disk full"))
+        world.ingester._watch_memory()
+        assert world.ingester.stats().paused
+        await world.ingester._store_all()
+        world.ingester._watch_memory()
+        assert not world.ingester.stats().paused
+        await world.crash()
+
+
+class TestFailures:
+    @pytest.mark.parametrize("point", ["cut.begin", "cut.encoded", "cut.put", "commit.before", "commit.done"])
+    async def test_of_a_cut_is_tried_again_and_leaves_nothing_behind(self, world: World, point: str) -> None:
+        await world.write(MANY)
+        faults.arm(f"{point}:fail:1")
+        await world.ingester.flush()
+        assert world.held_samples == 0
+        assert await world.read() == EXPECTED
+        directories = [await world.store.directory(number) for number in range(4)]
+        named = {
+            key.split("/")[0] for d in directories for blocks in d.manifests.values() for m in blocks for key in m.keys
+        }
+        assert set(world.store._packs.names()) == named
+        assert world.ingester.stats().counters.failures == 1
+        await world.crash()
+
+    async def test_the_next_success_clears_the_alarm(self, world: World) -> None:
+        await world.write(MANY)
+        world.ingester._failed(UnavailableError("disk full"))
+        assert world.ingester.stats().alarms == {"store": "disk full"}
+        await world.ingester.flush()
+        assert world.ingester.stats().alarms == {}
+        await world.crash()
+
+    async def test_payload_that_went_missing_is_written_again(self, world: World) -> None:
+        await world.write(MANY)
+        world.clock.advance(24 * 3600)
+        await world.step()
+        [pack, *_] = world.store._packs.names()
+        world.store._packs.remove(pack)
+        assert world.log_records > 0  # not verified, so the log still has it
+        world.clock.advance(61)
+        await world.step()
+        counters = world.ingester.stats().counters
+        assert (counters.rewritten, counters.verified) == (1, 4)
+        assert world.log_records == 0
+        assert await world.read() == EXPECTED
+        await world.crash()
+
+    async def test_the_second_committer_finds_the_work_done(self, world: World) -> None:
+        await world.write(MANY)
+        await world.read()
+        for partition in world.ingester._partitions.values():
+            await world.ingester._seal(partition.number, [info.window for info in partition.head.windows()])
+        other = world.join(world.settings)
+        await other.start()
+        await other.ready()
+
+        await other._store_all()
+        await world.ingester._consuming.reached((await world.log.end_offsets([0]))[0])
+        await world.ingester._store_all(at_once=True)
+        assert world.held_samples == 0
+        assert world.ingester.stats().counters.commits == 0
+        assert other.stats().counters.commits == 4
+        await other.stop()
+        await world.crash()
+
+
+class TestRollback:
+    """A store that lost its last commit, as one restored from a copy has."""
+
+    async def lose_last_commit(self, folder: Path) -> World:
+        world = await World(Files.real(), folder=str(folder / "data")).start()
+        await world.write(MANY[:5])
+        await world.ingester.flush()
+        await world.write(MANY[5:])
+        shutil.copytree(folder / "data" / "store", folder / "copy")
+        world.clock.advance(24 * 3600)
+        await world.step()
+        assert world.held_samples == 0
+        await world.store.close()
+        shutil.rmtree(folder / "data" / "store")
+        shutil.copytree(folder / "copy", folder / "data" / "store")
+        world.store = type(world.store).open(world.files, f"{world.folder}/store")
+        for user in (world.ingester, world.ingester._cutter, world.ingester._maintenance, world.storage):
+            user._store = world.store  # type: ignore[attr-defined]
+        return world
+
+    async def test_is_committed_again_while_the_payload_is_kept(self, tmp_path: Path) -> None:
+        world = await self.lose_last_commit(tmp_path)
+        with pytest.raises(UnavailableError, match="generation"):
+            await world.read()
+        await world.ingester._store_all()
+        world.clock.advance(61)
+        await world.ingester._store_all()
+        assert world.ingester.stats().counters.recommits == 4
+        assert await world.read() == EXPECTED
+        await world.crash()
+
+    async def test_is_rebuilt_from_the_log_otherwise(self, tmp_path: Path) -> None:
+        world = await self.lose_last_commit(tmp_path)
+        for partition in world.ingester._partitions.values():
+            partition.retained.clear()
+        await world.write([series("later", (T, 1.0))])
+        await world.ingester.flush()
+        assert world.ingester.stats().counters.rebuilds == 4
+        assert await world.read() == EXPECTED | {labels("later"): [(T, "1")]}
+        await world.crash()
+
+
+class TestHandOver:
+    @pytest.mark.parametrize("point", ["cut.put", "commit.done", "cut.committed", "cut.released", "trim.done"])
+    async def test_every_sample_is_seen_once_at_any_moment(self, world: World, point: str) -> None:
+        loop = asyncio.get_running_loop()
+        seen: list[asyncio.Task[object]] = []
+
+        def look(passed: str) -> None:
+            if passed == point:
+                seen.append(loop.create_task(world.read()))
+
+        await world.write(MANY)
+        await world.read()
+        faults.install(look)
+        await world.ingester.flush()
+        faults.install(None)
+        assert seen
+        for task in seen:
+            assert await task == EXPECTED
+        await world.crash()
+
+    async def test_a_head_that_lets_go_during_a_selection_has_it_made_again(self, world: World) -> None:
+        await world.write(MANY)
+        await world.read()
+        add_blocks = world.storage._add_blocks
+        flushed = False
+
+        async def add_blocks_and_flush(*args: object, **kwargs: object) -> None:
+            nonlocal flushed
+            await add_blocks(*args, **kwargs)  # type: ignore[arg-type]
+            if not flushed:
+                flushed = True
+                await world.ingester.flush()
+
+        world.storage._add_blocks = add_blocks_and_flush  # type: ignore[method-assign]
+        query_result = await world.read()
+        assert flushed
+        assert query_result == EXPECTED
+        await world.crash()
+
+
+class TestDeletedInstance:
+    async def test_nothing_of_it_stays(self, world: World) -> None:
+        await world.write(MANY, [(1, "m", "Things.", "")])
+        await world.ingester.flush()
+        await world.write([series("later", (T, 1.0))])
+        await world.read()
+        await world.registry.delete(world.tenant)
+        await world.ingester.maintain()
+        assert world.held_samples == 0
+        assert await world.read() == {}
+        await world.ingester.flush()
+        await world.ingester.maintain()
+        assert await world.registry.deleted_uids() == []
+        assert [await world.store.metadata(number) for number in range(4)] == [{}, {}, {}, {}]
+        world.clock.advance(901)
+        await world.ingester.maintain()
+        assert world.store._packs.names() == []
+        await world.crash()
+
+
+class TestMaintenance:
+    async def test_merging_changes_no_answer(self, world: World) -> None:
+        day = T // (24 * HOUR_MS) * 24 * HOUR_MS
+        expected: dict[frozenset[tuple[str, str]], list[tuple[int, str]]] = {}
+        for round_ in range(5):
+            written = []
+            for job in range(10):
+                times = [day + (round_ * 5 + job + k) * HOUR_MS % (24 * HOUR_MS) for k in range(4)]
+                written.append(series("m", *((t, float(round_)) for t in sorted(times)), job=f"j{job}"))
+                held = dict(expected.get(labels("m", job=f"j{job}"), []))
+                expected[labels("m", job=f"j{job}")] = sorted(({t: str(round_) for t in times} | held).items())
+            await world.write(written)
+            await world.ingester.flush()
+        assert await world.read() == expected
+        world.clock.advance(3 * 24 * 3600)
+        await world.ingester.maintain()
+        assert world.ingester.stats().counters.compactions == 4
+        blocks = [m for n in range(4) for m in (await world.store.directory(n)).manifests[world.tenant.uid]]
+        assert [m.level for m in blocks] == [1, 1, 1, 1]
+        assert await world.read() == expected
+        world.clock.advance(901)
+        await world.ingester.maintain()
+        assert len(world.store._packs.names()) == 4
+        again = await world.restarted()
+        assert await again.read() == expected
+        await again.crash()
+
+    async def test_old_blocks_are_dropped(self, world: World) -> None:
+        await world.write(MANY)
+        await world.ingester.flush()
+        world.clock.advance(29 * 24 * 3600)
+        await world.ingester.maintain()
+        assert await world.read() == EXPECTED
+        world.clock.advance(2 * 24 * 3600)
+        await world.ingester.maintain()
+        assert await world.read() == {}
+        await world.crash()
+
+
+class TestRunning:
+    async def test_the_loops_end_when_cancelled(self) -> None:
+        world = await World(Files.simulated(1), running=True).start()
+        await world.write(MANY)
+        assert await world.read() == EXPECTED
+        await world.crash()

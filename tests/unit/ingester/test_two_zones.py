@@ -1,0 +1,121 @@
+"""Two zones consume one log: one commits, the other compares and lets go."""
+
+from dataclasses import replace
+
+import pytest
+
+from ingester.service import Ingester
+from shared.native import Files, Head
+from tests.support.world import HOUR_MS, World, series
+
+T = 1_700_000_000_000 // (2 * HOUR_MS) * (2 * HOUR_MS)
+NEVER_S = 1e12
+
+
+def follower(world: World) -> Ingester:
+    return world.join(replace(world.settings, zone="b", takeover_s=NEVER_S))
+
+
+async def caught_up(world: World, *zones: Ingester) -> None:
+    end = (await world.log.end_offsets([0]))[0]
+    for zone in zones:
+        await zone._consuming.reached(end)
+
+
+async def write_rounds(world: World, rounds: int) -> None:
+    """Several generations of two windows, with duplicates, conflicts and late samples."""
+    for round_ in range(rounds):
+        for n in range(6):
+            times = [T + ((round_ * 7 + n + k) % 16) * 900_000 for k in range(5)]
+            await world.write([series("m", *((t, float(round_ + n % 2)) for t in sorted(set(times))), job=f"j{n}")])
+        for number in range(4):
+            windows = [info.window for info in world.ingester._partitions[number].head.windows() if info.sealed is None]
+            if windows:
+                await world.ingester._seal(number, windows)
+
+
+class TestZones:
+    async def test_cut_equal_blocks_for_every_generation(self) -> None:
+        world = await World(Files.simulated(3)).start()
+        other = follower(world)
+        await other.start()
+        await other.ready()
+        for _ in range(3):
+            await write_rounds(world, 2)
+            await world.read()
+            await caught_up(world, world.ingester, other)
+            await other._store_all()  # too early: nothing is committed, so nothing is let go
+            assert other.stats().counters.commits == 0
+            await world.ingester._store_all()
+            await other._store_all()
+            sealed = [p.sealed_windows for z in (world.ingester, other) for p in z.stats().partitions]
+            assert sealed == [0] * 8
+        assert world.ingester.stats().counters.commits > 0
+        assert other.stats().counters.digest_mismatches == 0
+        assert other.stats().alarms == {}
+        assert [h.samples for h in world.heads()] == [p.head.samples for p in other._partitions.values()]
+        await other.stop()
+        await world.crash()
+
+    async def test_a_zone_that_differs_raises_an_alarm_and_keeps_its_samples(self) -> None:
+        world = await World(Files.simulated(3)).start()
+        other = follower(world)
+        await other.start()
+        await other.ready()
+        await write_rounds(world, 1)
+        # One zone has a sample that the other has not, as after a bug or a flipped bit.
+        await caught_up(world, world.ingester, other)
+        [partition] = [p for p in other._partitions.values() if p.number == 0]
+        records = world.log.read([0], 0, max_records=1000, timeout_ms=100)
+        wrong = Head(0, window_ms=world.settings.window_ms)
+        Head.apply({0: wrong}, [r for r in records if r.kind == "seal" or r.offset != records[0].offset])
+        wrong_infos = {i.window: i.samples for i in wrong.windows()}
+        assert wrong_infos != {i.window: i.samples for i in partition.head.windows()}
+        partition.head = wrong
+        await world.ingester._store_all()
+        await other._store_all()
+        stats = other.stats()
+        assert stats.counters.digest_mismatches > 0
+        assert "another zone stored other samples" in stats.alarms["generation/0"]
+        assert wrong.windows()
+        before = stats.counters.digest_mismatches
+        await other._store_all()
+        assert other.stats().counters.digest_mismatches == before
+        await other.stop()
+        await world.crash()
+
+    async def test_a_zone_takes_over_when_the_other_does_not_commit(self) -> None:
+        world = await World(Files.simulated(3)).start()
+        other = world.join(replace(world.settings, zone="b", takeover_s=60))
+        await other.start()
+        await other.ready()
+        await write_rounds(world, 1)
+        await caught_up(world, world.ingester, other)
+        await other._store_all()
+        assert other.stats().counters.commits == 0
+        world.clock.advance(61)
+        await other._store_all()
+        assert other.stats().counters.commits > 0
+        await world.ingester._store_all()
+        assert world.ingester.stats().counters.commits == 0
+        assert world.ingester.stats().alarms == {}
+        assert world.held_samples == sum(p.head.samples for p in other._partitions.values())
+        await other.stop()
+        await world.crash()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_replaying_zone_agrees_with_the_live_one(seed: int) -> None:
+    world = await World(Files.simulated(seed)).start()
+    await write_rounds(world, 3)
+    await world.read()
+    late = follower(world)
+    await late.start()
+    await late.ready()
+    await world.ingester._store_all()
+    await late._store_all()
+    assert late.stats().counters.digest_mismatches == 0
+    assert late.stats().alarms == {}
+    assert [h.samples for h in world.heads()] == [p.head.samples for p in late._partitions.values()]
+    await late.stop()
+    await world.crash()
