@@ -1,12 +1,18 @@
 """The ingester in the same process, as queriers see it."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
-from ingester.consumer import Consumer
-from ingester.partition import Partition
+import asyncio
+from typing import TYPE_CHECKING
+
 from shared.errors import UnavailableError
-from shared.native import Names, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ingester.consumer import Consumer
+    from ingester.partition import Partition
+    from shared.native import Names, Selection
 
 
 class LocalClient:

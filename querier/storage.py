@@ -1,17 +1,25 @@
 """What the engine selects from: the heads of the ingesters and the blocks of the store, as one."""
 
+from __future__ import annotations
+
 import asyncio
 import time
-from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from querier.roots import Roots
+from shared import native
 from shared.errors import InternalError, NotFoundError, UnavailableError
-from shared.model.instance import Instance
-from shared.native import BlockReader, CorruptError, Matcher, Names, Query, Selection, SeriesSet
-from shared.seams.ingester_client import IngesterClient
-from shared.seams.log import Log
-from shared.seams.store import BlockStore, Directory
+from shared.native import BlockReader, CorruptError, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from shared.model.instance import Instance
+    from shared.native import Matcher, Names, Query, SeriesSet
+    from shared.seams.ingester_client import IngesterClient
+    from shared.seams.log import Log
+    from shared.seams.store import BlockStore, Directory
 
 # How long a read waits for what was acknowledged before it.
 _WAIT_S = 2.0
@@ -96,7 +104,7 @@ class Storage:
     ) -> Names:
         """The labels of series that match one of the sets, or of all without any, and have samples in the range."""
         for _ in range(_ATTEMPTS):
-            names = Names(matcher_sets, min_ms, max_ms)
+            names = native.Names(matcher_sets, min_ms, max_ms)
             try:
                 await self._fill(names, instance, min_ms, max_ms)
             except _MovedError:
@@ -129,14 +137,8 @@ class Storage:
                 if manifest.max_time < min_ms or manifest.min_time > max_ms:
                     continue
                 reader = self._roots.get(manifest.root_key) or await self._open(manifest.root_key)
-                if isinstance(target, Names):
-                    if heavy:
-                        await asyncio.to_thread(target.add_block, reader)
-                    else:
-                        target.add_block(reader)
-                    continue
                 pages = await asyncio.to_thread(target.add_block, reader) if heavy else target.add_block(reader)
-                if pages:
+                if pages and isinstance(target, Selection):
                     target.supply(await self._store.fetch([manifest.page_keys[page] for page in pages]))
         except NotFoundError as error:
             current = await self._store.directory(directory.partition)

@@ -1,9 +1,13 @@
 """How a querier reaches the heads. Standalone: a direct call. Cluster: gRPC."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from __future__ import annotations
 
-from shared.native import Names, Selection
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.native import Names, Selection
 
 
 class IngesterClient(Protocol):

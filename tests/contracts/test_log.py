@@ -106,18 +106,17 @@ class TestDurability:
         start = await begin(log)
         for n in range(10):
             await log.append(batch(logs.splitter, f"j{n}", n / 3), now_ms=NOW_MS)
-        windows = [NOW_MS // WINDOW_MS * WINDOW_MS]
-        markers = {number: await log.append_seal(number, windows) for number in NUMBERS}
+        window = NOW_MS // WINDOW_MS * WINDOW_MS
+        markers = {number: await log.append_seal(number, [window]) for number in NUMBERS}
         live = heads()
         Head.apply(live, await asyncio.to_thread(read_all, log, start))
         await log.close()
         log = logs.open()
         replayed = heads()
         Head.apply(replayed, await asyncio.to_thread(read_all, log, start))
-        for number in NUMBERS:
+        for number in [number for number in NUMBERS if live[number].windows()]:
             cuts = [
-                [(p.uid, p.samples, p.digest) for p in h[number].cut(windows[0], markers[number])]
-                for h in (live, replayed)
+                [(p.uid, p.samples, p.digest) for p in h[number].cut(window, markers[number])] for h in (live, replayed)
             ]
             assert cuts[0] == cuts[1]
         assert sum(head.samples for head in live.values()) == 10
