@@ -26,9 +26,9 @@ def to_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def success(data: bytes, *, warnings: Iterable[str] = (), infos: Iterable[str] = ()) -> Response:
-    """200 with `data` as it is."""
-    parts = [b'{"status":"success","data":', data]
+def success(*data: bytes, warnings: Iterable[str] = (), infos: Iterable[str] = ()) -> Response:
+    """200 with `data`, given in parts, as it is."""
+    parts = [b'{"status":"success","data":', *data]
     if warnings := _capped(warnings, "warning"):
         parts += [b',"warnings":', to_json(warnings)]
     if infos := _capped(infos, "info"):

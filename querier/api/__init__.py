@@ -1,0 +1,1 @@
+"""Prometheus's HTTP API, version 1, as Prometheus 3.14 answers it."""

@@ -1,0 +1,142 @@
+"""Runs a query: a place, what it may see, its series, its evaluation, all before its deadline."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from querier.api.places import Places
+from querier.promql import Plan, Result, evaluate
+from querier.storage import Consistency, Storage
+from shared.asgi.messages import ClientGoneError, Request
+from shared.asgi.types import Receive
+from shared.errors import TimedOutError
+from shared.model.instance import Instance
+from shared.native import Query, SeriesSet
+from shared.telemetry.catalogue import Catalogue
+
+INLINE_NS = 500_000
+"""Below this estimate a query is evaluated on the event loop: a thread and back would cost a good part of it."""
+
+# Measured per series, per value printed, and per stretch of samples read; what an estimate needs, no more.
+_SERIES_NS = 1_000
+_STEP_NS = 150
+_STRETCH_NS = 20
+_STRETCH_MS = 15_000
+
+TIMED_OUT = "query timed out in expression evaluation"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A planned query and the conditions under which it runs."""
+
+    instance: Instance
+    plan: Plan
+    timeout_s: float
+    limit: int
+    consistency: Consistency
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`warnings` are those of reading; those of evaluating are in `result`. Times are seconds."""
+
+    result: Result
+    warnings: Sequence[str]
+    queued_s: float
+    selected_s: float
+    evaluated_s: float
+    samples_read: int
+    peak_samples: int
+
+
+class Executor:
+    """Evaluates on the event loop what is small, in a small pool of threads what is not."""
+
+    def __init__(self, storage: Storage, *, threads: int, metrics: Catalogue) -> None:
+        self._storage = storage
+        self._places = Places()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="query")
+        self._metrics = metrics
+        metrics.queries_running.observe_value(lambda: self._places.running)
+        metrics.queries_waiting.observe_value(lambda: self._places.waiting)
+
+    async def run(self, job: Job, request: Request) -> Outcome:
+        """Raises TimedOutError, ClientGoneError, and what storage and evaluation raise."""
+        limits = job.instance.limits
+        query = Query(
+            max_samples=limits.max_query_samples, max_series=limits.max_query_series, max_bytes=limits.max_query_bytes
+        )
+        if job.timeout_s <= 0:
+            raise TimedOutError(TIMED_OUT)
+        try:
+            async with asyncio.timeout(job.timeout_s):
+                return await self._run(job, query, request.receive)
+        except TimeoutError:
+            raise TimedOutError(TIMED_OUT) from None
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self, job: Job, query: Query, receive: Receive) -> Outcome:
+        asked = time.perf_counter()
+        await self._places.take(job.instance)
+        try:
+            began = time.perf_counter()
+            warnings = await self._storage.wait_visible(job.instance, job.consistency)
+            sets = [
+                await self._storage.select(query, job.instance, select.matchers, select.min_ms, select.max_ms)
+                for select in job.plan.selects
+            ]
+            selected = time.perf_counter()
+            if _estimate_ns(job.plan, sets) <= INLINE_NS:
+                result = evaluate(job.plan, sets, query, job.limit)
+            else:
+                result = await self._in_thread(job, sets, query, receive)
+            done = time.perf_counter()
+        finally:
+            self._places.leave(job.instance)
+        self._metrics.query_samples.inc(query.samples_read)
+        return Outcome(
+            result,
+            warnings,
+            queued_s=began - asked,
+            selected_s=selected - began,
+            evaluated_s=done - selected,
+            samples_read=query.samples_read,
+            peak_samples=query.peak_samples,
+        )
+
+    async def _in_thread(self, job: Job, sets: Sequence[SeriesSet], query: Query, receive: Receive) -> Result:
+        """Cancels the evaluation when the deadline passes or the client goes, and waits until the thread has let go."""
+        loop = asyncio.get_running_loop()
+        evaluating = loop.run_in_executor(self._pool, evaluate, job.plan, sets, query, job.limit)
+        leaving = loop.create_task(_disconnected(receive))
+        first: set[asyncio.Future[Any]] = {evaluating, leaving}
+        try:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if evaluating.done():
+                return evaluating.result()
+            raise ClientGoneError
+        finally:
+            leaving.cancel()
+            if not evaluating.done():
+                query.cancel()
+                await asyncio.wait({evaluating})
+                evaluating.exception()  # that of the cancellation: nobody is there to read it
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _estimate_ns(plan: Plan, sets: Sequence[SeriesSet]) -> int:
+    steps = plan.grid[2]
+    return sum(
+        len(series) * (_SERIES_NS + steps * _STEP_NS + (select.max_ms - select.min_ms) // _STRETCH_MS * _STRETCH_NS)
+        for select, series in zip(plan.selects, sets, strict=True)
+    )

@@ -1,0 +1,136 @@
+"""series, labels, label values and metadata: what there is, without its samples."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from querier.api.matchers import label_name, matcher_sets
+from querier.api.params import (
+    MAX_TIME_MS,
+    MIN_TIME_MS,
+    Params,
+    first,
+    invalid,
+    limit,
+    optional_time,
+    parse_integer,
+    read_params,
+)
+from querier.api.visibility import consistency_of
+from querier.storage import Storage
+from shared.asgi.envelope import success, to_json
+from shared.asgi.messages import Request, Response
+from shared.asgi.router import Route
+from shared.auth.authenticator import Authenticator
+from shared.errors import BadDataError
+from shared.model.instance import Instance
+from shared.native import Names
+
+TRUNCATED = "results truncated due to limit"
+
+_VALUES_PREFIX = b"/api/v1/label/"
+_VALUES_SUFFIX = b"/values"
+
+_TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
+
+_DIRECT_S = 0.001
+"""Collecting that took longer than this found much; rendering it then is no work for the event loop either."""
+
+
+class MetadataApi:
+    def __init__(self, authenticator: Authenticator, storage: Storage) -> None:
+        self._authenticator = authenticator
+        self._storage = storage
+
+    def routes(self) -> dict[str, Route]:
+        return {
+            "/api/v1/series": Route("series", {"GET": self._series, "POST": self._series}),
+            "/api/v1/labels": Route("labels", {"GET": self._labels, "POST": self._labels}),
+            "/api/v1/metadata": Route("metadata", {"GET": self._metadata}),
+        }
+
+    def patterns(self) -> dict[tuple[str, str], Route]:
+        return {(_VALUES_PREFIX.decode(), _VALUES_SUFFIX.decode()): Route("label_values", {"GET": self._values})}
+
+    async def _series(self, request: Request) -> Response:
+        instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
+        params = await read_params(request)
+        selectors = params.get("match[]")
+        if not selectors:
+            raise BadDataError("no match[] parameter provided")
+        most = limit(params)
+        start, end = _times(params)
+        try:
+            sets = matcher_sets(selectors)
+        except BadDataError as error:
+            raise invalid("match[]", error) from None
+        began = time.perf_counter()
+        warnings, names = await self._names(request, instance, sets, start, end)
+        if time.perf_counter() - began > _DIRECT_S:
+            data, cut = await asyncio.to_thread(names.series_json, most)
+        else:
+            data, cut = names.series_json(most)
+        return success(data, warnings=[*warnings, TRUNCATED] if cut else warnings)
+
+    async def _labels(self, request: Request) -> Response:
+        instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
+        params = await read_params(request)
+        most = limit(params)
+        start, end = _times(params)
+        sets = matcher_sets(params.get("match[]", ()))
+        warnings, names = await self._names(request, instance, sets, start, end)
+        return _list(names.label_names(), most, warnings)
+
+    async def _values(self, request: Request) -> Response:
+        instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
+        name = label_name(request.raw_path[len(_VALUES_PREFIX) : -len(_VALUES_SUFFIX)])
+        params = await read_params(request)
+        most = limit(params)
+        start, end = _times(params)
+        sets = matcher_sets(params.get("match[]", ()))
+        warnings, names = await self._names(request, instance, sets, start, end)
+        return _list(names.label_values(name), most, warnings)
+
+    async def _metadata(self, request: Request) -> Response:
+        instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
+        params = await read_params(request)
+        most = _number(params, "limit")
+        _number(params, "limit_per_metric")  # one description is kept of a family, so this limit cuts nothing
+        wanted = first(params, "metric")
+        warnings = await self._storage.wait_visible(instance, consistency_of(request))
+        families = sorted((await self._storage.metadata(instance)).items())
+        if wanted:
+            families = [family for family in families if family[0] == wanted]
+        if most >= 0:
+            families = families[:most]
+        described = {
+            name: [{"type": _TYPES[kind], "help": text, "unit": unit}] for name, (kind, text, unit) in families
+        }
+        return success(to_json(described), warnings=warnings)
+
+    async def _names(
+        self, request: Request, instance: Instance, sets: Sequence[Sequence[object]], start: int, end: int
+    ) -> tuple[list[str], Names]:
+        warnings = await self._storage.wait_visible(instance, consistency_of(request))
+        return warnings, await self._storage.names(instance, sets, start, end)  # type: ignore[arg-type]
+
+
+def _times(params: Params) -> tuple[int, int]:
+    return optional_time(params, "start", MIN_TIME_MS), optional_time(params, "end", MAX_TIME_MS)
+
+
+def _number(params: Params, name: str) -> int:
+    """-1: not given."""
+    text = first(params, name)
+    if not text:
+        return -1
+    try:
+        return parse_integer(text)
+    except ValueError:
+        raise BadDataError(f"{name} must be a number") from None
+
+
+def _list(values: list[str], most: int, warnings: list[str]) -> Response:
+    if most and len(values) > most:
+        return success(to_json(values[:most]), warnings=[*warnings, TRUNCATED])
+    return success(to_json(values), warnings=warnings)

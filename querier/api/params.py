@@ -1,0 +1,199 @@
+"""Parameters of a request, and the grammar of times, durations and numbers, with Prometheus's error texts."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from urllib.parse import parse_qsl
+
+from querier.promql.durations import parse_duration_ms
+from querier.promql.tokens import quoted
+from shared.asgi.messages import Request
+from shared.errors import BadDataError
+
+MAX_FORM_BYTES = 10 << 20
+MAX_FIELDS = 100_000
+
+MIN_TIME_MS = (-(2**63) // 1000 + 62135596801 + 1) * 1000
+MAX_TIME_MS = ((2**63 - 1) // 1000 - 62135596801) * 1000 + 999
+"""The times that Prometheus can represent; what lies beyond is taken as the nearer of the two."""
+
+_NAMED_TIMES = {"-292273086-05-16T16:47:06Z": MIN_TIME_MS, "292277025-08-18T07:12:54.999999999Z": MAX_TIME_MS}
+_MAX_INT64 = 2**63 - 1
+_NS_PER_S = 1_000_000_000
+
+_FLOAT = re.compile(
+    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|0[xX](?:[0-9a-fA-F_]+\.?[0-9a-fA-F_]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+)"
+)
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Params = dict[str, list[str]]
+
+
+async def read_params(request: Request) -> Params:
+    """URL and form together: a form's values stand before the URL's, so that they win where only the first counts."""
+    pairs: list[tuple[str, str]] = []
+    if request.method == "POST":
+        content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if content_type == b"application/x-www-form-urlencoded":
+            pairs = _pairs(await request.body(MAX_FORM_BYTES))
+        elif content_type == b"multipart/form-data":
+            pairs = _multipart(request.headers[b"content-type"], await request.body(MAX_FORM_BYTES))
+    if request.query_string:
+        pairs += _pairs(request.query_string)
+    params: Params = {}
+    for name, value in pairs:
+        params.setdefault(name, []).append(value)
+    return params
+
+
+def _pairs(form: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise BadDataError(f"more than {MAX_FIELDS} parameters") from None
+
+
+def _multipart(content_type: bytes, body: bytes) -> list[tuple[str, str]]:
+    from email.parser import BytesParser  # hardly anybody sends this
+
+    message = BytesParser().parsebytes(b"Content-Type: " + content_type + b"\r\n\r\n" + body)
+    pairs = []
+    for part in message.get_payload() if message.is_multipart() else []:
+        name = part.get_param("name", header="content-disposition")  # type: ignore[union-attr]
+        content = part.get_payload(decode=True)  # type: ignore[union-attr]
+        if isinstance(name, str) and isinstance(content, bytes):
+            pairs.append((name, content.decode("utf-8", "replace")))
+    return pairs
+
+
+def first(params: Params, name: str) -> str:
+    """Empty if it is not there."""
+    values = params.get(name)
+    return values[0] if values else ""
+
+
+def invalid(name: str, reason: object) -> BadDataError:
+    return BadDataError(f'invalid parameter "{name}": {reason}')
+
+
+def parse_time(text: str) -> int:
+    """Milliseconds, from seconds as a float or from RFC 3339. Raises ValueError with Prometheus's text."""
+    if _FLOAT.fullmatch(text):
+        seconds = _float(text)
+        if math.isfinite(seconds) and abs(seconds) < 2**53:
+            fraction, whole = math.modf(seconds)
+            return int(whole) * 1000 + round_half_away(fraction * 1000)
+        return MAX_TIME_MS if seconds > 0 else MIN_TIME_MS
+    parts = _RFC3339.fullmatch(text)
+    if parts:
+        try:
+            return _rfc3339(parts)
+        except ValueError:
+            pass
+    if text in _NAMED_TIMES:
+        return _NAMED_TIMES[text]
+    raise ValueError(f"cannot parse {quoted(text)} to a valid timestamp")
+
+
+def parse_duration_ns(text: str) -> int:
+    """Nanoseconds, from seconds as a float or from units. Raises ValueError with Prometheus's text."""
+    if _FLOAT.fullmatch(text):
+        nanoseconds = _float(text) * _NS_PER_S
+        if not -(2**63) <= nanoseconds <= _MAX_INT64:
+            raise ValueError(f"cannot parse {quoted(text)} to a valid duration. It overflows int64")
+        return int(nanoseconds)
+    try:
+        if text:
+            return parse_duration_ms(text) * 1_000_000
+    except ValueError:
+        pass
+    raise ValueError(f"cannot parse {quoted(text)} to a valid duration")
+
+
+def parse_integer(text: str) -> int:
+    """As Go's Atoi. Raises ValueError with its text."""
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"strconv.Atoi: parsing {quoted(text)}: invalid syntax")
+    value = int(text[:40])
+    if not -_MAX_INT64 - 1 <= value <= _MAX_INT64:
+        raise ValueError(f"strconv.Atoi: parsing {quoted(text)}: value out of range")
+    return value
+
+
+def required_time(params: Params, name: str) -> int:
+    try:
+        return parse_time(first(params, name))
+    except ValueError as error:
+        raise invalid(name, error) from None
+
+
+def optional_time(params: Params, name: str, default: int) -> int:
+    text = first(params, name)
+    if not text:
+        return default
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise invalid(name, f"invalid time value for '{name}': {error}") from None
+
+
+def limit(params: Params) -> int:
+    """0: none."""
+    text = first(params, "limit")
+    if not text:
+        return 0
+    try:
+        value = parse_integer(text)
+    except ValueError as error:
+        raise invalid("limit", error) from None
+    if value < 0:
+        raise invalid("limit", "limit must be non-negative")
+    return value
+
+
+def timeout_s(params: Params, longest_s: float) -> float:
+    """A request can only shorten what the server allows."""
+    text = first(params, "timeout")
+    if not text:
+        return longest_s
+    try:
+        return min(parse_duration_ns(text) / _NS_PER_S, longest_s)
+    except ValueError as error:
+        raise invalid("timeout", error) from None
+
+
+def lookback_ms(params: Params, default_ms: int) -> int:
+    text = first(params, "lookback_delta")
+    if not text:
+        return default_ms
+    try:
+        value = parse_duration_ns(text) // 1_000_000
+    except ValueError as error:
+        raise BadDataError(f"error parsing lookback delta duration: {error}") from None
+    return value if value > 0 else default_ms
+
+
+def round_half_away(value: float) -> int:
+    return math.floor(value + 0.5) if value >= 0 else -math.floor(-value + 0.5)
+
+
+def _float(text: str) -> float:
+    return float.fromhex(text.replace("_", "")) if "x" in text.lower() else float(text)
+
+
+def _rfc3339(parts: re.Match[str]) -> int:
+    year, month, day, hour, minute, second = (int(part) for part in parts.groups()[:6])
+    fraction, zone = parts.group(7), parts.group(8)
+    offset = timedelta()
+    if zone != "Z":
+        hours, minutes = int(zone[1:3]), int(zone[4:6])
+        if hours > 24 or minutes > 59:
+            raise ValueError(zone)
+        offset = timedelta(hours=hours, minutes=minutes) * (-1 if zone[0] == "-" else 1)
+    moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC) - _EPOCH - offset
+    # Nanoseconds beyond the ninth digit and below a millisecond are cut off, as Go does.
+    milliseconds = int(Fraction(int(fraction[:9]), 10 ** len(fraction[:9])) * 1000) if fraction else 0
+    return (moment.days * 86400 + moment.seconds) * 1000 + milliseconds

@@ -1,0 +1,139 @@
+"""Status endpoints, and the empty answers that clients expect from a server that neither scrapes nor alerts."""
+
+import os
+import platform
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from querier.api.params import Params, first, invalid, read_params
+from querier.promql.tokens import quoted
+from shared.asgi.envelope import success, to_json
+from shared.asgi.messages import Request, Response
+from shared.asgi.router import Handler, Route
+from shared.auth.authenticator import Authenticator
+
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What status endpoints say of the server. `settings` hide secrets; sections nest."""
+
+    version: str
+    started_ms: int
+    retention: str
+    settings: Mapping[str, Any]
+
+
+class StatusApi:
+    def __init__(self, authenticator: Authenticator, facts: ServerFacts) -> None:
+        self._authenticator = authenticator
+        self._facts = facts
+
+    def routes(self) -> dict[str, Route]:
+        answers: dict[str, Callable[[Params], Any]] = {
+            "status/buildinfo": self._build_info,
+            "status/runtimeinfo": self._runtime_info,
+            "status/flags": lambda _: dict(_flat(self._facts.settings)),
+            "status/config": self._config,
+            "features": lambda _: FEATURES,
+            "notifications": lambda _: [],
+            "rules": _rules,
+            "alerts": lambda _: {"alerts": []},
+            "targets": lambda _: {"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}},
+            "targets/metadata": lambda _: [],
+            "scrape_pools": lambda _: {"scrapePools": []},
+            "alertmanagers": lambda _: {"activeAlertmanagers": [], "droppedAlertmanagers": []},
+        }
+        return {
+            f"/api/v1/{path}": Route("status", {"GET": self._answering(answer)}) for path, answer in answers.items()
+        }
+
+    def _answering(self, answer: Callable[[Params], Any]) -> Handler:
+        async def handle(request: Request) -> Response:
+            await self._authenticator.authenticate(request.headers.get(b"authorization"))
+            return success(to_json(answer(await read_params(request))))
+
+        return handle
+
+    def _build_info(self, _: Params) -> dict[str, str]:
+        # No `features`: Grafana would take us for Mimir.
+        return {
+            "version": self._facts.version,
+            "revision": "",
+            "branch": "",
+            "buildUser": "",
+            "buildDate": "",
+            "goVersion": "",
+        }
+
+    def _config(self, _: Params) -> dict[str, str]:
+        import yaml  # hardly anybody asks
+
+        return {"yaml": yaml.safe_dump(dict(self._facts.settings), sort_keys=False)}
+
+    def _runtime_info(self, _: Params) -> dict[str, Any]:
+        return {
+            "startTime": _rfc3339(self._facts.started_ms),
+            "CWD": str(Path.cwd()),
+            "hostname": socket.gethostname(),
+            "serverTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "reloadConfigSuccess": True,
+            "lastConfigTime": _rfc3339(self._facts.started_ms),
+            "corruptionCount": 0,
+            "goroutineCount": 0,
+            "GOMAXPROCS": os.cpu_count() or 1,
+            "GOMEMLIMIT": 0,
+            "GOGC": "",
+            "GODEBUG": platform.python_version(),
+            "storageRetention": self._facts.retention,
+        }
+
+
+FEATURES: dict[str, dict[str, bool]] = {
+    "api": {
+        "exclude_alerts": True,
+        "label_values_match": True,
+        "labels_match": True,
+        "query_stats": True,
+        "time_range_labels": True,
+    },
+    "promql": {
+        "anchored": False,
+        "at_modifier": True,
+        "bool": True,
+        "by": True,
+        "group_left": True,
+        "group_right": True,
+        "negative_offset": True,
+        "subqueries": True,
+        "without": True,
+    },
+}
+
+
+def _rules(params: Params) -> dict[str, Any]:
+    kind = first(params, "type").lower()
+    if kind not in {"", "alert", "record"}:
+        raise invalid("type", f"not supported value {quoted(kind)}")
+    exclude = first(params, "exclude_alerts")
+    if exclude and exclude not in _TRUE | _FALSE:
+        raise invalid("exclude_alerts", f"strconv.ParseBool: parsing {quoted(exclude)}: invalid syntax")
+    return {"groups": []}
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield above + name, "none" if value is None else str(value)
+
+
+def _rfc3339(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
