@@ -1,10 +1,9 @@
 """The admin API, on FastAPI: called by people and scripts, not by the thousand a second."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, FastAPI, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
@@ -35,8 +34,8 @@ class Rotate(_Form):
     token: str | None = None
 
 
-def create_app(instances: Instances, gate: AdminGate, config: Callable[[], Mapping[str, Any]]) -> FastAPI:
-    """`config` gives the settings in force, secrets hidden."""
+def create_app(instances: Instances, gate: AdminGate, config: Mapping[str, Any]) -> FastAPI:
+    """`config`: the settings in force, secrets hidden."""
 
     async def authorised(request: Request) -> None:
         header = request.headers.get(HEADER.decode())
@@ -49,7 +48,7 @@ def create_app(instances: Instances, gate: AdminGate, config: Callable[[], Mappi
 
     @app.get("/config")
     async def show_config() -> Response:
-        return _ok(jsonable_encoder(config()))
+        return _ok(config)
 
     @app.get(PREFIX)
     async def every() -> Response:

@@ -38,11 +38,11 @@ def standalone(
 ) -> None:
     """Run all roles in this process, on the log and store in the data folder."""
     loaded = _load(config_file, listen=listen, data=None if data is None else str(data))
-    from headrace import standalone as server  # the other commands need none of what a server loads
+    from headrace.standalone import StartError, run  # the other commands need none of what a server loads
 
     try:
-        server.run(loaded)
-    except server.StartError as error:
+        run(loaded)
+    except StartError as error:
         _fail(str(error))
 
 
@@ -56,11 +56,11 @@ def version() -> None:
 def fsck(data: Data = None, config_file: ConfigFile = None) -> None:
     """Check manifests, payload, cursors and log of a data folder against each other. The server must not be running."""
     loaded = _load(config_file, data=None if data is None else str(data))
-    from headrace import fsck as checker
+    from headrace.fsck import CheckError, check
 
     try:
-        report = checker.check(loaded.settings)
-    except checker.CheckError as error:
+        report = check(loaded.settings)
+    except CheckError as error:
         _fail(str(error))
     print(report)
     if report.problems:

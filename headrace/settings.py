@@ -157,6 +157,11 @@ class Settings(_Section):
         return self.key_file or self.data / "token.key"
 
 
+def hidden_settings(settings: Settings) -> dict[str, Any]:
+    """As JSON may show them: pydantic's secret type prints itself as asterisks."""
+    return settings.model_dump(mode="json")
+
+
 def split_address(listen: str) -> tuple[str, int]:
     """(host, port). Raises ValueError."""
     host, colon, port = listen.rpartition(":")

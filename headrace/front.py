@@ -1,0 +1,51 @@
+"""The paths that every server has, whatever its roles: probes, metrics, administration."""
+
+import asyncio
+
+from headrace.admin_token import AdminGate
+from headrace.core import Core
+from headrace.readiness import Readiness
+from headrace.settings import hidden_settings
+from shared.asgi.messages import Request, Response
+from shared.asgi.router import HttpMetrics, Route, Router
+from shared.asgi.types import App, Receive, Scope, Send
+from shared.telemetry.metrics import CONTENT_TYPE, render
+
+ADMIN_PREFIXES = ("/api/v1/admin/instances", "/config")
+
+
+def create_router(core: Core, readiness: Readiness, gate: AdminGate) -> Router:
+    """The roles' own routes are added once they can be served."""
+    metrics = core.metrics
+
+    async def show_metrics(_: Request) -> Response:
+        return Response(200, render(metrics.families()), CONTENT_TYPE)
+
+    return Router(
+        readiness.routes() | {"/metrics": Route("metrics", {"GET": show_metrics}, early=True)},
+        fallback=LazyAdmin(core, gate),
+        fallback_prefixes=ADMIN_PREFIXES,
+        metrics=HttpMetrics(metrics.http_requests, metrics.http_seconds),
+        check_ready=readiness.check,
+    )
+
+
+class LazyAdmin:
+    """FastAPI takes 0.3 s of CPU and some 20 MB to load: that is done when somebody administers, and in a thread."""
+
+    def __init__(self, core: Core, gate: AdminGate) -> None:
+        self._core = core
+        self._gate = gate
+        self._loading: asyncio.Task[App] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(self._load))
+        app = await asyncio.shield(self._loading)
+        await app(scope, receive, send)
+
+    def _load(self) -> App:
+        from headrace.admin import create_app
+
+        app: App = create_app(self._core.instances, self._gate, hidden_settings(self._core.settings))
+        return app
