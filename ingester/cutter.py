@@ -38,6 +38,7 @@ class Cutter:
 
     async def cut(self, partition: Partition) -> None:
         """Stores everything that is sealed now. RolledBackError, UnavailableError: nothing is lost, call again."""
+        await self._directory(partition)  # a store that was turned back is noticed even if nothing is sealed
         while await self._cut_batch(partition):
             pass
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from ingester.service import Ingester
@@ -43,19 +43,22 @@ class World:
     running: bool = False  # whether the ingester's own loops run; without them a test calls each step itself
 
     async def start(self) -> "World":
-        self._run: asyncio.Task[None] | None = None
+        self._opened = AsyncExitStack()
         self.registry = LocalRegistry.open(self.files, f"{self.folder}/registry.journal", partitions=PARTITIONS)
+        self._opened.push_async_callback(self.registry.close)
         await self.registry.create(self.tenant)
         # The same for every world, so that heads of different worlds can be compared.
         self.splitter = Splitter(secret=b"s" * 16, partitions=PARTITIONS)
-        self.log = LocalLog(
-            native.LocalLog.open(self.files, f"{self.folder}/log", splitter=self.splitter, segment_bytes=4096)
-        )
         self.store = LocalStore.open(self.files, f"{self.folder}/store")
+        self._opened.push_async_callback(self.store.close)
+        folder = f"{self.folder}/log"
+        self.log = LocalLog(native.LocalLog.open(self.files, folder, splitter=self.splitter, segment_bytes=4096))
+        self._opened.push_async_callback(self.log.close)
         self.ingester = self.join(self.settings)
+        self._opened.push_async_callback(self.ingester.stop)
         await self.ingester.start()
         if self.running:
-            self._run = asyncio.create_task(self.ingester.run())
+            self._opened.push_async_callback(_cancelled, asyncio.create_task(self.ingester.run()))
         await self.ingester.ready()
         self.storage = Storage(
             log=self.log, store=self.store, client=self.ingester.client(), partitions_of=self.splitter.partitions_of
@@ -75,14 +78,7 @@ class World:
 
     async def crash(self) -> None:
         """Ends all that runs. Nothing more is stored; what the log had queued may or may not be written."""
-        if self._run is not None:
-            self._run.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._run
-        await self.ingester.stop()
-        await self.log.close()
-        await self.store.close()
-        await self.registry.close()
+        await self._opened.aclose()
 
     async def restarted(self, files: Files | None = None) -> "World":
         await self.crash()
@@ -93,7 +89,7 @@ class World:
             body(series, metadata),
             uid=self.tenant.uid,
             shards=self.tenant.shards,
-            limits=WriteLimits(),
+            limits=WriteLimits(max_future_ms=None),
             now_ms=self.clock.now_ms(),
         )
 
@@ -114,10 +110,15 @@ class World:
 
     async def step(self) -> None:
         """What the ingester's loops do once a second."""
+        await self.caught_up()
         await self.ingester._seal_due()
-        applied = max((await self.log.end_offsets([0])).values())
-        await self.ingester._consuming.reached(applied)
+        await self.caught_up()
         await self.ingester._store_all()
+
+    async def caught_up(self, *others: Ingester) -> None:
+        """Returns when the heads have all that is durable."""
+        for ingester in (self.ingester, *others):
+            await ingester._consuming.reached(self.log.committed)
 
     @property
     def held_samples(self) -> int:
@@ -138,3 +139,9 @@ def series(name: str, *samples: tuple[int, float], **labels: str) -> Series:
 
 def labels(name: str, **others: str) -> frozenset[tuple[str, str]]:
     return frozenset({"__name__": name, **others}.items())
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -278,7 +278,7 @@ class TestFailures:
         await other.ready()
 
         await other._store_all()
-        await world.ingester._consuming.reached((await world.log.end_offsets([0]))[0])
+        await world.caught_up()
         await world.ingester._store_all(at_once=True)
         assert world.held_samples == 0
         assert world.ingester.stats().counters.commits == 0
