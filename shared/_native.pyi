@@ -53,7 +53,12 @@ class SplitBatch:
     def metadata(self) -> int: ...
     @property
     def refused(self) -> list[tuple[str, int, str]]:
-        """(reason, samples refused, a message with an example series) for each reason met."""
+        """(reason, samples refused, a one-line message with an example series) for each reason met.
+
+        Reasons: missing_name, empty_label_name, invalid_utf8, duplicate_label, too_many_labels, label_name_too_long,
+        label_value_too_long, too_old, too_far_in_future, native_histogram, series_limit; and invalid_metadata, which
+        counts entries.
+        """
     @property
     def body(self) -> bytes:
         """A remote-write 1.0 body in snappy holding exactly what was accepted; the sender's own bytes if all was."""
@@ -62,11 +67,13 @@ class SplitBatch:
 class Splitter:
     """Splits remote-write bodies by series hash. Safe to share between threads."""
 
-    def __new__(cls, *, secret: bytes, partitions: int, cache_bytes: int = ...) -> Splitter: ...
+    def __new__(cls, *, secret: bytes, partitions: int, cache_bytes: int = ...) -> Splitter:
+        """`secret` keys every hash and stays the same for as long as the log is kept. `cache_bytes` bounds what is
+        remembered of valid label bytes, at 16 bytes a series; memory is taken as it fills."""
     def split(self, body: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
         """Decode, validate, split. Raises TooLargeError or BadDataError if nothing of the body can be used at all."""
     def partitions_of(self, uid: bytes, shards: int) -> list[int]:
-        """The partitions an instance uses."""
+        """The partitions an instance uses: `shards` (a power of two) consecutive ones, from the hash of its uid."""
 
 # ---- files, log, journal, packs ------------------------------------------------------------------------------------
 
