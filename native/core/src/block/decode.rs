@@ -5,11 +5,10 @@ use hashbrown::HashMap;
 use super::digest::{Digest, series_key};
 use super::page::{Frame, PageSet};
 use super::reader::BlockReader;
-use super::times::{ColumnBytes, Slice};
+use super::times::{Column, ColumnBytes};
 use crate::codec::bytes::Input;
 use crate::codec::squeeze::Unsqueezer;
-use crate::codec::values::RunDecoder;
-use crate::codec::{RUN, times};
+use crate::codec::{RUN, times, values};
 use crate::model::{Millis, Samples};
 use crate::{Error, Result};
 
@@ -30,7 +29,7 @@ pub struct BlockCursor<'a> {
     frames: Vec<LoadedFrame>,
     spare: Vec<LoadedFrame>,
     unsqueezer: Unsqueezer,
-    decoder: RunDecoder,
+    numbers: Vec<i64>,
     values: Vec<f64>,
 }
 
@@ -50,6 +49,8 @@ struct LoadedFrame {
     /// Ends of the runs in `raw`, by row and run; a run that a shorter row lacks has no bytes.
     ends: Vec<u32>,
     body: usize,
+    /// By run: the row decoded last, and its integers, on which the next row may lean.
+    last: Vec<(u32, Vec<i64>)>,
 }
 
 impl<'a> BlockCursor<'a> {
@@ -64,7 +65,7 @@ impl<'a> BlockCursor<'a> {
             frames: Vec::new(),
             spare: Vec::new(),
             unsqueezer: Unsqueezer::new()?,
-            decoder: RunDecoder::new(),
+            numbers: Vec::new(),
             values: Vec::new(),
         })
     }
@@ -80,7 +81,7 @@ impl<'a> BlockCursor<'a> {
         }
         let slice = self.reader.times().slice_of(row);
         if !self.cuts.contains_key(&slice) {
-            let (skipped, times) = cut(self.reader, self.pages, slice, min, max)?;
+            let (skipped, times) = cut(self.reader, self.pages, slice, (min, max))?;
             self.kept_times += times.len();
             self.cuts.insert(slice, Cut { skipped, times, key: self.next_key });
             self.next_key += 1;
@@ -131,11 +132,26 @@ impl<'a> BlockCursor<'a> {
             Some(found) => found,
             None => self.load(row, run)?,
         };
-        let loaded = &self.frames[found];
-        let place = ((row - loaded.frame.first_row) * loaded.frame.runs + (run - loaded.frame.first_run)) as usize;
-        let start = if place == 0 { 0 } else { loaded.ends[place - 1] } as usize;
-        let bytes = &loaded.raw[loaded.body + start..loaded.body + loaded.ends[place] as usize];
-        self.decoder.decode(bytes, len, &mut self.values)
+        let loaded = &mut self.frames[found];
+        let column = (run - loaded.frame.first_run) as usize;
+        // Back to a row that stands alone or follows the one decoded last.
+        let mut from = row;
+        while values::needs_reference(loaded.run(from, column))
+            && loaded.last[column].0 != from.wrapping_sub(1)
+            && from > loaded.frame.first_row
+        {
+            from -= 1;
+        }
+        let start = self.values.len();
+        for row in from..=row {
+            self.values.truncate(start);
+            let (_, above) = &loaded.last[column];
+            values::decode(loaded.run(row, column), len, Some(above), &mut self.numbers, &mut self.values)?;
+            let (last, above) = &mut loaded.last[column];
+            std::mem::swap(above, &mut self.numbers);
+            *last = row;
+        }
+        Ok(())
     }
 
     /// Finds and decompresses the frame that holds a run; returns its place in `frames`.
@@ -161,6 +177,7 @@ impl<'a> BlockCursor<'a> {
             raw: Vec::new(),
             ends: Vec::new(),
             body: 0,
+            last: Vec::new(),
         });
         loaded.frame = frame;
         self.unsqueezer.take(self.pages.frame_bytes(number, &frame)?, FRAME_LIMIT, &mut loaded.raw)?;
@@ -176,6 +193,13 @@ fn holds(frame: &Frame, row: u32, run: u32) -> bool {
 }
 
 impl LoadedFrame {
+    /// The bytes of the run in a column of the frame.
+    fn run(&self, row: u32, column: usize) -> &[u8] {
+        let place = (row - self.frame.first_row) as usize * self.frame.runs as usize + column;
+        let start = if place == 0 { 0 } else { self.ends[place - 1] } as usize;
+        &self.raw[self.body + start..self.body + self.ends[place] as usize]
+    }
+
     /// Reads the lengths that precede the runs.
     fn index(&mut self, reader: &BlockReader) -> Result<()> {
         let frame = self.frame;
@@ -195,6 +219,8 @@ impl LoadedFrame {
             }
         }
         self.body = input.position();
+        self.last.resize_with(frame.runs as usize, Default::default);
+        self.last.iter_mut().for_each(|(row, _)| *row = u32::MAX);
         if end != input.remaining() {
             return Err(Error::Corrupt(format!("{} bytes for runs of {end}", input.remaining())));
         }
@@ -203,42 +229,54 @@ impl LoadedFrame {
 }
 
 /// The times of a slice in `min..=max`, and how many precede them.
-fn cut(reader: &BlockReader, pages: &PageSet, slice: u32, min: Millis, max: Millis) -> Result<(usize, Vec<Millis>)> {
+fn cut(
+    reader: &BlockReader,
+    pages: &PageSet,
+    slice: u32,
+    window: (Millis, Millis),
+) -> Result<(usize, Vec<Millis>)> {
     let slice = reader.times().slice(slice);
-    let mut all = Vec::new();
-    column_times(reader, pages, slice, &mut all)?;
     let gaps = reader.times().gaps(slice);
-    let (first, mut gaps, mut row) = (slice.first as usize, gaps.iter().peekable(), 0);
-    all.drain(..first);
-    all.truncate(slice.len as usize + gaps.len());
-    all.retain(|_| {
+    let (skipped, mut times) = column_times(reader, pages, reader.times().column_of(slice), window)?;
+    // From rows of the column to rows of the slice.
+    let before = (slice.first as usize).saturating_sub(skipped).min(times.len());
+    times.drain(..before);
+    let start = (skipped + before).saturating_sub(slice.first as usize);
+    times.truncate((slice.len as usize + gaps.len()).saturating_sub(start));
+    let passed = gaps.partition_point(|&gap| (gap as usize) < start);
+    let (mut gaps, mut row) = (gaps[passed..].iter().peekable(), start as u32);
+    times.retain(|_| {
         let missing = gaps.next_if_eq(&&row).is_some();
         row += 1;
         !missing
     });
-    let start = all.partition_point(|&time| time < min);
-    let end = all.partition_point(|&time| time <= max);
-    all.truncate(end.max(start));
-    all.drain(..start);
-    Ok((start, all))
+    Ok((start - passed, times))
 }
 
-fn column_times(reader: &BlockReader, pages: &PageSet, slice: Slice, out: &mut Vec<Millis>) -> Result<()> {
-    let column = reader.times().column_of(slice);
+/// The times of a column in `min..=max`, and how many precede them.
+fn column_times(
+    reader: &BlockReader,
+    pages: &PageSet,
+    column: &Column,
+    (min, max): (Millis, Millis),
+) -> Result<(usize, Vec<Millis>)> {
+    let len = i128::from(column.len);
     match column.bytes {
-        ColumnBytes::Regular { step } => out.extend((0..i64::from(column.len)).map(|row| column.first + row * step)),
-        ColumnBytes::Stored { page, position, len } => {
-            let content = if page == 0 {
-                &[]
-            } else {
-                pages.content((reader.value_pages() as u32) + page - 1)?
-            };
-            let bytes = content.get(position as usize..).and_then(|rest| rest.get(..len as usize));
+        ColumnBytes::Regular { step } => {
+            let (first, step) = (i128::from(column.first), i128::from(step));
+            let start = (i128::from(min) - first + step - 1).div_euclid(step).clamp(0, len);
+            let end = ((i128::from(max) - first).div_euclid(step) + 1).clamp(start, len);
+            Ok((start as usize, (start..end).map(|row| (first + row * step) as Millis).collect()))
+        }
+        ColumnBytes::Stored { page, position, len: stored } => {
+            let content = pages.content(reader.value_pages() as u32 + page)?;
+            let bytes = content.get(position as usize..).and_then(|rest| rest.get(..stored as usize));
             let bytes = bytes.ok_or_else(|| {
-                Error::Corrupt(format!("a column of {len} bytes at {position} of {}", content.len()))
+                Error::Corrupt(format!("a column of {stored} bytes at {position} of {}", content.len()))
             })?;
-            times::decode(bytes, column.first, column.len as usize, out)?;
+            let mut times = Vec::new();
+            let skipped = times::decode(bytes, column.first, column.len as usize, (min, max), &mut times)?;
+            Ok((skipped, times))
         }
     }
-    Ok(())
 }

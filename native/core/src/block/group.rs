@@ -8,7 +8,7 @@ use crate::Result;
 use crate::codec::RUN;
 use crate::codec::bytes::put_varint;
 use crate::codec::squeeze::Squeezer;
-use crate::codec::values::RunEncoder;
+use crate::codec::values::{RunEncoder, RunInts};
 use crate::model::Millis;
 
 /// Rows of a group; a reader of one row decompresses the frames of its whole group.
@@ -36,6 +36,8 @@ pub struct ValuePages {
     /// Encoded runs of the open group, and where they lie, by row.
     bytes: Vec<u8>,
     rows: Vec<Vec<Run>>,
+    /// The integers of the last row's runs.
+    above: Vec<RunInts>,
     first_row: u32,
     samples: usize,
     page: OpenPage,
@@ -57,10 +59,11 @@ struct OpenPage {
 impl ValuePages {
     pub fn new() -> Result<Self> {
         Ok(Self {
-            encoder: RunEncoder::new(),
+            encoder: RunEncoder::default(),
             squeezer: Squeezer::new(FRAME_LEVEL)?,
             bytes: Vec::new(),
             rows: Vec::new(),
+            above: Vec::new(),
             first_row: 0,
             samples: 0,
             page: OpenPage::default(),
@@ -69,16 +72,19 @@ impl ValuePages {
         })
     }
 
-    pub fn add(&mut self, times: &[Millis], values: &[f64]) -> Result<()> {
+    /// Adds a row; `same_times` says that the row above has the very same timestamps.
+    pub fn add(&mut self, times: &[Millis], values: &[f64], same_times: bool) -> Result<()> {
         if self.rows.len() == GROUP_ROWS
             || (!self.rows.is_empty() && self.samples + times.len() > GROUP_SAMPLES)
         {
             self.flush_group()?;
         }
         let mut runs = Vec::with_capacity(times.len().div_ceil(RUN));
-        for (times, values) in times.chunks(RUN).zip(values.chunks(RUN)) {
+        let comparable = same_times && !self.rows.is_empty();
+        self.above.resize_with(times.len().div_ceil(RUN), RunInts::default);
+        for ((times, values), above) in times.chunks(RUN).zip(values.chunks(RUN)).zip(&mut self.above) {
             let start = self.bytes.len();
-            self.encoder.encode(values, &mut self.bytes);
+            self.encoder.encode(values, above, comparable, &mut self.bytes);
             runs.push(Run { start, end: self.bytes.len(), min: times[0], max: times[times.len() - 1] });
         }
         self.rows.push(runs);
@@ -179,7 +185,7 @@ impl ColumnSink for ColumnPages {
             Some(page) if page.len() + bytes.len() + PAGE_HEADER <= PAGE_BYTES => page.extend_from_slice(bytes),
             _ => self.pages.push(bytes.to_vec()),
         }
-        let page = self.pages.len();
-        (page, self.pages[page - 1].len() - bytes.len())
+        let page = self.pages.len() - 1;
+        (page, self.pages[page].len() - bytes.len())
     }
 }

@@ -13,6 +13,17 @@ use crate::{Error, Result};
 /// No section of a root is larger.
 const SECTION_LIMIT: usize = 1 << 30;
 
+/// Compressed bytes of a block by part.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Sizes {
+    pub symbols: usize,
+    pub rows: usize,
+    /// Directory of columns and slices, and timestamp pages.
+    pub times: usize,
+    /// Directory of pages, and value pages.
+    pub values: usize,
+}
+
 /// The index of one block. Immutable; opened from the root's bytes, which are not kept.
 #[derive(Debug)]
 pub struct BlockReader {
@@ -25,6 +36,7 @@ pub struct BlockReader {
     times: Times,
     pages: Vec<PageEntry>,
     inline: Vec<Vec<u8>>,
+    sizes: Sizes,
 }
 
 impl BlockReader {
@@ -53,18 +65,23 @@ impl BlockReader {
         let samples = input.varint()?;
         let span = (input.signed()?, input.signed()?);
         let mut unsqueezer = Unsqueezer::new()?;
-        let mut section = || -> Result<Vec<u8>> {
-            let len = input.bounded(root.len(), "length of a section")?;
+        let mut sizes = Sizes::default();
+        let mut section = |size: &mut usize| -> Result<Vec<u8>> {
+            *size = input.bounded(root.len(), "length of a section")?;
             let mut raw = Vec::new();
-            unsqueezer.take(input.take(len)?, SECTION_LIMIT, &mut raw)?;
+            unsqueezer.take(input.take(*size)?, SECTION_LIMIT, &mut raw)?;
             Ok(raw)
         };
         let labels = {
-            let (symbols, rows) = (section()?, section()?);
+            let (symbols, rows) = (section(&mut sizes.symbols)?, section(&mut sizes.rows)?);
             Labels::read(&symbols, &rows, series)?
         };
-        let times = Times::read(&section()?, series)?;
-        let pages = read_pages(&section()?, series)?;
+        let times = Times::read(&section(&mut sizes.times)?, series)?;
+        let pages = read_pages(&section(&mut sizes.values)?, series)?;
+        for page in &pages {
+            let size = if matches!(page.kind, PageKind::Times) { &mut sizes.times } else { &mut sizes.values };
+            *size += page.len as usize;
+        }
         let mut inline = Vec::new();
         if input.u8()? == 1 {
             for page in &pages {
@@ -84,7 +101,7 @@ impl BlockReader {
             )));
         }
         let postings = Postings::of(&labels);
-        Ok(Self { uid, digest, samples, span, labels, postings, times, pages, inline })
+        Ok(Self { uid, digest, samples, span, labels, postings, times, pages, inline, sizes })
     }
 
     pub fn uid(&self) -> Uid {
@@ -203,6 +220,11 @@ impl BlockReader {
         &self.inline
     }
 
+    /// Compressed bytes by part.
+    pub fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
     /// Pages to be stored beside the root.
     pub fn pages(&self) -> usize {
         if self.inline.is_empty() { self.pages.len() } else { 0 }
@@ -233,7 +255,7 @@ impl Times {
 
     fn timestamp_pages(&self) -> usize {
         let page = |column: &Column| match column.bytes {
-            ColumnBytes::Stored { page, .. } => page as usize,
+            ColumnBytes::Stored { page, .. } => page as usize + 1,
             ColumnBytes::Regular { .. } => 0,
         };
         self.columns().iter().map(page).max().unwrap_or(0)
@@ -241,8 +263,8 @@ impl Times {
 
     fn timestamp_page(&self, row: u32) -> Option<u32> {
         match self.column_of(self.slice(self.slice_of(row))).bytes {
-            ColumnBytes::Stored { page, .. } if page > 0 => Some(page - 1),
-            _ => None,
+            ColumnBytes::Stored { page, .. } => Some(page),
+            ColumnBytes::Regular { .. } => None,
         }
     }
 }

@@ -48,7 +48,7 @@ fn hash_of(times: &[Millis]) -> u64 {
 
 /// Where the bytes of irregular columns go.
 pub trait ColumnSink {
-    /// Stores a column and answers with its place: number of the page (0: beside the directory, n: timestamp page n - 1) and position.
+    /// Stores a column and answers with its place: number of the timestamp page, and position there.
     fn store(&mut self, bytes: &[u8]) -> (usize, usize);
 }
 

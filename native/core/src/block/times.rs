@@ -1,5 +1,6 @@
 //! The reader's side of timestamps: the directory of columns, and which slice of which column each row has.
 
+use crate::codec::RUN;
 use crate::codec::bytes::Input;
 use crate::model::Millis;
 use crate::{Error, Result};
@@ -19,7 +20,7 @@ pub struct Column {
 pub enum ColumnBytes {
     /// Every `step` milliseconds.
     Regular { step: Millis },
-    /// Encoded at `position`, `len` bytes; `page` 0 is beside the directory, n is timestamp page n - 1.
+    /// Encoded in a timestamp page, `len` bytes from `position`. Pages are counted after the value pages.
     Stored { page: u32, position: u32, len: u32 },
 }
 
@@ -107,7 +108,8 @@ fn read_columns(input: &mut Input<'_>) -> Result<Vec<Column>> {
             let page = input.bounded(1 << 20, "timestamp page")? as u32;
             let position = input.bounded(1 << 30, "position of a column")? as u32;
             let stored = input.bounded(1 << 30, "stored length of a column")? as u32;
-            if len > stored as usize + 1 {
+            // A run takes at least five bytes.
+            if len / RUN > stored as usize {
                 return Err(Error::Corrupt(format!("{len} timestamps in {stored} bytes")));
             }
             (first.checked_add(span), ColumnBytes::Stored { page, position, len: stored })

@@ -70,9 +70,10 @@ impl BlockWriter {
         self.check(labels, times, values)?;
         self.digest.add(series_key(self.uid, labels.iter().copied()), times, values);
         self.labels.push(labels);
-        let slice = self.slices.intern(times, self.row_slices.last().copied());
+        let above = self.row_slices.last().copied();
+        let slice = self.slices.intern(times, above);
         self.row_slices.push(slice);
-        self.values.add(times, values)?;
+        self.values.add(times, values, above == Some(slice))?;
         self.samples += times.len() as u64;
         let (first, last) = (times[0], times[times.len() - 1]);
         let (min, max) = self.span.unwrap_or((first, last));

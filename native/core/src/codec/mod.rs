@@ -5,9 +5,13 @@
 //! | [`bytes`] | varints and a bounds-checked reader |
 //! | [`squeeze`] | zstd where it pays, with every length checked before memory is taken |
 //! | [`times`] | one column of irregular timestamps |
+//! | [`rice`] | unsigned numbers in few bits |
+//! | [`ints`] | a run of integers as differences from a prediction |
 //! | [`values`] | one run of float64 values |
 
 pub mod bytes;
+pub mod ints;
+pub mod rice;
 pub mod squeeze;
 pub mod times;
 pub mod values;

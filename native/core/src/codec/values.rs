@@ -1,41 +1,278 @@
 //! One run of values: at most [`super::RUN`] float64, bit-exact.
+//!
+//! Values become integers, [`super::ints`] codes those. Most of what is measured has few decimals, so `value * 10^e` is tried first, and
+//! accepted where dividing gives the same bits back; else the bits themselves are the integer, ordered as the floats are. What decimals
+//! cannot say (NaN payloads, stale markers, infinities, -0.0) is listed beside them.
+//!
+//! ```text
+//! [tag]  [exceptions: count, then (distance, 8 bytes of bits, or none for a stale marker) each]  [integers]
+//! tag: bits 0-3 decimals, 15: bits of the float; 0x10 there are exceptions; 0x20 differences from the run before
+//! ```
 
-use super::bytes::Input;
+use super::RUN;
+use super::bytes::{Input, put_varint};
+use super::ints::{self, IntEncoder};
+use crate::model::STALE_BITS;
 use crate::{Error, Result};
+
+const DECIMALS: u8 = 0x0f;
+const BITS: u8 = 15;
+const EXCEPTIONS: u8 = 0x10;
+const AGAINST: u8 = 0x20;
+const KNOWN: u8 = 0x3f;
+
+/// Powers of ten by which values are scaled; all exact.
+const POWERS: [f64; 15] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+/// Every integer up to here is a float.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+/// More exceptions than one in this many values, and decimals are given up.
+const RARE: usize = 8;
+
+/// The integers of one run, as a reference for the next row's.
+#[derive(Debug, Default, Clone)]
+pub struct RunInts {
+    /// How values became integers: a number of decimals, or 15 for their bits.
+    scale: u8,
+    numbers: Vec<i64>,
+    /// Runs to decode before this one can be.
+    depth: u8,
+}
+
+/// Each reference costs a reader that wants a single row one more run to decode.
+const DEEPEST: u8 = 15;
 
 /// Encodes runs. Holds scratch memory.
 #[derive(Debug, Default)]
-pub struct RunEncoder {}
+pub struct RunEncoder {
+    ints: IntEncoder,
+    exceptions: Vec<(usize, u64)>,
+}
 
 impl RunEncoder {
-    pub fn new() -> Self {
-        Self::default()
+    /// Appends one run of 1 to [`RUN`] values. `reference` holds the run before it (the same samples' times, of the row above), and is
+    /// replaced by this one.
+    pub fn encode(&mut self, values: &[f64], reference: &mut RunInts, comparable: bool, out: &mut Vec<u8>) {
+        debug_assert!((1..=RUN).contains(&values.len()));
+        let mut numbers = Vec::with_capacity(values.len());
+        let scale = self.scale(values, &mut numbers);
+        let usable = comparable
+            && reference.scale == scale
+            && reference.depth < DEEPEST
+            && reference.numbers.len() == numbers.len();
+        let tag = out.len();
+        out.push(scale);
+        if !self.exceptions.is_empty() {
+            out[tag] |= EXCEPTIONS;
+            put_varint(out, self.exceptions.len() as u64);
+            let mut last = 0;
+            for &(place, bits) in &self.exceptions {
+                let is_stale = u64::from(bits == STALE_BITS);
+                put_varint(out, ((place - last) as u64) << 1 | is_stale);
+                if is_stale == 0 {
+                    out.extend_from_slice(&bits.to_le_bytes());
+                }
+                last = place;
+            }
+        }
+        let used = self.ints.encode(&numbers, usable.then_some(&reference.numbers), out);
+        out[tag] |= if used { AGAINST } else { 0 };
+        *reference = RunInts { scale, numbers, depth: if used { reference.depth + 1 } else { 0 } };
     }
 
-    /// Appends one run.
-    pub fn encode(&mut self, values: &[f64], out: &mut Vec<u8>) {
-        values.iter().for_each(|v| out.extend_from_slice(&v.to_bits().to_le_bytes()));
+    /// Turns values into integers and lists the exceptions, which take the integer before them.
+    fn scale(&mut self, values: &[f64], numbers: &mut Vec<i64>) -> u8 {
+        let mut decimals = 0;
+        let mut misfits = 0;
+        for &value in values {
+            if !value.is_finite() {
+                misfits += 1;
+            } else if exact(value, decimals).is_none() {
+                match (decimals + 1..POWERS.len()).find(|&more| exact(value, more).is_some()) {
+                    Some(more) => decimals = more,
+                    None => misfits += 1,
+                }
+            }
+            if misfits > values.len() / RARE {
+                break;
+            }
+        }
+        self.exceptions.clear();
+        if misfits <= values.len() / RARE {
+            let mut before = values.iter().find_map(|&value| exact(value, decimals)).unwrap_or(0);
+            for (place, &value) in values.iter().enumerate() {
+                if let Some(number) = exact(value, decimals) {
+                    before = number;
+                } else {
+                    self.exceptions.push((place, value.to_bits()));
+                }
+                numbers.push(before);
+            }
+            // A value that fitted with fewer decimals may be too large for this many.
+            if self.exceptions.len() <= values.len() / RARE {
+                return decimals as u8;
+            }
+            self.exceptions.clear();
+            numbers.clear();
+        }
+        numbers.extend(values.iter().map(|value| ordered(value.to_bits())));
+        BITS
     }
 }
 
-/// Decodes runs. Holds scratch memory.
-#[derive(Debug, Default)]
-pub struct RunDecoder {}
+/// `value * 10^decimals` if that is an integer from which the same bits come back.
+#[inline]
+fn exact(value: f64, decimals: usize) -> Option<i64> {
+    let scaled = (value * POWERS[decimals]).round_ties_even();
+    // Also false for NaN.
+    let fits = scaled.abs() < EXACT;
+    let number = scaled as i64;
+    (fits && (number as f64 / POWERS[decimals]).to_bits() == value.to_bits()).then_some(number)
+}
 
-impl RunDecoder {
-    pub fn new() -> Self {
-        Self::default()
+/// Maps bits to integers that ascend as the floats do; its own inverse.
+#[inline]
+fn ordered(bits: u64) -> i64 {
+    let bits = bits as i64;
+    bits ^ ((bits >> 63) as u64 >> 1) as i64
+}
+
+/// Whether a run needs the one before it, in the row above.
+pub fn needs_reference(run: &[u8]) -> bool {
+    run.first().is_some_and(|tag| tag & AGAINST != 0)
+}
+
+/// Decodes the `len` values of a run into `out`, and its integers into `numbers`. `reference` holds the integers of the run before it, if
+/// the run needs them.
+pub fn decode(
+    run: &[u8],
+    len: usize,
+    reference: Option<&[i64]>,
+    numbers: &mut Vec<i64>,
+    out: &mut Vec<f64>,
+) -> Result<()> {
+    let mut input = Input::new(run);
+    let tag = input.u8()?;
+    if tag & !KNOWN != 0 || len > RUN {
+        return Err(Error::Corrupt(format!("a run of {len} values with tag {tag:#x}")));
+    }
+    let mut exceptions = [(0u8, 0u64); RUN];
+    let exceptions = if tag & EXCEPTIONS == 0 { &[] } else { read_exceptions(&mut input, len, &mut exceptions)? };
+    numbers.resize(len, 0);
+    let reference = if tag & AGAINST == 0 { None } else { Some(reference.unwrap_or(&[])) };
+    ints::decode(&mut input, reference, numbers)?;
+    input.end("run")?;
+    let start = out.len();
+    match tag & DECIMALS {
+        0 => out.extend(numbers.iter().map(|&n| n as f64)),
+        BITS => out.extend(numbers.iter().map(|&n| f64::from_bits(ordered(n as u64) as u64))),
+        decimals => {
+            let power = POWERS[usize::from(decimals)];
+            out.extend(numbers.iter().map(|&n| n as f64 / power));
+        }
+    }
+    for &(place, bits) in exceptions {
+        out[start + usize::from(place)] = f64::from_bits(bits);
+    }
+    Ok(())
+}
+
+fn read_exceptions<'a>(
+    input: &mut Input<'_>,
+    len: usize,
+    exceptions: &'a mut [(u8, u64); RUN],
+) -> Result<&'a [(u8, u64)]> {
+    let count = input.bounded(len, "count of exceptions")?;
+    let mut place = 0;
+    for exception in &mut exceptions[..count] {
+        let step = input.bounded(2 * RUN, "distance of an exception")?;
+        place += step >> 1;
+        if place >= len {
+            return Err(Error::Corrupt(format!("an exception at {place} of {len} values")));
+        }
+        *exception = (place as u8, if step & 1 == 1 { STALE_BITS } else { input.u64()? });
+    }
+    Ok(&exceptions[..count])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            8 => (-100_000i64..100_000, 0usize..15).prop_map(|(n, d)| n as f64 / POWERS[d]),
+            8 => any::<i64>().prop_map(|n| n as f64),
+            4 => any::<f64>(),
+            2 => any::<u64>().prop_map(f64::from_bits),
+            1 => prop::sample::select(vec![
+                f64::from_bits(STALE_BITS), f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, f64::MIN_POSITIVE / 2.0,
+                f64::MAX, EXACT, EXACT + 2.0, EXACT - 1.0, 1e300, 0.1 + 0.2,
+            ]),
+        ]
     }
 
-    /// Appends the `len` values of a run.
-    pub fn decode(&mut self, run: &[u8], len: usize, out: &mut Vec<f64>) -> Result<()> {
-        let mut input = Input::new(run);
-        if run.len() != len * 8 {
-            return Err(Error::Corrupt(format!("{} bytes for {len} values", run.len())));
+    fn run() -> impl Strategy<Value = Vec<f64>> {
+        let mixed = prop::collection::vec(value(), 1..=RUN);
+        let alike = (prop::collection::vec(value(), 1..4), prop::collection::vec(0usize..40, 1..=RUN))
+            .prop_map(|(of, picks)| picks.iter().map(|&p| of[if p < of.len() { p } else { 0 }]).collect());
+        let decimal = (0usize..15, prop::collection::vec(-10_000i64..10_000, 1..=RUN), value()).prop_map(
+            |(d, all, odd)| all.iter().map(|&n| if n == 0 { odd } else { n as f64 / POWERS[d] }).collect(),
+        );
+        prop_oneof![mixed, alike, decimal]
+    }
+
+    proptest! {
+        #[test]
+        fn values_come_back(runs in prop::collection::vec(run(), 1..6), cut in 1usize..=RUN) {
+            let mut encoder = RunEncoder::default();
+            let mut above = RunInts::default();
+            let mut numbers: Option<Vec<i64>> = None;
+            for run in &runs {
+                let run = &run[..run.len().min(cut)];
+                let mut bytes = Vec::new();
+                encoder.encode(run, &mut above, true, &mut bytes);
+                let (mut decoded, mut out) = (Vec::new(), Vec::new());
+                decode(&bytes, run.len(), numbers.as_deref(), &mut decoded, &mut out).unwrap();
+                let bits = |all: &[f64]| all.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&out), bits(run));
+                numbers = Some(decoded);
+            }
         }
-        for _ in 0..len {
-            out.push(f64::from_bits(input.u64()?));
+
+        #[test]
+        fn any_bytes_are_safe(bytes: Vec<u8>, len in 0usize..300, reference: Vec<i64>) {
+            let _ = decode(&bytes, len, Some(&reference), &mut Vec::new(), &mut Vec::new());
         }
-        Ok(())
+    }
+
+    fn size(values: &[f64]) -> usize {
+        let mut bytes = Vec::new();
+        RunEncoder::default().encode(values, &mut RunInts::default(), false, &mut bytes);
+        bytes.len()
+    }
+
+    #[test]
+    fn constants_and_stale_ends_are_small() {
+        assert!(size(&[1.0; 240]) <= 3);
+        assert!(size(&[0.25; 240]) <= 4);
+        let mut ended = vec![17.5; 100];
+        ended.push(f64::from_bits(STALE_BITS));
+        assert!(size(&ended) <= 8, "{}", size(&ended));
+        assert!(size(&[f64::NAN; 240]) <= 12);
+        assert!(size(&[-0.0; 240]) <= 12);
+    }
+
+    #[test]
+    fn a_neighbour_that_rises_alike_is_used() {
+        let noise = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as f64;
+        let mut total = 0.0;
+        let first: Vec<f64> = (0..240).map(|i| { total += noise(i); total }).collect();
+        let second: Vec<f64> = first.iter().map(|v| v + 5.0).collect();
+        let (mut encoder, mut above, mut bytes) = (RunEncoder::default(), RunInts::default(), Vec::new());
+        encoder.encode(&first, &mut above, true, &mut bytes);
+        bytes.clear();
+        encoder.encode(&second, &mut above, true, &mut bytes);
+        assert!(needs_reference(&bytes) && bytes.len() < 8);
     }
 }
