@@ -110,7 +110,10 @@ fn load(path: &str) -> Any<Vec<Series>> {
                 })?;
                 labels.sort();
                 ids.insert(key.clone(), all.len());
-                all.push(Series { labels, ..Series::default() });
+                all.push(Series {
+                    labels,
+                    ..Series::default()
+                });
                 all.len() - 1
             };
             for (time, value) in samples {
@@ -126,7 +129,13 @@ fn load(path: &str) -> Any<Vec<Series>> {
 }
 
 fn order(labels: &Labels) -> (&str, &Labels) {
-    (labels.iter().find(|l| l.0 == "__name__").map_or("", |l| l.1.as_str()), labels)
+    (
+        labels
+            .iter()
+            .find(|l| l.0 == "__name__")
+            .map_or("", |l| l.1.as_str()),
+        labels,
+    )
 }
 
 fn partition(labels: &Labels, partitions: u64, together: bool) -> u64 {
@@ -148,10 +157,15 @@ fn main() -> Any<()> {
     all.sort_by(|a, b| order(&a.labels).cmp(&order(&b.labels)));
     let mut blocks: BTreeMap<(Millis, u64), Vec<usize>> = BTreeMap::new();
     for (id, series) in all.iter().enumerate() {
-        let (Some(&first), Some(&last)) = (series.times.first(), series.times.last()) else { continue };
+        let (Some(&first), Some(&last)) = (series.times.first(), series.times.last()) else {
+            continue;
+        };
         let mut window = window_of(first, WINDOW);
         while window <= last {
-            blocks.entry((window, partition(&series.labels, partitions, together))).or_default().push(id);
+            blocks
+                .entry((window, partition(&series.labels, partitions, together)))
+                .or_default()
+                .push(id);
             window += WINDOW;
         }
     }
@@ -160,7 +174,11 @@ fn main() -> Any<()> {
         let start = cpu_ns()?;
         let mut writer = BlockWriter::new(Uid([1; 16]))?;
         for &id in ids {
-            let Series { labels, times, values } = &all[id];
+            let Series {
+                labels,
+                times,
+                values,
+            } = &all[id];
             let from = times.partition_point(|t| t < window);
             let to = times.partition_point(|t| *t < window + WINDOW);
             if from < to {
@@ -210,7 +228,10 @@ impl Tally {
         self.series += parts.series as f64;
         self.memory += reader.memory_bytes();
         let rows: Vec<u32> = (0..reader.series() as u32).collect();
-        for (ns, min) in [(&mut self.decode_ns, Millis::MIN), (&mut self.last_run_ns, parts.max_time - 15_000)] {
+        for (ns, min) in [
+            (&mut self.decode_ns, Millis::MIN),
+            (&mut self.last_run_ns, parts.max_time - 15_000),
+        ] {
             let supplied: Vec<(u32, Vec<u8>)> = (0..).zip(parts.pages.iter().cloned()).collect();
             let start = cpu_ns()?;
             let pages = PageSet::new(&reader, supplied)?;

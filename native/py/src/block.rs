@@ -100,7 +100,11 @@ impl BlockReader {
 
 fn supplied(reader: &block::BlockReader, pages: &[PyBackedBytes]) -> Result<PageSet> {
     if pages.len() != reader.pages() {
-        return Err(Error::Corrupt(format!("{} pages of the {} of a block", pages.len(), reader.pages())));
+        return Err(Error::Corrupt(format!(
+            "{} pages of the {} of a block",
+            pages.len(),
+            reader.pages()
+        )));
     }
     PageSet::new(reader, (0..).zip(pages.iter().map(|page| page.to_vec())))
 }
@@ -115,10 +119,20 @@ fn merge_blocks(
     blocks: Vec<(PyRef<'_, BlockReader>, Vec<PyBackedBytes>)>,
     uid: [u8; 16],
 ) -> PyResult<BlockParts> {
-    let blocks: Vec<_> = blocks.into_iter().map(|(reader, pages)| (Arc::clone(&reader.0), pages)).collect();
+    let blocks: Vec<_> = blocks
+        .into_iter()
+        .map(|(reader, pages)| (Arc::clone(&reader.0), pages))
+        .collect();
     detached(py, || {
-        let sets = blocks.iter().map(|(reader, pages)| supplied(reader, pages)).collect::<Result<Vec<_>>>()?;
-        let opened: Vec<_> = blocks.iter().map(|(reader, _)| reader.as_ref()).zip(&sets).collect();
+        let sets = blocks
+            .iter()
+            .map(|(reader, pages)| supplied(reader, pages))
+            .collect::<Result<Vec<_>>>()?;
+        let opened: Vec<_> = blocks
+            .iter()
+            .map(|(reader, _)| reader.as_ref())
+            .zip(&sets)
+            .collect();
         block::merge(Uid(uid), &opened)
     })
     .map(BlockParts)

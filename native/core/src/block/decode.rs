@@ -73,7 +73,10 @@ impl<'a> BlockCursor<'a> {
     /// The samples of `row` with `min <= time <= max`. `times_key` counts up from 1; each stands for one list of times.
     pub fn read(&mut self, row: u32, min: Millis, max: Millis) -> Result<Samples<'_>> {
         if row as usize >= self.reader.series() {
-            return Err(Error::BadData(format!("row {row} of a block of {}", self.reader.series())));
+            return Err(Error::BadData(format!(
+                "row {row} of a block of {}",
+                self.reader.series()
+            )));
         }
         if self.window != (min, max) || self.kept_times > KEPT_TIMES {
             self.cuts.clear();
@@ -83,7 +86,14 @@ impl<'a> BlockCursor<'a> {
         if !self.cuts.contains_key(&slice) {
             let (skipped, times) = cut(self.reader, self.pages, slice, (min, max))?;
             self.kept_times += times.len();
-            self.cuts.insert(slice, Cut { skipped, times, key: self.next_key });
+            self.cuts.insert(
+                slice,
+                Cut {
+                    skipped,
+                    times,
+                    key: self.next_key,
+                },
+            );
             self.next_key += 1;
         }
         let (skipped, len) = match self.cuts.get(&slice) {
@@ -101,7 +111,11 @@ impl<'a> BlockCursor<'a> {
         }
         let start = if len == 0 { 0 } else { skipped - first_run * RUN };
         match (self.cuts.get(&slice), self.values.get(start..start + len)) {
-            (Some(cut), Some(values)) => Ok(Samples { times: &cut.times, values, times_key: cut.key }),
+            (Some(cut), Some(values)) => Ok(Samples {
+                times: &cut.times,
+                values,
+                times_key: cut.key,
+            }),
             _ => Err(Error::Corrupt(format!("row {row} has fewer values than times"))),
         }
     }
@@ -111,7 +125,9 @@ impl<'a> BlockCursor<'a> {
         let reader = self.reader;
         let mut digest = Digest::default();
         for row in 0..reader.series() as u32 {
-            let labels = reader.labels(row).map(|(name, value)| (reader.symbol(name), reader.symbol(value)));
+            let labels = reader
+                .labels(row)
+                .map(|(name, value)| (reader.symbol(name), reader.symbol(value)));
             let key = series_key(reader.uid(), labels);
             let samples = self.read(row, Millis::MIN, Millis::MAX)?;
             digest.add(key, samples.times, samples.values);
@@ -128,7 +144,11 @@ impl<'a> BlockCursor<'a> {
     }
 
     fn decode(&mut self, row: u32, run: u32, len: usize) -> Result<()> {
-        let found = match self.frames.iter().position(|loaded| holds(&loaded.frame, row, run)) {
+        let found = match self
+            .frames
+            .iter()
+            .position(|loaded| holds(&loaded.frame, row, run))
+        {
             Some(found) => found,
             None => self.load(row, run)?,
         };
@@ -146,7 +166,13 @@ impl<'a> BlockCursor<'a> {
         for row in from..=row {
             self.values.truncate(start);
             let (_, above) = &loaded.last[column];
-            values::decode(loaded.run(row, column), len, Some(above), &mut self.numbers, &mut self.values)?;
+            values::decode(
+                loaded.run(row, column),
+                len,
+                Some(above),
+                &mut self.numbers,
+                &mut self.values,
+            )?;
             let (last, above) = &mut loaded.last[column];
             std::mem::swap(above, &mut self.numbers);
             *last = row;
@@ -159,7 +185,9 @@ impl<'a> BlockCursor<'a> {
         let mut number = self.reader.first_page_of(row, 0);
         let (number, frame) = loop {
             if number >= self.reader.value_pages() {
-                return Err(Error::Corrupt(format!("run {run} of row {row} is in no page supplied")));
+                return Err(Error::Corrupt(format!(
+                    "run {run} of row {row} is in no page supplied"
+                )));
             }
             if let Ok(frames) = self.pages.frames(number as u32) {
                 let from = frames.partition_point(|frame| frame.first_row + frame.rows <= row);
@@ -169,7 +197,11 @@ impl<'a> BlockCursor<'a> {
             }
             number += 1;
         };
-        if self.frames.first().is_some_and(|loaded| loaded.frame.first_row != frame.first_row) {
+        if self
+            .frames
+            .first()
+            .is_some_and(|loaded| loaded.frame.first_row != frame.first_row)
+        {
             self.spare.append(&mut self.frames);
         }
         let mut loaded = self.spare.pop().unwrap_or_else(|| LoadedFrame {
@@ -180,7 +212,11 @@ impl<'a> BlockCursor<'a> {
             last: Vec::new(),
         });
         loaded.frame = frame;
-        self.unsqueezer.take(self.pages.frame_bytes(number, &frame)?, FRAME_LIMIT, &mut loaded.raw)?;
+        self.unsqueezer.take(
+            self.pages.frame_bytes(number, &frame)?,
+            FRAME_LIMIT,
+            &mut loaded.raw,
+        )?;
         loaded.index(self.reader)?;
         self.frames.push(loaded);
         Ok(self.frames.len() - 1)
@@ -204,7 +240,10 @@ impl LoadedFrame {
     fn index(&mut self, reader: &BlockReader) -> Result<()> {
         let frame = self.frame;
         if (frame.first_row + frame.rows) as usize > reader.series() {
-            return Err(Error::Corrupt(format!("a frame of rows beyond the {} of the block", reader.series())));
+            return Err(Error::Corrupt(format!(
+                "a frame of rows beyond the {} of the block",
+                reader.series()
+            )));
         }
         let mut input = Input::new(&self.raw);
         let mut end = 0;
@@ -220,9 +259,14 @@ impl LoadedFrame {
         }
         self.body = input.position();
         self.last.resize_with(frame.runs as usize, Default::default);
-        self.last.iter_mut().for_each(|(row, _)| *row = u32::MAX);
+        for (row, _) in &mut self.last {
+            *row = u32::MAX;
+        }
         if end != input.remaining() {
-            return Err(Error::Corrupt(format!("{} bytes for runs of {end}", input.remaining())));
+            return Err(Error::Corrupt(format!(
+                "{} bytes for runs of {end}",
+                input.remaining()
+            )));
         }
         Ok(())
     }
@@ -264,15 +308,29 @@ fn column_times(
     match column.bytes {
         ColumnBytes::Regular { step } => {
             let (first, step) = (i128::from(column.first), i128::from(step));
-            let start = (i128::from(min) - first + step - 1).div_euclid(step).clamp(0, len);
+            let start = (i128::from(min) - first + step - 1)
+                .div_euclid(step)
+                .clamp(0, len);
             let end = ((i128::from(max) - first).div_euclid(step) + 1).clamp(start, len);
-            Ok((start as usize, (start..end).map(|row| (first + row * step) as Millis).collect()))
+            Ok((
+                start as usize,
+                (start..end).map(|row| (first + row * step) as Millis).collect(),
+            ))
         }
-        ColumnBytes::Stored { page, position, len: stored } => {
+        ColumnBytes::Stored {
+            page,
+            position,
+            len: stored,
+        } => {
             let content = pages.content(reader.value_pages() as u32 + page)?;
-            let bytes = content.get(position as usize..).and_then(|rest| rest.get(..stored as usize));
+            let bytes = content
+                .get(position as usize..)
+                .and_then(|rest| rest.get(..stored as usize));
             let bytes = bytes.ok_or_else(|| {
-                Error::Corrupt(format!("a column of {stored} bytes at {position} of {}", content.len()))
+                Error::Corrupt(format!(
+                    "a column of {stored} bytes at {position} of {}",
+                    content.len()
+                ))
             })?;
             let mut times = Vec::new();
             let skipped = times::decode(bytes, column.first, column.len as usize, (min, max), &mut times)?;

@@ -38,7 +38,9 @@ impl Digest {
             let bits = value.to_bits();
             let a = fold(low ^ time as u64, 0x9e37_79b9_7f4a_7c15 ^ bits);
             let b = fold(high ^ bits.rotate_left(32), 0xc2b2_ae3d_27d4_eb4f ^ time as u64);
-            self.0 = self.0.wrapping_add(u128::from(a) << 64 | u128::from(b ^ a.rotate_left(17)));
+            self.0 = self
+                .0
+                .wrapping_add(u128::from(a) << 64 | u128::from(b ^ a.rotate_left(17)));
         }
     }
 }
@@ -61,7 +63,9 @@ mod tests {
         let two = series_key(uid, [("__name__", "a"), ("x", "2")]);
         let sum = |parts: &[(u128, i64, f64)]| {
             let mut digest = Digest::default();
-            parts.iter().for_each(|&(key, time, value)| digest.add(key, &[time], &[value]));
+            for &(key, time, value) in parts {
+                digest.add(key, &[time], &[value]);
+            }
             digest.value()
         };
         let base = sum(&[(one, 1, 1.0), (two, 2, 0.0)]);

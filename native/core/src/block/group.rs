@@ -1,7 +1,8 @@
 //! The writer's side of values: rows gather in a group, a group is cut into frames, frames fill pages.
 
 use super::page::{
-    FRAME_RUNS, PAGE_BYTES, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES, crc_of, put_frame, seal_page,
+    FRAME_RUNS, PAGE_BYTES, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES, crc_of, put_frame,
+    seal_page,
 };
 use super::slices::ColumnSink;
 use crate::Result;
@@ -81,11 +82,17 @@ impl ValuePages {
         }
         let mut runs = Vec::with_capacity(times.len().div_ceil(RUN));
         let comparable = same_times && !self.rows.is_empty();
-        self.above.resize_with(times.len().div_ceil(RUN), RunInts::default);
+        self.above
+            .resize_with(times.len().div_ceil(RUN), RunInts::default);
         for ((times, values), above) in times.chunks(RUN).zip(values.chunks(RUN)).zip(&mut self.above) {
             let start = self.bytes.len();
             self.encoder.encode(values, above, comparable, &mut self.bytes);
-            runs.push(Run { start, end: self.bytes.len(), min: times[0], max: times[times.len() - 1] });
+            runs.push(Run {
+                start,
+                end: self.bytes.len(),
+                min: times[0],
+                max: times[times.len() - 1],
+            });
         }
         self.rows.push(runs);
         self.samples += times.len();
@@ -126,7 +133,14 @@ impl ValuePages {
             page.count += 1;
             let runs = step.min(longest - first_run) as u32;
             let rows = self.rows.len() as u32;
-            put_frame(&mut page.directory, self.first_row, rows, first_run as u32, runs, packed.len());
+            put_frame(
+                &mut page.directory,
+                self.first_row,
+                rows,
+                first_run as u32,
+                runs,
+                packed.len(),
+            );
             page.frames.extend_from_slice(&packed);
         }
         self.first_row += self.rows.len() as u32;
@@ -145,14 +159,23 @@ impl ValuePages {
         put_varint(&mut content, page.count);
         content.extend_from_slice(&page.directory);
         content.extend_from_slice(&page.frames);
-        let kind = PageKind::Values { first: page.first, last: page.last, min: page.min, max: page.max };
+        let kind = PageKind::Values {
+            first: page.first,
+            last: page.last,
+            min: page.min,
+            max: page.max,
+        };
         self.push(VALUES, kind, &content);
     }
 
     fn push(&mut self, number: u8, kind: PageKind, content: &[u8]) {
         let page = seal_page(number, content);
         debug_assert!(page.len() <= PAGE_LIMIT, "a page of {} bytes", page.len());
-        self.entries.push(PageEntry { len: page.len() as u32, crc: crc_of(&page), kind });
+        self.entries.push(PageEntry {
+            len: page.len() as u32,
+            crc: crc_of(&page),
+            kind,
+        });
         self.pages.push(page);
     }
 
@@ -182,7 +205,9 @@ pub struct ColumnPages {
 impl ColumnSink for ColumnPages {
     fn store(&mut self, bytes: &[u8]) -> (usize, usize) {
         match self.pages.last_mut() {
-            Some(page) if page.len() + bytes.len() + PAGE_HEADER <= PAGE_BYTES => page.extend_from_slice(bytes),
+            Some(page) if page.len() + bytes.len() + PAGE_HEADER <= PAGE_BYTES => {
+                page.extend_from_slice(bytes);
+            }
             _ => self.pages.push(bytes.to_vec()),
         }
         let page = self.pages.len() - 1;

@@ -49,9 +49,15 @@ impl LabelsBuilder {
         for (place, &(_, id)) in sorted.iter().enumerate() {
             rank[id as usize] = place as u32;
         }
-        let pairs: Vec<(u32, u32)> =
-            self.pairs.iter().map(|&(n, v)| (rank[n as usize], rank[v as usize])).collect();
-        (write_symbols(sorted.iter().map(|s| s.0)), write_rows(&pairs, &self.ends))
+        let pairs: Vec<(u32, u32)> = self
+            .pairs
+            .iter()
+            .map(|&(n, v)| (rank[n as usize], rank[v as usize]))
+            .collect();
+        (
+            write_symbols(sorted.iter().map(|s| s.0)),
+            write_rows(&pairs, &self.ends),
+        )
     }
 }
 
@@ -76,14 +82,20 @@ fn write_rows(pairs: &[(u32, u32)], ends: &[u32]) -> Vec<u8> {
     let mut distinct = pairs.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
-    let number: HashMap<(u32, u32), u32> =
-        distinct.iter().zip(1..).map(|(&pair, number)| (pair, number)).collect();
+    let number: HashMap<(u32, u32), u32> = distinct
+        .iter()
+        .zip(1..)
+        .map(|(&pair, number)| (pair, number))
+        .collect();
     let mut out = Vec::with_capacity(pairs.len() * 2);
     put_varint(&mut out, distinct.len() as u64);
     let mut last = (0, 0);
     for &(name, value) in &distinct {
         put_varint(&mut out, u64::from(name - last.0));
-        put_varint(&mut out, u64::from(if name == last.0 { value - last.1 } else { value }));
+        put_varint(
+            &mut out,
+            u64::from(if name == last.0 { value - last.1 } else { value }),
+        );
         last = (name, value);
     }
     put_varint(&mut out, pairs.len() as u64);
@@ -91,7 +103,10 @@ fn write_rows(pairs: &[(u32, u32)], ends: &[u32]) -> Vec<u8> {
     let mut start = 0;
     for &end in ends {
         let mut at = END;
-        let row = pairs[start..end as usize].iter().map(|pair| number[pair]).chain([END]);
+        let row = pairs[start..end as usize]
+            .iter()
+            .map(|pair| number[pair])
+            .chain([END]);
         for pair in row {
             let guessed = std::mem::replace(&mut guess[at as usize], pair);
             put_signed(&mut out, i64::from(pair) - i64::from(guessed));
@@ -122,7 +137,13 @@ impl Labels {
         let pairs = read_pairs(&mut input, text_ends.len())?;
         let (row_pairs, row_ends) = read_rows(&mut input, pairs.len(), series)?;
         input.end("label rows")?;
-        Ok(Self { text, text_ends, pairs, row_pairs, row_ends })
+        Ok(Self {
+            text,
+            text_ends,
+            pairs,
+            row_pairs,
+            row_ends,
+        })
     }
 
     pub fn rows(&self) -> usize {
@@ -135,7 +156,11 @@ impl Labels {
 
     pub fn symbol(&self, id: u32) -> &str {
         let id = id as usize;
-        let start = if id == 0 { 0 } else { self.text_ends[id - 1] as usize };
+        let start = if id == 0 {
+            0
+        } else {
+            self.text_ends[id - 1] as usize
+        };
         &self.text[start..self.text_ends[id] as usize]
     }
 
@@ -166,7 +191,11 @@ impl Labels {
 
     pub fn row(&self, row: u32) -> &[u32] {
         let row = row as usize;
-        let start = if row == 0 { 0 } else { self.row_ends[row - 1] as usize };
+        let start = if row == 0 {
+            0
+        } else {
+            self.row_ends[row - 1] as usize
+        };
         &self.row_pairs[start..self.row_ends[row] as usize]
     }
 
@@ -196,7 +225,9 @@ fn read_symbols(bytes: &[u8]) -> Result<(String, Vec<u32>)> {
     }
     // Sharing can make the text longer than its bytes, yet a block of ours never holds this much.
     if total > MAX_TEXT {
-        return Err(Error::Corrupt(format!("{count} symbols claim {total} bytes of text")));
+        return Err(Error::Corrupt(format!(
+            "{count} symbols claim {total} bytes of text"
+        )));
     }
     let mut text: Vec<u8> = Vec::new();
     let mut ends: Vec<u32> = Vec::with_capacity(count);
@@ -216,7 +247,9 @@ fn read_symbols(bytes: &[u8]) -> Result<(String, Vec<u32>)> {
     for &end in &ends {
         let symbol = text.get(start..end as usize);
         if symbol.is_none() || (last.is_some() && last >= symbol) {
-            return Err(Error::Corrupt("symbols do not ascend, or are cut inside a character".into()));
+            return Err(Error::Corrupt(
+                "symbols do not ascend, or are cut inside a character".into(),
+            ));
         }
         (start, last) = (end as usize, symbol);
     }
@@ -240,7 +273,9 @@ fn read_pairs(input: &mut Input<'_>, symbols: usize) -> Result<Vec<(u32, u32)>> 
             value = rest;
         }
         if name >= symbols || value >= symbols {
-            return Err(Error::Corrupt(format!("label pair {place} names a symbol beyond the {symbols} there are")));
+            return Err(Error::Corrupt(format!(
+                "label pair {place} names a symbol beyond the {symbols} there are"
+            )));
         }
         pairs.push((name as u32, value as u32));
     }
@@ -250,7 +285,10 @@ fn read_pairs(input: &mut Input<'_>, symbols: usize) -> Result<Vec<(u32, u32)>> 
 fn read_rows(input: &mut Input<'_>, pairs: usize, series: usize) -> Result<(Vec<u32>, Vec<u32>)> {
     let total = input.bounded(input.remaining(), "label count")?;
     if input.remaining() < total.saturating_add(series) {
-        return Err(Error::Corrupt(format!("{} bytes cannot hold {series} label rows", input.remaining())));
+        return Err(Error::Corrupt(format!(
+            "{} bytes cannot hold {series} label rows",
+            input.remaining()
+        )));
     }
     let mut row_pairs = Vec::with_capacity(total);
     let mut row_ends = Vec::with_capacity(series);
@@ -262,7 +300,11 @@ fn read_rows(input: &mut Input<'_>, pairs: usize, series: usize) -> Result<(Vec<
             let pair = i64::from(guess[at as usize]).wrapping_add(step);
             let pair = match u32::try_from(pair) {
                 Ok(pair) if pair as usize <= pairs && (pair > at || pair == END) => pair,
-                _ => return Err(Error::Corrupt(format!("series {row} names label pair {pair} of {pairs}"))),
+                _ => {
+                    return Err(Error::Corrupt(format!(
+                        "series {row} names label pair {pair} of {pairs}"
+                    )));
+                }
             };
             guess[at as usize] = pair;
             if pair == END {
@@ -274,7 +316,10 @@ fn read_rows(input: &mut Input<'_>, pairs: usize, series: usize) -> Result<(Vec<
         row_ends.push(row_pairs.len() as u32);
     }
     if row_pairs.len() != total {
-        return Err(Error::Corrupt(format!("{} labels where {total} were announced", row_pairs.len())));
+        return Err(Error::Corrupt(format!(
+            "{} labels where {total} were announced",
+            row_pairs.len()
+        )));
     }
     Ok((row_pairs, row_ends))
 }

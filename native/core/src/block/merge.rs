@@ -41,21 +41,32 @@ impl Eq for Next<'_> {}
 /// the earlier block's stays.
 pub fn merge(uid: Uid, blocks: &[(&BlockReader, &PageSet)]) -> Result<BlockParts> {
     if let Some((strange, _)) = blocks.iter().find(|(reader, _)| reader.uid() != uid) {
-        return Err(Error::BadData(format!("a block of instance {:?} in a merge for {uid:?}", strange.uid())));
+        return Err(Error::BadData(format!(
+            "a block of instance {:?} in a merge for {uid:?}",
+            strange.uid()
+        )));
     }
     let mut cursors = Vec::with_capacity(blocks.len());
     for (reader, pages) in blocks {
         cursors.push(BlockCursor::new(reader, pages)?);
     }
-    let mut heap: BinaryHeap<Reverse<Next<'_>>> =
-        (0..blocks.len()).filter_map(|block| next(blocks, block, 0)).map(Reverse).collect();
+    let mut heap: BinaryHeap<Reverse<Next<'_>>> = (0..blocks.len())
+        .filter_map(|block| next(blocks, block, 0))
+        .map(Reverse)
+        .collect();
     let mut writer = BlockWriter::new(uid)?;
     let (mut held, mut merged) = (SampleBuf::default(), SampleBuf::default());
     while let Some(Reverse(row)) = heap.pop() {
         held.clear();
-        append(&mut held, cursors[row.block].read(row.row, Millis::MIN, Millis::MAX)?);
+        append(
+            &mut held,
+            cursors[row.block].read(row.row, Millis::MIN, Millis::MAX)?,
+        );
         heap.extend(next(blocks, row.block, row.row + 1).map(Reverse));
-        while heap.peek().is_some_and(|Reverse(other)| other.labels == row.labels) {
+        while heap
+            .peek()
+            .is_some_and(|Reverse(other)| other.labels == row.labels)
+        {
             let Some(Reverse(other)) = heap.pop() else { break };
             let later = cursors[other.block].read(other.row, Millis::MIN, Millis::MAX)?;
             union(held.as_samples(), later, &mut merged);
@@ -72,7 +83,10 @@ fn next<'a>(blocks: &[(&'a BlockReader, &'a PageSet)], block: usize, row: u32) -
     if row as usize >= reader.series() {
         return None;
     }
-    let labels = reader.labels(row).map(|(name, value)| (reader.symbol(name), reader.symbol(value))).collect();
+    let labels = reader
+        .labels(row)
+        .map(|(name, value)| (reader.symbol(name), reader.symbol(value)))
+        .collect();
     Some(Next { labels, block, row })
 }
 

@@ -40,7 +40,12 @@ pub struct PageEntry {
 #[derive(Debug, Clone, Copy)]
 pub enum PageKind {
     /// Runs of rows `first..=last` (other pages may hold more runs of the same rows), with samples in `min..=max`.
-    Values { first: u32, last: u32, min: i64, max: i64 },
+    Values {
+        first: u32,
+        last: u32,
+        min: i64,
+        max: i64,
+    },
     Times,
 }
 
@@ -61,7 +66,13 @@ pub const FRAME_RUNS: usize = 64;
 
 /// Appends a frame's directory entry.
 pub fn put_frame(out: &mut Vec<u8>, first_row: u32, rows: u32, first_run: u32, runs: u32, stored: usize) {
-    for number in [u64::from(first_row), u64::from(rows), u64::from(first_run), u64::from(runs), stored as u64] {
+    for number in [
+        u64::from(first_row),
+        u64::from(rows),
+        u64::from(first_run),
+        u64::from(runs),
+        stored as u64,
+    ] {
         put_varint(out, number);
     }
 }
@@ -81,7 +92,14 @@ fn read_frames(page: &[u8]) -> Result<Vec<Frame>> {
         if rows == 0 || runs == 0 || (rows * runs) as usize > FRAME_RUNS {
             return Err(Error::Corrupt(format!("a frame of {rows} rows with {runs} runs")));
         }
-        frames.push(Frame { first_row, rows, first_run, runs, start, end });
+        frames.push(Frame {
+            first_row,
+            rows,
+            first_run,
+            runs,
+            start,
+            end,
+        });
     }
     let base = PAGE_HEADER + input.position();
     if base + end as usize != page.len() {
@@ -91,10 +109,10 @@ fn read_frames(page: &[u8]) -> Result<Vec<Frame>> {
             page.len()
         )));
     }
-    frames.iter_mut().for_each(|frame| {
+    for frame in &mut frames {
         frame.start += base as u32;
         frame.end += base as u32;
-    });
+    }
     Ok(frames)
 }
 
@@ -126,10 +144,17 @@ impl PageSet {
 
     fn put(&mut self, reader: &BlockReader, number: u32, bytes: Vec<u8>) -> Result<()> {
         let Some(entry) = reader.page_entries().get(number as usize) else {
-            return Err(Error::Corrupt(format!("page {number} of a block of {}", reader.page_entries().len())));
+            return Err(Error::Corrupt(format!(
+                "page {number} of a block of {}",
+                reader.page_entries().len()
+            )));
         };
         if bytes.len() != entry.len as usize || bytes.len() < PAGE_HEADER {
-            return Err(Error::Corrupt(format!("page {number} has {} bytes, not {}", bytes.len(), entry.len)));
+            return Err(Error::Corrupt(format!(
+                "page {number} has {} bytes, not {}",
+                bytes.len(),
+                entry.len
+            )));
         }
         let crc = crc32c::crc32c(&bytes[4..]);
         if crc != entry.crc || crc_of(&bytes) != crc {
@@ -150,7 +175,10 @@ impl PageSet {
             PageKind::Times => (TIMES, Vec::new()),
         };
         if bytes[5] != kind {
-            return Err(Error::Corrupt(format!("page {number} is of kind {}, not {kind}", bytes[5])));
+            return Err(Error::Corrupt(format!(
+                "page {number} is of kind {}, not {kind}",
+                bytes[5]
+            )));
         }
         self.pages[number as usize] = Some(Supplied { bytes, frames });
         Ok(())

@@ -45,7 +45,10 @@ impl BlockReader {
         let magic: [u8; 3] = input.array()?;
         let version = input.u8()?;
         if magic != ROOT_MAGIC {
-            return Err(Error::Corrupt(format!("{} bytes that are not a block's root", root.len())));
+            return Err(Error::Corrupt(format!(
+                "{} bytes that are not a block's root",
+                root.len()
+            )));
         }
         if version != ROOT_VERSION {
             return Err(Error::Unsupported(format!(
@@ -79,7 +82,11 @@ impl BlockReader {
         let times = Times::read(&section(&mut sizes.times)?, series)?;
         let pages = read_pages(&section(&mut sizes.values)?, series)?;
         for page in &pages {
-            let size = if matches!(page.kind, PageKind::Times) { &mut sizes.times } else { &mut sizes.values };
+            let size = if matches!(page.kind, PageKind::Times) {
+                &mut sizes.times
+            } else {
+                &mut sizes.values
+            };
             *size += page.len as usize;
         }
         let mut inline = Vec::new();
@@ -89,11 +96,18 @@ impl BlockReader {
             }
         }
         input.end("root")?;
-        let counted: u64 = (0..series as u32).map(|row| u64::from(times.samples_of(row))).sum();
+        let counted: u64 = (0..series as u32)
+            .map(|row| u64::from(times.samples_of(row)))
+            .sum();
         if counted != samples {
-            return Err(Error::Corrupt(format!("{counted} samples in the index, {samples} announced")));
+            return Err(Error::Corrupt(format!(
+                "{counted} samples in the index, {samples} announced"
+            )));
         }
-        let time_pages = pages.iter().filter(|page| matches!(page.kind, PageKind::Times)).count();
+        let time_pages = pages
+            .iter()
+            .filter(|page| matches!(page.kind, PageKind::Times))
+            .count();
         if times.timestamp_pages() > time_pages {
             return Err(Error::Corrupt(format!(
                 "columns lie in {} timestamp pages of {time_pages}",
@@ -101,7 +115,18 @@ impl BlockReader {
             )));
         }
         let postings = Postings::of(&labels);
-        Ok(Self { uid, digest, samples, span, labels, postings, times, pages, inline, sizes })
+        Ok(Self {
+            uid,
+            digest,
+            samples,
+            span,
+            labels,
+            postings,
+            times,
+            pages,
+            inline,
+            sizes,
+        })
     }
 
     pub fn uid(&self) -> Uid {
@@ -151,7 +176,10 @@ impl BlockReader {
 
     /// (name symbol, value symbol) of a row, sorted by label name.
     pub fn labels(&self, row: u32) -> impl ExactSizeIterator<Item = (u32, u32)> + '_ {
-        self.labels.row(row).iter().map(|&pair| self.labels.pairs()[pair as usize])
+        self.labels
+            .row(row)
+            .iter()
+            .map(|&pair| self.labels.pairs()[pair as usize])
     }
 
     /// Ascending rows that satisfy every matcher.
@@ -189,12 +217,16 @@ impl BlockReader {
             for (page, wanted) in self.pages[start..values].iter().zip(&mut wanted[start..]) {
                 match page.kind {
                     PageKind::Values { first, .. } if first > row => break,
-                    PageKind::Values { min: from, max: to, .. } => *wanted |= from <= max && to >= min,
+                    PageKind::Values {
+                        min: from, max: to, ..
+                    } => *wanted |= from <= max && to >= min,
                     PageKind::Times => {}
                 }
             }
         }
-        (0..self.pages.len() as u32).filter(|&page| wanted[page as usize]).collect()
+        (0..self.pages.len() as u32)
+            .filter(|&page| wanted[page as usize])
+            .collect()
     }
 
     /// The first page at or after `start` whose rows reach `row`.
@@ -205,7 +237,8 @@ impl BlockReader {
 
     /// Pages that hold values; timestamp pages come after them.
     pub(super) fn value_pages(&self) -> usize {
-        self.pages.partition_point(|page| matches!(page.kind, PageKind::Values { .. }))
+        self.pages
+            .partition_point(|page| matches!(page.kind, PageKind::Values { .. }))
     }
 
     pub(super) fn times(&self) -> &Times {
@@ -227,7 +260,11 @@ impl BlockReader {
 
     /// Pages to be stored beside the root.
     pub fn pages(&self) -> usize {
-        if self.inline.is_empty() { self.pages.len() } else { 0 }
+        if self.inline.is_empty() {
+            self.pages.len()
+        } else {
+            0
+        }
     }
 
     /// Heap bytes held.
@@ -247,7 +284,10 @@ impl Times {
         match column.bytes {
             ColumnBytes::Regular { step } => {
                 let rows = i64::from(slice.first) + i64::from(slice.len) - 1 + self.gaps(slice).len() as i64;
-                (column.first + step * i64::from(slice.first), column.first + step * rows)
+                (
+                    column.first + step * i64::from(slice.first),
+                    column.first + step * rows,
+                )
             }
             ColumnBytes::Stored { .. } => (column.first, column.last),
         }
@@ -278,7 +318,13 @@ fn read_pages(bytes: &[u8], series: usize) -> Result<Vec<PageEntry>> {
         let len = input.bounded(PAGE_LIMIT, "length of a page")?;
         let crc = input.u32()?;
         let tag = input.u8()?;
-        let after_times = matches!(pages.last(), Some(PageEntry { kind: PageKind::Times, .. }));
+        let after_times = matches!(
+            pages.last(),
+            Some(PageEntry {
+                kind: PageKind::Times,
+                ..
+            })
+        );
         let kind = match tag {
             VALUES if !after_times => {
                 first += input.bounded(series, "first row of a page")?;
@@ -288,9 +334,18 @@ fn read_pages(bytes: &[u8], series: usize) -> Result<Vec<PageEntry>> {
                 match max {
                     Some(max) if end < series && end >= last => {
                         last = end;
-                        PageKind::Values { first: first as u32, last: last as u32, min: clock, max }
+                        PageKind::Values {
+                            first: first as u32,
+                            last: last as u32,
+                            min: clock,
+                            max,
+                        }
                     }
-                    _ => return Err(Error::Corrupt(format!("page {number} claims rows {first}..={end} of {series}"))),
+                    _ => {
+                        return Err(Error::Corrupt(format!(
+                            "page {number} claims rows {first}..={end} of {series}"
+                        )));
+                    }
                 }
             }
             TIMES => PageKind::Times,
@@ -299,7 +354,11 @@ fn read_pages(bytes: &[u8], series: usize) -> Result<Vec<PageEntry>> {
         if len < PAGE_HEADER {
             return Err(Error::Corrupt(format!("page {number} of {len} bytes")));
         }
-        pages.push(PageEntry { len: len as u32, crc, kind });
+        pages.push(PageEntry {
+            len: len as u32,
+            crc,
+            kind,
+        });
     }
     input.end("page directory")?;
     Ok(pages)

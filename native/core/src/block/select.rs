@@ -116,7 +116,9 @@ mod tests {
         let holds = |set: &Vec<(&str, &str)>, m: &Matcher| {
             m.matches(set.iter().find(|l| l.0 == m.name).map_or("", |l| l.1))
         };
-        (0..sets.len() as u32).filter(|&r| matchers.iter().all(|m| holds(&sets[r as usize], m))).collect()
+        (0..sets.len() as u32)
+            .filter(|&r| matchers.iter().all(|m| holds(&sets[r as usize], m)))
+            .collect()
     }
 
     proptest! {
@@ -139,7 +141,9 @@ mod tests {
                 .map(|&(n, o, v)| Matcher::new(NAMES[n], OPS[o], ASKED[v]).unwrap())
                 .collect();
             let mut builder = LabelsBuilder::default();
-            sets.iter().for_each(|set| builder.push(set));
+            for set in &sets {
+                builder.push(set);
+            }
             let (symbols, rows) = builder.finish();
             let labels = Labels::read(&symbols, &rows, sets.len()).unwrap();
             let postings = Postings::of(&labels);

@@ -31,14 +31,20 @@ impl SliceTable {
         }
         let number = self.slices.len() as u32;
         self.slices.push(times.into());
-        self.by_hash.insert_unique(hash, number, |&s| hash_of(&self.slices[s as usize]));
+        self.by_hash
+            .insert_unique(hash, number, |&s| hash_of(&self.slices[s as usize]));
         number
     }
 }
 
 fn hash_of(times: &[Millis]) -> u64 {
     // Three samples and the length tell nearly all lists apart; equality is checked on a hit.
-    let probe = [times[0], times[times.len() / 2], times[times.len() - 1], times.len() as i64];
+    let probe = [
+        times[0],
+        times[times.len() / 2],
+        times[times.len() - 1],
+        times.len() as i64,
+    ];
     let mut bytes = [0u8; 32];
     for (to, from) in bytes.chunks_exact_mut(8).zip(probe) {
         to.copy_from_slice(&from.to_le_bytes());
@@ -129,7 +135,11 @@ impl SliceTable {
                         holding.entry(time).or_insert(column);
                     }
                 }
-                Plan { column, first: 0, gaps: Vec::new() }
+                Plan {
+                    column,
+                    first: 0,
+                    gaps: Vec::new(),
+                }
             });
             plans[slice as usize] = Some(plan);
         }
@@ -138,15 +148,26 @@ impl SliceTable {
 }
 
 fn regular_step(times: &[Millis]) -> Option<Millis> {
-    let step = if times.len() == 1 { 1 } else { times[1].checked_sub(times[0])? };
-    times.windows(2).all(|pair| pair[0].checked_add(step) == Some(pair[1])).then_some(step)
+    let step = if times.len() == 1 {
+        1
+    } else {
+        times[1].checked_sub(times[0])?
+    };
+    times
+        .windows(2)
+        .all(|pair| pair[0].checked_add(step) == Some(pair[1]))
+        .then_some(step)
 }
 
 /// If `times` lies in `column`: its first row there and the rows it leaves out, counted from that row. Only where that is smaller than a column
 /// of its own.
 fn inside(times: &[Millis], column: &[Millis]) -> Option<(usize, Vec<usize>)> {
     let first = column.binary_search(&times[0]).ok()?;
-    let affordable = if regular_step(times).is_some() { 4 } else { 4 + times.len() / 2 };
+    let affordable = if regular_step(times).is_some() {
+        4
+    } else {
+        4 + times.len() / 2
+    };
     let mut gaps = Vec::new();
     let mut wanted = times.iter();
     let mut next = wanted.next();

@@ -49,7 +49,10 @@ impl Times {
         let columns = read_columns(&mut input)?;
         let (slices, gaps) = read_slices(&mut input, &columns)?;
         if series > input.remaining() {
-            return Err(Error::Corrupt(format!("{} bytes for the slices of {series} series", input.remaining())));
+            return Err(Error::Corrupt(format!(
+                "{} bytes for the slices of {series} series",
+                input.remaining()
+            )));
         }
         let mut row_slices = Vec::with_capacity(series);
         let mut slice = 0i64;
@@ -57,11 +60,21 @@ impl Times {
             slice = slice.wrapping_add(input.signed()?);
             match u32::try_from(slice) {
                 Ok(number) if (number as usize) < slices.len() => row_slices.push(number),
-                _ => return Err(Error::Corrupt(format!("series {row} names slice {slice} of {}", slices.len()))),
+                _ => {
+                    return Err(Error::Corrupt(format!(
+                        "series {row} names slice {slice} of {}",
+                        slices.len()
+                    )));
+                }
             }
         }
         input.end("timestamp directory")?;
-        Ok(Self { columns, slices, gaps, row_slices })
+        Ok(Self {
+            columns,
+            slices,
+            gaps,
+            row_slices,
+        })
     }
 
     pub fn slice_of(&self, row: u32) -> u32 {
@@ -112,16 +125,35 @@ fn read_columns(input: &mut Input<'_>) -> Result<Vec<Column>> {
             if len / RUN > stored as usize {
                 return Err(Error::Corrupt(format!("{len} timestamps in {stored} bytes")));
             }
-            (first.checked_add(span), ColumnBytes::Stored { page, position, len: stored })
+            (
+                first.checked_add(span),
+                ColumnBytes::Stored {
+                    page,
+                    position,
+                    len: stored,
+                },
+            )
         } else {
             let span = step.checked_mul(len.saturating_sub(1) as i64);
-            (span.and_then(|span| first.checked_add(span)), ColumnBytes::Regular { step })
+            (
+                span.and_then(|span| first.checked_add(span)),
+                ColumnBytes::Regular { step },
+            )
         };
         match last {
             Some(last) if len > 0 && (last > first) == (len > 1) => {
-                columns.push(Column { first, last, len: len as u32, bytes });
+                columns.push(Column {
+                    first,
+                    last,
+                    len: len as u32,
+                    bytes,
+                });
             }
-            _ => return Err(Error::Corrupt(format!("column {number} does not ascend from {first}"))),
+            _ => {
+                return Err(Error::Corrupt(format!(
+                    "column {number} does not ascend from {first}"
+                )));
+            }
         }
     }
     Ok(columns)
@@ -134,9 +166,14 @@ fn read_slices(input: &mut Input<'_>, columns: &[Column]) -> Result<(Vec<Slice>,
     let mut column = 0i64;
     for number in 0..count {
         column = column.wrapping_add(input.signed()?);
-        let held = usize::try_from(column).ok().and_then(|column| columns.get(column));
+        let held = usize::try_from(column)
+            .ok()
+            .and_then(|column| columns.get(column));
         let Some(held) = held else {
-            return Err(Error::Corrupt(format!("slice {number} names column {column} of {}", columns.len())));
+            return Err(Error::Corrupt(format!(
+                "slice {number} names column {column} of {}",
+                columns.len()
+            )));
         };
         let held = held.len as usize;
         let first = input.bounded(held - 1, "first row of a slice")?;
@@ -152,12 +189,19 @@ fn read_slices(input: &mut Input<'_>, columns: &[Column]) -> Result<(Vec<Slice>,
             row += step;
             // The first and the last row of a slice are never gaps.
             if step == 0 || row + 1 >= len + missing {
-                return Err(Error::Corrupt(format!("gap {place} of slice {number} lies outside it")));
+                return Err(Error::Corrupt(format!(
+                    "gap {place} of slice {number} lies outside it"
+                )));
             }
             gaps.push(row as u32);
         }
         let ends = (start, gaps.len() as u32);
-        slices.push(Slice { column: column as u32, first: first as u32, len: len as u32, gaps: ends });
+        slices.push(Slice {
+            column: column as u32,
+            first: first as u32,
+            len: len as u32,
+            gaps: ends,
+        });
     }
     Ok((slices, gaps))
 }

@@ -68,7 +68,8 @@ impl BlockWriter {
     /// Adds one series. `labels` sorted by name, unique, without empty values; `times` strictly ascending, at least one.
     pub fn add(&mut self, labels: &[(&str, &str)], times: &[Millis], values: &[f64]) -> Result<()> {
         self.check(labels, times, values)?;
-        self.digest.add(series_key(self.uid, labels.iter().copied()), times, values);
+        self.digest
+            .add(series_key(self.uid, labels.iter().copied()), times, values);
         self.labels.push(labels);
         let above = self.row_slices.last().copied();
         let slice = self.slices.intern(times, above);
@@ -93,12 +94,19 @@ impl BlockWriter {
             return Err(Error::BadData("times of a series must ascend".into()));
         }
         if labels.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
-            return Err(Error::BadData(format!("labels must be sorted by name: {labels:?}")));
+            return Err(Error::BadData(format!(
+                "labels must be sorted by name: {labels:?}"
+            )));
         }
-        let last: Vec<(&str, &str)> =
-            self.last.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
+        let last: Vec<(&str, &str)> = self
+            .last
+            .chunks_exact(2)
+            .map(|pair| (pair[0].as_str(), pair[1].as_str()))
+            .collect();
         if !self.row_slices.is_empty() && row_order(&last, labels) != std::cmp::Ordering::Less {
-            return Err(Error::BadData(format!("series must be sorted and unique: {labels:?} came after {last:?}")));
+            return Err(Error::BadData(format!(
+                "series must be sorted and unique: {labels:?} came after {last:?}"
+            )));
         }
         self.last.truncate(labels.len() * 2);
         self.last.resize_with(labels.len() * 2, String::new);
@@ -167,7 +175,12 @@ fn write_pages(entries: &[PageEntry]) -> Vec<u8> {
         put_varint(&mut out, u64::from(entry.len));
         out.extend_from_slice(&entry.crc.to_le_bytes());
         match entry.kind {
-            PageKind::Values { first, last, min, max } => {
+            PageKind::Values {
+                first,
+                last,
+                min,
+                max,
+            } => {
                 out.push(super::page::VALUES);
                 put_varint(&mut out, u64::from(first - before));
                 put_varint(&mut out, u64::from(last - first));
@@ -187,5 +200,8 @@ pub fn row_order(a: &[(&str, &str)], b: &[(&str, &str)]) -> std::cmp::Ordering {
 }
 
 fn metric_name<'a>(labels: &[(&'a str, &'a str)]) -> &'a str {
-    labels.iter().find(|label| label.0 == "__name__").map_or("", |label| label.1)
+    labels
+        .iter()
+        .find(|label| label.0 == "__name__")
+        .map_or("", |label| label.1)
 }

@@ -85,9 +85,8 @@ impl<'a> Input<'a> {
     pub fn varint(&mut self) -> Result<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
-            let byte = match self.bytes.get(self.at) {
-                Some(&byte) => byte,
-                None => return Err(self.short(1)),
+            let Some(&byte) = self.bytes.get(self.at) else {
+                return Err(self.short(1));
             };
             self.at += 1;
             if shift == 63 && byte > 1 {
@@ -98,7 +97,10 @@ impl<'a> Input<'a> {
                 return Ok(value);
             }
         }
-        Err(Error::Corrupt(format!("the varint that ends at byte {} has more than 64 bits", self.at)))
+        Err(Error::Corrupt(format!(
+            "the varint that ends at byte {} has more than 64 bits",
+            self.at
+        )))
     }
 
     #[inline]
@@ -150,8 +152,12 @@ mod tests {
         #[test]
         fn numbers_come_back(values: Vec<u64>, signed: Vec<i64>) {
             let mut out = Vec::new();
-            values.iter().for_each(|&v| put_varint(&mut out, v));
-            signed.iter().for_each(|&v| put_signed(&mut out, v));
+            for &value in &values {
+                put_varint(&mut out, value);
+            }
+            for &value in &signed {
+                put_signed(&mut out, value);
+            }
             let mut input = Input::new(&out);
             for v in values {
                 prop_assert_eq!(input.varint().unwrap(), v);

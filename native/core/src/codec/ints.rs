@@ -4,9 +4,9 @@
 //! common (memory in pages of 4096 bytes), and coded by the cheapest of three predictions: the middle, the one before, or the line
 //! through the two before. Optionally a reference run of the same length is subtracted first: buckets of one histogram rise together.
 
+use super::RUN;
 use super::bytes::{Input, put_signed, put_varint, unzigzag, zigzag};
 use super::rice::{self, Lengths};
-use super::RUN;
 use crate::{Error, Result};
 
 // Header bits.
@@ -96,12 +96,22 @@ impl Plan {
     }
 
     fn choose(&self, sorted: &mut Vec<i64>) -> Choice {
-        let mut best = Choice { bits: u64::MAX, order: 0, above: false, sparse: false, center: 0 };
+        let mut best = Choice {
+            bits: u64::MAX,
+            order: 0,
+            above: false,
+            sparse: false,
+            center: 0,
+        };
         for order in [1, 0, 2] {
             let series = self.series(order);
             sorted.clear();
             sorted.extend_from_slice(series);
-            let middle = if order == 2 { 0 } else { *sorted.select_nth_unstable(series.len() / 2).1 };
+            let middle = if order == 2 {
+                0
+            } else {
+                *sorted.select_nth_unstable(series.len() / 2).1
+            };
             let smallest = sorted.iter().copied().min().unwrap_or(0);
             for (above, center) in [(false, middle), (true, smallest)] {
                 let lengths = if above {
@@ -111,9 +121,22 @@ impl Plan {
                 };
                 let extra = u64::from(64 - zigzag(center).leading_zeros()) + 8;
                 let (bits, _) = lengths.best();
-                let choice = Choice { bits: bits + extra, order, above, sparse: false, center };
+                let choice = Choice {
+                    bits: bits + extra,
+                    order,
+                    above,
+                    sparse: false,
+                    center,
+                };
                 let sparse = sparse_bits(&lengths, series.len());
-                for choice in [choice, Choice { bits: sparse + extra, sparse: true, ..choice }] {
+                for choice in [
+                    choice,
+                    Choice {
+                        bits: sparse + extra,
+                        sparse: true,
+                        ..choice
+                    },
+                ] {
                     if choice.bits < best.bits {
                         best = choice;
                     }
@@ -176,7 +199,10 @@ impl IntEncoder {
         if plan.divisor > 1 {
             put_varint(out, plan.divisor as u64);
         }
-        let centered = plan.series(choice.order).iter().map(|n| n.wrapping_sub(choice.center));
+        let centered = plan
+            .series(choice.order)
+            .iter()
+            .map(|n| n.wrapping_sub(choice.center));
         self.residuals.clear();
         if choice.above {
             self.residuals.extend(centered.map(|n| n as u64));
@@ -224,7 +250,11 @@ pub fn decode(input: &mut Input<'_>, reference: Option<&[i64]>, out: &mut [i64])
         out.fill(first);
     } else {
         let center = input.signed()?;
-        let divisor = if header & DIVIDED == 0 { 1 } else { input.varint()? as i64 };
+        let divisor = if header & DIVIDED == 0 {
+            1
+        } else {
+            input.varint()? as i64
+        };
         let mut residuals = [0u64; RUN];
         let residuals = &mut residuals[..len - 1];
         if header & SPARSE == 0 {
@@ -233,38 +263,51 @@ pub fn decode(input: &mut Input<'_>, reference: Option<&[i64]>, out: &mut [i64])
             decode_sparse(input, residuals)?;
         }
         let above = header & ABOVE != 0;
-        let value = |residual: u64| if above { residual as i64 } else { unzigzag(residual) }.wrapping_add(center);
+        let value = |residual: u64| {
+            if above {
+                residual as i64
+            } else {
+                unzigzag(residual)
+            }
+            .wrapping_add(center)
+        };
         out[0] = 0;
         let rest = out[1..].iter_mut().zip(residuals.iter());
+        let (mut number, mut slope) = (0i64, 0i64);
         match header & ORDER {
-            0 => rest.for_each(|(to, &r)| *to = value(r)),
+            0 => {
+                for (to, &residual) in rest {
+                    *to = value(residual);
+                }
+            }
             1 => {
-                let mut number = 0i64;
-                rest.for_each(|(to, &r)| {
-                    number = number.wrapping_add(value(r));
+                for (to, &residual) in rest {
+                    number = number.wrapping_add(value(residual));
                     *to = number;
-                });
+                }
             }
             _ => {
-                let (mut number, mut slope) = (0i64, 0i64);
-                rest.for_each(|(to, &r)| {
-                    slope = slope.wrapping_add(value(r));
+                for (to, &residual) in rest {
+                    slope = slope.wrapping_add(value(residual));
                     number = number.wrapping_add(slope);
                     *to = number;
-                });
+                }
             }
         }
-        if divisor == 1 {
-            out.iter_mut().for_each(|n| *n = n.wrapping_add(first));
-        } else {
-            out.iter_mut().for_each(|n| *n = n.wrapping_mul(divisor).wrapping_add(first));
+        for number in out.iter_mut() {
+            *number = number.wrapping_mul(divisor).wrapping_add(first);
         }
     }
     if let Some(reference) = reference {
         if reference.len() != len {
-            return Err(Error::Corrupt(format!("{len} integers against a reference of {}", reference.len())));
+            return Err(Error::Corrupt(format!(
+                "{len} integers against a reference of {}",
+                reference.len()
+            )));
         }
-        out.iter_mut().zip(reference).for_each(|(n, r)| *n = n.wrapping_add(*r));
+        for (number, above) in out.iter_mut().zip(reference) {
+            *number = number.wrapping_add(*above);
+        }
     }
     Ok(())
 }
@@ -279,7 +322,12 @@ fn decode_sparse(input: &mut Input<'_>, residuals: &mut [u64]) -> Result<()> {
         place = place.saturating_add(zeros as usize);
         match residuals.get_mut(place) {
             Some(residual) => *residual = number.wrapping_add(1),
-            None => return Err(Error::Corrupt(format!("a residual at {place} of {}", residuals.len()))),
+            None => {
+                return Err(Error::Corrupt(format!(
+                    "a residual at {place} of {}",
+                    residuals.len()
+                )));
+            }
         }
         place += 1;
     }
@@ -300,18 +348,28 @@ mod tests {
 
     fn run() -> impl Strategy<Value = Vec<i64>> {
         let any_run = prop::collection::vec(any::<i64>(), 1..=RUN);
-        let walk = (any::<i64>(), 0u32..63, 1i64..5000, prop::collection::vec((any::<i64>(), 0u8..4), 1..=RUN)).prop_map(
-            |(start, shift, unit, steps)| {
+        let walk = (
+            any::<i64>(),
+            0u32..63,
+            1i64..5000,
+            prop::collection::vec((any::<i64>(), 0u8..4), 1..=RUN),
+        )
+            .prop_map(|(start, shift, unit, steps)| {
                 let mut at = start;
                 let step = |(step, still): (i64, u8)| {
-                    at = at.wrapping_add(if still == 0 { 0 } else { (step >> shift).wrapping_mul(unit) });
+                    at = at.wrapping_add(if still == 0 {
+                        0
+                    } else {
+                        (step >> shift).wrapping_mul(unit)
+                    });
                     at
                 };
                 steps.into_iter().map(step).collect()
-            },
-        );
+            });
         let still = (any::<i64>(), 1..=RUN, 0usize..RUN).prop_map(|(n, len, odd)| {
-            (0..len).map(|place| if place == odd { n.wrapping_add(7) } else { n }).collect()
+            (0..len)
+                .map(|place| if place == odd { n.wrapping_add(7) } else { n })
+                .collect()
         });
         prop_oneof![any_run, walk, still]
     }
@@ -348,7 +406,9 @@ mod tests {
         let idle: Vec<i64> = (0..240).map(|i| 5 + i64::from(i > 100)).collect();
         let line: Vec<i64> = (0..240).map(|i| 1_000_000 + i * 17).collect();
         let pages: Vec<i64> = (0..240).map(|i| (1 << 30) + noise(i) * 4096).collect();
-        let busy: Vec<i64> = (0..240).map(|i| i * 1000 + noise(i) * 10 + noise(i * 7)).collect();
+        let busy: Vec<i64> = (0..240)
+            .map(|i| i * 1000 + noise(i) * 10 + noise(i * 7))
+            .collect();
         assert!(size(&[7; 240], None) <= 3);
         assert!(size(&idle, None) <= 9, "{}", size(&idle, None));
         assert!(size(&line, None) <= 12, "{}", size(&line, None));

@@ -35,6 +35,7 @@ impl Lengths {
     }
 
     /// What is left when zeros are taken out and the others lowered by one, nearly.
+    #[must_use]
     pub fn without_zeros(&self) -> Self {
         let mut others = self.clone();
         others.0[0] = std::mem::take(&mut others.0[1]);
@@ -93,7 +94,11 @@ pub fn encode(numbers: &[u64], out: &mut Vec<u8>) {
             last = place;
         }
     }
-    let mut bits = BitWriter { out, word: 0, filled: 0 };
+    let mut bits = BitWriter {
+        out,
+        word: 0,
+        filled: 0,
+    };
     if k > 0 {
         for number in numbers {
             bits.put(number & (u64::MAX >> (64 - k)), k);
@@ -128,7 +133,8 @@ impl BitWriter<'_> {
 
     fn flush(&mut self) {
         let bytes = self.filled.div_ceil(8) as usize;
-        self.out.extend_from_slice(&(self.word as u64).to_le_bytes()[..bytes]);
+        self.out
+            .extend_from_slice(&(self.word as u64).to_le_bytes()[..bytes]);
         (self.word, self.filled) = (0, 0);
     }
 }
@@ -138,7 +144,10 @@ pub fn decode(input: &mut Input<'_>, numbers: &mut [u64]) -> Result<()> {
     let header = input.u8()?;
     let k = u32::from(header & !PATCHED);
     if k > 63 || numbers.len() > RUN {
-        return Err(Error::Corrupt(format!("{} numbers with {k} low bits", numbers.len())));
+        return Err(Error::Corrupt(format!(
+            "{} numbers with {k} low bits",
+            numbers.len()
+        )));
     }
     let mut patches = [(0u8, 0u64); RUN];
     let mut patched = 0;
@@ -148,7 +157,10 @@ pub fn decode(input: &mut Input<'_>, numbers: &mut [u64]) -> Result<()> {
         for patch in &mut patches[..patched] {
             place += input.bounded(RUN, "distance of a patch")?;
             if place >= numbers.len() {
-                return Err(Error::Corrupt(format!("a patch at {place} of {} numbers", numbers.len())));
+                return Err(Error::Corrupt(format!(
+                    "a patch at {place} of {} numbers",
+                    numbers.len()
+                )));
             }
             *patch = (place as u8, input.varint()?);
         }
@@ -173,7 +185,10 @@ fn read_unary(bytes: &[u8], numbers: &mut [u64]) -> Result<usize> {
     for number in numbers.iter_mut() {
         while word == 0 {
             let Some(chunk) = words.next() else {
-                return Err(Error::Corrupt(format!("quotients end early in {} bytes", bytes.len())));
+                return Err(Error::Corrupt(format!(
+                    "quotients end early in {} bytes",
+                    bytes.len()
+                )));
             };
             word = load(chunk);
             base = loaded;
@@ -206,13 +221,17 @@ fn add_low_bits(low: &[u8], k: u32, numbers: &mut [u64]) {
     let mut bit = 0;
     if k <= 56 {
         for number in numbers {
-            let bytes = padded[bit >> 3..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+            let bytes = padded[bit >> 3..]
+                .first_chunk()
+                .map_or(0, |b| u64::from_le_bytes(*b));
             *number = *number << k | bytes >> (bit & 7) & mask;
             bit += k as usize;
         }
     } else {
         for number in numbers {
-            let bytes = padded[bit >> 3..].first_chunk().map_or(0, |b| u128::from_le_bytes(*b));
+            let bytes = padded[bit >> 3..]
+                .first_chunk()
+                .map_or(0, |b| u128::from_le_bytes(*b));
             *number = *number << k | (bytes >> (bit & 7)) as u64 & mask;
             bit += k as usize;
         }
@@ -225,9 +244,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn numbers() -> impl Strategy<Value = Vec<u64>> {
-        let number = (0u32..=64, any::<u64>()).prop_map(|(bits, n)| if bits == 0 { 0 } else { n >> (64 - bits) });
-        let narrow = (0u32..=64, prop::collection::vec(any::<u64>(), 0..=RUN))
-            .prop_map(|(bits, all)| all.iter().map(|n| n.checked_shr(64 - bits).unwrap_or(0)).collect());
+        let number =
+            (0u32..=64, any::<u64>()).prop_map(|(bits, n)| if bits == 0 { 0 } else { n >> (64 - bits) });
+        let narrow = (0u32..=64, prop::collection::vec(any::<u64>(), 0..=RUN)).prop_map(|(bits, all)| {
+            all.iter()
+                .map(|n| n.checked_shr(64 - bits).unwrap_or(0))
+                .collect()
+        });
         prop_oneof![prop::collection::vec(number, 0..=RUN), narrow]
     }
 

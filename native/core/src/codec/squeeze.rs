@@ -30,7 +30,10 @@ impl Squeezer {
 
     /// Appends `raw`, compressed if that saves at least `1/min_gain` of it.
     pub fn put(&mut self, out: &mut Vec<u8>, raw: &[u8], min_gain: usize) -> Result<()> {
-        let packed = self.zstd.compress(raw).map_err(|e| Error::io("zstd compression", e))?;
+        let packed = self
+            .zstd
+            .compress(raw)
+            .map_err(|e| Error::io("zstd compression", e))?;
         if packed.len() + raw.len() / min_gain < raw.len() {
             out.push(ZSTD);
             put_varint(out, raw.len() as u64);
@@ -73,10 +76,15 @@ impl Unsqueezer {
             ZSTD if raw_len / BEST_RATIO <= stored.len() => {
                 out.reserve_exact(raw_len);
                 let len = self.zstd.decompress_to_buffer(stored, out).map_err(|e| {
-                    Error::Corrupt(format!("{} zstd bytes that claim to hold {raw_len}: {e}", stored.len()))
+                    Error::Corrupt(format!(
+                        "{} zstd bytes that claim to hold {raw_len}: {e}",
+                        stored.len()
+                    ))
                 })?;
                 if len != raw_len {
-                    return Err(Error::Corrupt(format!("zstd gave {len} bytes where {raw_len} were announced")));
+                    return Err(Error::Corrupt(format!(
+                        "zstd gave {len} bytes where {raw_len} were announced"
+                    )));
                 }
             }
             _ => {

@@ -54,7 +54,9 @@ pub fn decode(
         for (row, time) in (start..).zip(times) {
             let time = first.wrapping_add(*time);
             if last.replace(time).is_some_and(|before| before >= time) {
-                return Err(Error::Corrupt(format!("timestamp {row} of {len} does not ascend")));
+                return Err(Error::Corrupt(format!(
+                    "timestamp {row} of {len} does not ascend"
+                )));
             }
             if time > max {
                 return Ok(skipped);
@@ -105,7 +107,9 @@ mod tests {
 
     #[test]
     fn jitter_of_a_few_milliseconds_takes_half_a_byte() {
-        let times: Vec<i64> = (0..240i64).map(|i| 1_763_884_800_123 + i * 15_000 + (i * i * 7 % 11) % 7).collect();
+        let times: Vec<i64> = (0..240i64)
+            .map(|i| 1_763_884_800_123 + i * 15_000 + (i * i * 7 % 11) % 7)
+            .collect();
         let mut bytes = Vec::new();
         encode(&times, &mut bytes);
         assert!(bytes.len() < 140, "{}", bytes.len());

@@ -22,7 +22,9 @@ const AGAINST: u8 = 0x20;
 const KNOWN: u8 = 0x3f;
 
 /// Powers of ten by which values are scaled; all exact.
-const POWERS: [f64; 15] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+const POWERS: [f64; 15] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
+];
 /// Every integer up to here is a float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 /// More exceptions than one in this many values, and decimals are given up.
@@ -74,9 +76,15 @@ impl RunEncoder {
                 last = place;
             }
         }
-        let used = self.ints.encode(&numbers, usable.then_some(&reference.numbers), out);
+        let used = self
+            .ints
+            .encode(&numbers, usable.then_some(&reference.numbers), out);
         out[tag] |= if used { AGAINST } else { 0 };
-        *reference = RunInts { scale, numbers, depth: if used { reference.depth + 1 } else { 0 } };
+        *reference = RunInts {
+            scale,
+            numbers,
+            depth: if used { reference.depth + 1 } else { 0 },
+        };
     }
 
     /// Turns values into integers and lists the exceptions, which take the integer before them.
@@ -98,7 +106,10 @@ impl RunEncoder {
         }
         self.exceptions.clear();
         if misfits <= values.len() / RARE {
-            let mut before = values.iter().find_map(|&value| exact(value, decimals)).unwrap_or(0);
+            let mut before = values
+                .iter()
+                .find_map(|&value| exact(value, decimals))
+                .unwrap_or(0);
             for (place, &value) in values.iter().enumerate() {
                 if let Some(number) = exact(value, decimals) {
                     before = number;
@@ -156,9 +167,17 @@ pub fn decode(
         return Err(Error::Corrupt(format!("a run of {len} values with tag {tag:#x}")));
     }
     let mut exceptions = [(0u8, 0u64); RUN];
-    let exceptions = if tag & EXCEPTIONS == 0 { &[] } else { read_exceptions(&mut input, len, &mut exceptions)? };
+    let exceptions = if tag & EXCEPTIONS == 0 {
+        &[]
+    } else {
+        read_exceptions(&mut input, len, &mut exceptions)?
+    };
     numbers.resize(len, 0);
-    let reference = if tag & AGAINST == 0 { None } else { Some(reference.unwrap_or(&[])) };
+    let reference = if tag & AGAINST == 0 {
+        None
+    } else {
+        Some(reference.unwrap_or(&[]))
+    };
     ints::decode(&mut input, reference, numbers)?;
     input.end("run")?;
     let start = out.len();
@@ -214,11 +233,26 @@ mod tests {
 
     fn run() -> impl Strategy<Value = Vec<f64>> {
         let mixed = prop::collection::vec(value(), 1..=RUN);
-        let alike = (prop::collection::vec(value(), 1..4), prop::collection::vec(0usize..40, 1..=RUN))
-            .prop_map(|(of, picks)| picks.iter().map(|&p| of[if p < of.len() { p } else { 0 }]).collect());
-        let decimal = (0usize..15, prop::collection::vec(-10_000i64..10_000, 1..=RUN), value()).prop_map(
-            |(d, all, odd)| all.iter().map(|&n| if n == 0 { odd } else { n as f64 / POWERS[d] }).collect(),
-        );
+        let alike = (
+            prop::collection::vec(value(), 1..4),
+            prop::collection::vec(0usize..40, 1..=RUN),
+        )
+            .prop_map(|(of, picks)| {
+                picks
+                    .iter()
+                    .map(|&p| of[if p < of.len() { p } else { 0 }])
+                    .collect()
+            });
+        let decimal = (
+            0usize..15,
+            prop::collection::vec(-10_000i64..10_000, 1..=RUN),
+            value(),
+        )
+            .prop_map(|(d, all, odd)| {
+                all.iter()
+                    .map(|&n| if n == 0 { odd } else { n as f64 / POWERS[d] })
+                    .collect()
+            });
         prop_oneof![mixed, alike, decimal]
     }
 
@@ -267,7 +301,12 @@ mod tests {
     fn a_neighbour_that_rises_alike_is_used() {
         let noise = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as f64;
         let mut total = 0.0;
-        let first: Vec<f64> = (0..240).map(|i| { total += noise(i); total }).collect();
+        let first: Vec<f64> = (0..240)
+            .map(|i| {
+                total += noise(i);
+                total
+            })
+            .collect();
         let second: Vec<f64> = first.iter().map(|v| v + 5.0).collect();
         let (mut encoder, mut above, mut bytes) = (RunEncoder::default(), RunInts::default(), Vec::new());
         encoder.encode(&first, &mut above, true, &mut bytes);
