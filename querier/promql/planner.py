@@ -126,10 +126,11 @@ class Planner:
         grid = self._pinned(expr.when, grid)
         offset_ms = self._offset_ms(expr.when)
         # Inner steps are multiples of the step since the epoch, whatever the outer ones are: the first one inside the
-        # first window (open on the left) up to the end of the last.
+        # first window (open on the left) up to the end of the last. If there is none, the one before does no harm: no
+        # window holds it.
         first = (grid[0] - offset_ms - range_ms) // step_ms + 1
         last = (_last(grid) - offset_ms) // step_ms
-        inner_grid = (first * step_ms, step_ms, max(last - first + 1, 0))
+        inner_grid = (min(first, last) * step_ms, step_ms, max(last - first + 1, 1))
         inner = self.plan(expr.expr, inner_grid)
         return SubquerySamples(inner, inner_grid, grid, range_ms, offset_ms, expr.start)
 

@@ -67,11 +67,13 @@ def test_subquery_steps_are_multiples_of_their_step() -> None:
     assert last <= window_end < last + step
 
 
-def test_an_empty_subquery_has_no_steps() -> None:
+def test_a_subquery_without_steps_looks_at_one_outside_its_window() -> None:
     plan = prepare("max_over_time(x[1m:5m])", (720_000, 1, 1), is_range=False)
     assert isinstance(plan.root, RangeFunction)
-    assert isinstance(plan.root.samples, SubquerySamples)
-    assert plan.root.samples.inner_grid[2] == 0
+    samples = plan.root.samples
+    assert isinstance(samples, SubquerySamples)
+    assert samples.inner_grid == (600_000, 300_000, 1)
+    assert samples.inner_grid[0] <= 720_000 - 60_000
 
 
 def test_aggregations_read_selectors_directly() -> None:

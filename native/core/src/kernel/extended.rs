@@ -1,0 +1,339 @@
+//! Range functions over `anchored` and `smoothed` selectors: the values at both ends of the window are looked up
+//! beyond it, so that nothing has to be extrapolated.
+
+use super::range::{RangeFunction, Ranges};
+use super::window::{Fresh, Window, windows};
+use crate::engine::{ABSENT, FLOAT};
+use crate::model::{Millis, Samples};
+use crate::{Error, Result};
+
+/// How the values at the ends of a window are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edges {
+    /// The last sample at or before each end.
+    Anchored,
+    /// Interpolated between the neighbours of each end.
+    Smoothed,
+}
+
+/// What an extended range selector asks for at each step.
+#[derive(Debug, Clone, Copy)]
+pub struct ExtendedRanges {
+    pub ranges: Ranges,
+    pub edges: Edges,
+    /// How far beyond the window neighbours are looked for.
+    pub lookback: Millis,
+}
+
+impl ExtendedRanges {
+    /// The first and last time that can matter.
+    pub fn bounds(&self) -> (Millis, Millis) {
+        let (min, max) = self.ranges.bounds();
+        let after = if self.edges == Edges::Smoothed { self.lookback } else { 0 };
+        (min.saturating_sub(self.lookback), max.saturating_add(after))
+    }
+}
+
+/// One range function over one row after the other.
+#[derive(Debug)]
+pub struct ExtendedKernel {
+    function: RangeFunction,
+    extended: ExtendedRanges,
+    windows: Vec<Window>,
+    times_key: u64,
+    fresh: Fresh,
+}
+
+impl ExtendedKernel {
+    /// Anchored: changes, delta, increase, rate, resets. Smoothed: delta, increase, rate.
+    pub fn new(function: RangeFunction, extended: ExtendedRanges) -> Result<Self> {
+        let allowed = match function {
+            RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta => true,
+            RangeFunction::Changes | RangeFunction::Resets => extended.edges == Edges::Anchored,
+            _ => false,
+        };
+        if !allowed {
+            return Err(Error::BadData(format!(
+                "{function:?} has no {:?} form",
+                extended.edges
+            )));
+        }
+        Ok(Self {
+            function,
+            extended,
+            windows: Vec::new(),
+            times_key: 0,
+            fresh: Fresh::default(),
+        })
+    }
+
+    /// kind, value: one cell per step, overwritten. Returns the most samples that one window held.
+    pub fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) -> usize {
+        let samples = self.fresh.of(samples);
+        let ExtendedRanges { ranges, edges, lookback } = self.extended;
+        let after = if edges == Edges::Smoothed { lookback } else { 0 };
+        if samples.times_key == 0 || samples.times_key != self.times_key {
+            let range = ranges.range.saturating_add(lookback).saturating_add(after);
+            let offset = ranges.offset.saturating_sub(after);
+            windows(samples.times, ranges.grid, range, offset, &mut self.windows);
+            self.times_key = samples.times_key;
+        }
+        let mut widest = 0;
+        for (step, window) in self.windows.iter().enumerate() {
+            widest = widest.max(window.len());
+            let end = ranges.grid.time(step).saturating_sub(ranges.offset);
+            let cell = Stretch {
+                times: window.of(samples.times),
+                values: window.of(samples.values),
+                start: end.saturating_sub(ranges.range),
+                end,
+            }
+            .reduce(self.function, edges);
+            kind[step] = if cell.is_some() { FLOAT } else { ABSENT };
+            value[step] = cell.unwrap_or(0.0);
+        }
+        widest
+    }
+}
+
+/// The samples of one window `(start, end]` and of the look-back around it.
+#[derive(Debug, Clone, Copy)]
+struct Stretch<'a> {
+    times: &'a [Millis],
+    values: &'a [f64],
+    start: Millis,
+    end: Millis,
+}
+
+impl Stretch<'_> {
+    fn reduce(self, function: RangeFunction, edges: Edges) -> Option<f64> {
+        // Without a sample after the start there is nothing to measure.
+        if *self.times.last()? <= self.start {
+            return None;
+        }
+        let after_start = self.times.partition_point(|&time| time <= self.start);
+        let first = after_start.saturating_sub(1);
+        if matches!(function, RangeFunction::Changes | RangeFunction::Resets) {
+            return Some(count(function, &self.values[first..]));
+        }
+        let is_counter = function != RangeFunction::Delta;
+        let increase = match edges {
+            Edges::Anchored => self.anchored(first, is_counter),
+            Edges::Smoothed => self.smoothed(first, is_counter)?,
+        };
+        let seconds = (self.end - self.start) as f64 / 1e3;
+        Some(if function == RangeFunction::Rate {
+            increase / seconds
+        } else {
+            increase
+        })
+    }
+
+    fn anchored(self, first: usize, is_counter: bool) -> f64 {
+        let last = self.values.len() - 1;
+        self.difference(self.values[first], self.values[last], (first, last), is_counter)
+    }
+
+    fn smoothed(self, first: usize, is_counter: bool) -> Option<f64> {
+        if self.times[first] > self.end {
+            return None;
+        }
+        // The first sample at or after the end, or the very last.
+        let at_end = self.times.partition_point(|&time| time < self.end);
+        let last = at_end.min(self.times.len() - 1);
+        let left = if self.times[first] < self.start {
+            self.interpolate(first, self.start, is_counter)
+        } else {
+            self.values[first]
+        };
+        let right = if last > 0 && self.times[last] > self.end {
+            self.interpolate(last - 1, self.end, is_counter)
+        } else {
+            self.values[last]
+        };
+        Some(self.difference(left, right, (first, last), is_counter))
+    }
+
+    /// right - left, and for counters what the resets strictly inside took away: those at the ends are in the
+    /// interpolated values already.
+    fn difference(self, left: f64, right: f64, (first, last): (usize, usize), is_counter: bool) -> f64 {
+        let mut difference = right - left;
+        if !is_counter {
+            return difference;
+        }
+        let from = first + usize::from(self.times[first] <= self.start);
+        let to = last + usize::from(self.times[last] < self.end);
+        let mut previous = left;
+        for &value in self.values.get(from..to).unwrap_or_default().iter().chain(&[right]) {
+            if value < previous {
+                difference += previous;
+            }
+            previous = value;
+        }
+        difference
+    }
+
+    /// The value at `time` on the line from sample `left` to the next one. A counter that fell starts from 0.
+    fn interpolate(self, left: usize, time: Millis, is_counter: bool) -> f64 {
+        let (mut from, to) = (self.values[left], self.values[left + 1]);
+        if is_counter && to < from {
+            from = 0.0;
+        }
+        let (start, end) = (self.times[left], self.times[left + 1]);
+        from + (to - from) * (time - start) as f64 / (end - start) as f64
+    }
+}
+
+fn count(function: RangeFunction, values: &[f64]) -> f64 {
+    let pairs = values.windows(2).filter(|pair| match function {
+        RangeFunction::Resets => pair[1] < pair[0],
+        _ => pair[1] != pair[0] && !(pair[0].is_nan() && pair[1].is_nan()),
+    });
+    pairs.count() as f64
+}
+
+/// What a smoothed instant selector asks for: the value at each step on the line between its neighbours.
+#[derive(Debug)]
+pub struct SmoothedKernel {
+    extended: ExtendedRanges,
+    windows: Vec<Window>,
+    times_key: u64,
+    fresh: Fresh,
+}
+
+impl SmoothedKernel {
+    /// `ranges.range` is 0: only the look-back on both sides counts.
+    pub fn new(extended: ExtendedRanges) -> Self {
+        Self {
+            extended,
+            windows: Vec::new(),
+            times_key: 0,
+            fresh: Fresh::default(),
+        }
+    }
+
+    /// kind, value: one cell per step, overwritten.
+    pub fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) {
+        let samples = self.fresh.of(samples);
+        let ExtendedRanges { ranges, lookback, .. } = self.extended;
+        if samples.times_key == 0 || samples.times_key != self.times_key {
+            let (range, offset) = (lookback.saturating_mul(2), ranges.offset.saturating_sub(lookback));
+            windows(samples.times, ranges.grid, range, offset, &mut self.windows);
+            self.times_key = samples.times_key;
+        }
+        for (step, window) in self.windows.iter().enumerate() {
+            let time = ranges.grid.time(step).saturating_sub(ranges.offset);
+            let stretch = Stretch {
+                times: window.of(samples.times),
+                values: window.of(samples.values),
+                start: time,
+                end: time,
+            };
+            let next = stretch.times.partition_point(|&at| at < time);
+            let cell = match stretch.times.get(next) {
+                Some(&at) if at == time => Some(stretch.values[next]),
+                _ if next == 0 => None,
+                Some(_) => Some(stretch.interpolate(next - 1, time, false)),
+                None => Some(stretch.values[next - 1]),
+            };
+            kind[step] = if cell.is_some() { FLOAT } else { ABSENT };
+            value[step] = cell.unwrap_or(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Grid;
+
+    const TIMES: [i64; 4] = [0, 10, 20, 30];
+
+    fn extended(edges: Edges, at: i64, range: i64) -> ExtendedRanges {
+        let grid = Grid { start: at, step: 1, steps: 1 };
+        ExtendedRanges {
+            ranges: Ranges { grid, range, offset: 0 },
+            edges,
+            lookback: 100,
+        }
+    }
+
+    fn samples<'a>(times: &'a [i64], values: &'a [f64]) -> Samples<'a> {
+        Samples { times, values, times_key: 0 }
+    }
+
+    fn reduce(function: RangeFunction, edges: Edges, values: &[f64], at: i64, range: i64) -> Option<f64> {
+        let mut kernel = ExtendedKernel::new(function, extended(edges, at, range)).unwrap();
+        let (mut kind, mut value) = ([9], [9.0]);
+        kernel.run(samples(&TIMES[..values.len()], values), &mut kind, &mut value);
+        (kind[0] == FLOAT).then_some(value[0])
+    }
+
+    fn smoothed(values: &[f64], at: i64) -> Option<f64> {
+        let mut kernel = SmoothedKernel::new(extended(Edges::Smoothed, at, 0));
+        let (mut kind, mut value) = ([9], [9.0]);
+        kernel.run(samples(&TIMES[..values.len()], values), &mut kind, &mut value);
+        (kind[0] == FLOAT).then_some(value[0])
+    }
+
+    #[test]
+    fn anchored_edges_are_samples_at_or_before() {
+        let values = [1.0, 2.0, 4.0, 8.0];
+        let increase = |at, range| reduce(RangeFunction::Increase, Edges::Anchored, &values, at, range);
+        assert_eq!(increase(25, 10), Some(2.0));
+        assert_eq!(increase(30, 10), Some(4.0));
+        // Nothing before the start: the first sample inside stands for it.
+        assert_eq!(increase(5, 20), Some(0.0));
+        // Nothing after it: nothing to measure.
+        assert_eq!(increase(50, 20), None);
+    }
+
+    #[test]
+    fn smoothed_edges_lie_on_the_line_between_samples() {
+        let values = [0.0, 10.0, 30.0, 60.0];
+        let increase = |at, range| reduce(RangeFunction::Increase, Edges::Smoothed, &values, at, range);
+        assert_eq!(increase(25, 10), Some(45.0 - 20.0));
+        assert_eq!(increase(35, 10), Some(60.0 - 45.0));
+        assert_eq!(reduce(RangeFunction::Rate, Edges::Smoothed, &values, 25, 10), Some(2500.0));
+    }
+
+    #[test]
+    fn a_reset_at_an_edge_starts_from_zero_and_one_inside_is_added() {
+        let falls_at_edge = [8.0, 4.0, 6.0];
+        assert_eq!(
+            reduce(RangeFunction::Increase, Edges::Smoothed, &falls_at_edge, 15, 10),
+            Some(5.0 - 2.0 + 0.0)
+        );
+        let falls_inside = [8.0, 9.0, 1.0, 3.0];
+        assert_eq!(
+            reduce(RangeFunction::Increase, Edges::Anchored, &falls_inside, 30, 30),
+            Some(3.0 - 8.0 + 9.0)
+        );
+        assert_eq!(
+            reduce(RangeFunction::Delta, Edges::Anchored, &falls_inside, 30, 30),
+            Some(-5.0)
+        );
+    }
+
+    #[test]
+    fn anchored_counts_include_the_sample_before() {
+        let values = [2.0, 1.0, 1.0, 0.0];
+        assert_eq!(reduce(RangeFunction::Resets, Edges::Anchored, &values, 30, 20), Some(1.0));
+        assert_eq!(reduce(RangeFunction::Changes, Edges::Anchored, &values, 30, 30), Some(2.0));
+    }
+
+    #[test]
+    fn a_smoothed_selector_interpolates_and_carries_forward() {
+        let values = [1.0, 3.0, 5.0];
+        assert_eq!(smoothed(&values, 5), Some(2.0));
+        assert_eq!(smoothed(&values, 10), Some(3.0));
+        assert_eq!(smoothed(&values, 90), Some(5.0));
+        assert_eq!(smoothed(&values, -5), None);
+    }
+
+    #[test]
+    fn other_functions_are_refused() {
+        assert!(ExtendedKernel::new(RangeFunction::Sum, extended(Edges::Anchored, 0, 1)).is_err());
+        assert!(ExtendedKernel::new(RangeFunction::Resets, extended(Edges::Smoothed, 0, 1)).is_err());
+    }
+}
