@@ -326,7 +326,7 @@ class Names:
 # argument's memory when nobody else holds it), counts its memory in the query's budget and polls its cancel flag.
 
 Grid = tuple[int, int, int]
-"""(start_ms, step_ms, steps)."""
+"""(start_ms, step_ms, steps). A step of 0 repeats one time."""
 
 @final
 class Query:
@@ -376,6 +376,23 @@ def select_range(
 ) -> Frame:
     """A range function over (T - offset - range, T - offset]. Names stay; the caller drops them."""
 
+def select_extended(
+    query: Query,
+    series: SeriesSet,
+    grid: Grid,
+    function: str,
+    *,
+    range_ms: int,
+    offset_ms: int,
+    lookback_ms: int,
+    edges: Literal["anchored", "smoothed"],
+) -> Frame:
+    """A function of an extended range selector: rate, increase, delta, and if anchored changes and resets. `series` holds the
+    samples of `lookback_ms` before the windows, too, and if smoothed of as much behind them."""
+
+def select_smoothed(query: Query, series: SeriesSet, grid: Grid, *, offset_ms: int, lookback_ms: int) -> Frame:
+    """A smoothed instant selector: interpolated between neighbours at most `lookback_ms` away. Names stay."""
+
 def aggregate_instant(
     query: Query, series: SeriesSet, grid: Grid, *, offset_ms: int, lookback_ms: int, op: str, without: bool, labels: Sequence[str]
 ) -> Frame:
@@ -404,7 +421,7 @@ def series_from_samples(
 
 def broadcast(frame: Frame, steps: int) -> Frame: ...
 def drop_names(query: Query, frame: Frame) -> Frame:
-    """Remove `__name__`; equal label sets merge, and two present at one step raise ExecutionError."""
+    """Remove `__name__`, `__type__` and `__unit__`; equal label sets merge, and two present at one step raise ExecutionError."""
 
 def apply_function(query: Query, function: str, frame: Frame, params: Sequence[Frame] = ..., *, grid: Grid) -> Frame:
     """Element-wise functions (abs … clamp, round, sgn, timestamp, hour …), unary minus as `neg`. Names stay."""
@@ -442,6 +459,9 @@ def absent(query: Query, frame: Frame, labels: Sequence[tuple[str, str]]) -> Fra
 def to_scalar(frame: Frame) -> Frame: ...
 def to_vector(scalar: Frame) -> Frame: ...
 def sort(query: Query, frame: Frame, *, descending: bool) -> Frame: ...
+def sort_by_label(query: Query, frame: Frame, labels: Sequence[str], *, descending: bool) -> Frame:
+    """An instant vector in the natural order of the values of `labels`, then by all labels."""
+
 def histogram_quantile(query: Query, quantile: Frame, frame: Frame) -> Frame: ...
 def histogram_fraction(query: Query, lower: Frame, upper: Frame, frame: Frame) -> Frame: ...
 

@@ -13,7 +13,6 @@ from querier.promql.features import ALL_FEATURES, DEFAULT_FEATURES, Features
 from querier.promql.format import pretty
 from querier.promql.parser import parse, parse_selector
 from querier.promql.plan import Plan, Select, prepare
-from querier.promql.tree import tree_json
 
 __all__ = [
     "ALL_FEATURES",
@@ -26,7 +25,6 @@ __all__ = [
     "evaluate",
     "format_query",
     "parse",
-    "parse_query",
     "parse_selector",
     "prepare",
 ]
@@ -35,8 +33,3 @@ __all__ = [
 def format_query(query: str, features: Features = ALL_FEATURES) -> str:
     """The query as Prometheus prints it. Raises ParseError."""
     return pretty(parse(query, features))
-
-
-def parse_query(query: str, features: Features = ALL_FEATURES) -> str:
-    """The query's syntax tree as JSON. Raises ParseError."""
-    return tree_json(parse(query, features))

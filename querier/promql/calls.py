@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 
 from querier.promql.ast import Expr, MatrixSelector, StringLiteral, VectorSelector, without_parens
 from querier.promql.functions import ANCHORABLE, DATE_FUNCTIONS, KEEP_NAME, SMOOTHABLE
+from querier.promql.numbers import format_general
 from querier.promql.operators.binary import Chain, ScalarLink
 from querier.promql.operators.sources import Number, RangeFunction, Time
 from querier.promql.operators.vectors import (
     Absent,
     ElementFunction,
+    Extremum,
     HistogramFraction,
     HistogramQuantile,
+    HistogramQuantiles,
     LabelJoin,
     LabelReplace,
+    NoFloats,
     Sort,
+    SortByLabel,
     SortInRange,
     ToScalar,
     ToVector,
@@ -60,6 +65,9 @@ def _range_function(planner: Planner, call: Call, grid: Grid) -> Operator:
     name = call.function.name
     place = call.function.arg_types.index("matrix")
     _check_extension(name, call.args[place])
+    extended = planner.extended(name, call.args[place], grid)
+    if extended is not None:
+        return extended
     samples = planner.samples(call.args[place], grid)
     scalars = [arg for index, arg in enumerate(call.args) if index != place]
     params = [planner.plan(arg, grid) for arg in scalars]
@@ -120,6 +128,13 @@ def _sort(planner: Planner, call: Call, grid: Grid) -> Operator:
     return Sort(operand, call.function.name.endswith("_desc"))
 
 
+def _sort_by_label(planner: Planner, call: Call, grid: Grid) -> Operator:
+    operand = planner.plan(call.args[0], grid)
+    if grid[2] > 1:
+        return SortInRange(operand, call.start)
+    return SortByLabel(operand, [_text(arg) for arg in call.args[1:]], call.function.name.endswith("_desc"))
+
+
 def _label_replace(planner: Planner, call: Call, grid: Grid) -> Operator:
     dst, replacement, src, regex = (_text(arg) for arg in call.args[1:])
     if not _is_label_name(dst):
@@ -150,7 +165,33 @@ def _text(arg: Expr) -> str:
 
 def _histogram_quantile(planner: Planner, call: Call, grid: Grid) -> Operator:
     quantile, operand = (planner.plan(arg, grid) for arg in call.args)
-    return HistogramQuantile(quantile, operand, call.args[0].start, call.args[1].start)
+    return HistogramQuantile(quantile, operand, grid, call.args[0].start, call.args[1].start)
+
+
+def _histogram_quantiles(planner: Planner, call: Call, grid: Grid) -> Operator:
+    vector, label, *quantiles = call.args
+    planned = []
+    for arg in quantiles:
+        value = planner.plan(arg, grid)
+        if not isinstance(value, Number):
+            raise ExecutionError("the quantiles of histogram_quantiles() must be numbers")
+        planned.append(
+            (
+                _quantile_label(value.value),
+                HistogramQuantile(value, planner.plan(vector, grid), grid, arg.start, vector.start),
+            )
+        )
+    return HistogramQuantiles(_text(label), planned)
+
+
+def _quantile_label(value: float) -> str:
+    """As OpenMetrics writes floats: whole numbers with `.0`."""
+    text = format_general(value)
+    return text if math.isinf(value) or math.isnan(value) or set(text) & set(".e") else f"{text}.0"
+
+
+def _no_floats(planner: Planner, call: Call, grid: Grid) -> Operator:
+    return NoFloats(planner.plan(call.args[0], grid))
 
 
 def _histogram_fraction(planner: Planner, call: Call, grid: Grid) -> Operator:
@@ -164,7 +205,7 @@ def _constant(value: Callable[[Planner], float]) -> Callable[[Planner, Call, Gri
 
 def _extremum(planner: Planner, call: Call, grid: Grid) -> Operator:
     left, right = (planner.plan(arg, grid) for arg in call.args)
-    return Chain(left, [ScalarLink(call.function.name, right)])
+    return Extremum("clamp_max" if call.function.name == "min_of" else "clamp_min", left, right, grid)
 
 
 def _absent(planner: Planner, call: Call, grid: Grid) -> Operator:
@@ -192,7 +233,12 @@ _SPECIAL: dict[str, Callable[[Planner, Call, Grid], Operator]] = {
     "end": _constant(lambda planner: planner.bounds[1] / 1000),
     "histogram_fraction": _histogram_fraction,
     "histogram_quantile": _histogram_quantile,
-    "histogram_quantiles": _not_offered,
+    "histogram_quantiles": _histogram_quantiles,
+    "histogram_avg": _no_floats,
+    "histogram_count": _no_floats,
+    "histogram_stddev": _no_floats,
+    "histogram_stdvar": _no_floats,
+    "histogram_sum": _no_floats,
     "info": _not_offered,
     "label_join": _label_join,
     "label_replace": _label_replace,
@@ -203,10 +249,10 @@ _SPECIAL: dict[str, Callable[[Planner, Call, Grid], Operator]] = {
     "scalar": _scalar,
     "sort": _sort,
     "sort_desc": _sort,
-    "sort_by_label": _not_offered,
-    "sort_by_label_desc": _not_offered,
+    "sort_by_label": _sort_by_label,
+    "sort_by_label_desc": _sort_by_label,
     "start": _constant(lambda planner: planner.bounds[0] / 1000),
-    "start_timestamp": _not_offered,
+    "start_timestamp": _no_floats,
     "step": _constant(lambda planner: planner.step_ms / 1000),
     "time": _time,
     "timestamp": _timestamp,

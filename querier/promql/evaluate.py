@@ -38,7 +38,7 @@ def evaluate(plan: Plan, sets: Sequence[native.SeriesSet], query: native.Query, 
 
 
 def _result(plan: Plan, run: Run, limit: int) -> tuple[bytes, bool]:
-    start_ms, _, steps = plan.grid
+    start_ms = plan.grid[0]
     if plan.text is not None:
         return native.json_string(plan.text, start_ms), False
     if plan.samples is not None:
@@ -50,8 +50,6 @@ def _result(plan: Plan, run: Run, limit: int) -> tuple[bytes, bool]:
     frame = plan.root.evaluate(run)
     if plan.type == "scalar":
         return native.json_scalar(frame, start_ms), False
-    if frame.steps != steps:
-        frame = native.broadcast(frame, steps)
     if plan.is_range:
         return native.json_matrix(run.native, frame, plan.grid, limit)
     return native.json_vector(run.native, frame, plan.grid, limit)

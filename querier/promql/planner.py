@@ -19,15 +19,17 @@ from querier.promql.ast import (
 )
 from querier.promql.calls import plan_call
 from querier.promql.duration_parser import duration_ms
-from querier.promql.operators.binary import Chain, Link, MatchLink, MixedLink, ScalarLink, SetLink
+from querier.promql.operators.binary import Chain, Link, MatchLink, MixedLink, ScalarLink, SetLink, TrimLink
 from querier.promql.operators.sources import (
     AggregateInstant,
     AggregateRange,
+    ExtendedFunction,
     InstantSelect,
     Number,
     RangeFunction,
     Samples,
     Selected,
+    SmoothedSelect,
     SubquerySamples,
 )
 from querier.promql.operators.vectors import Aggregation, ElementFunction, NegateScalar
@@ -82,7 +84,7 @@ class Planner:
         if grid[2] > 1 and self.invariance.holds(expr):
             grid = (grid[0], grid[1], 1)
         if isinstance(expr, VectorSelector):
-            return self.instant(expr, grid)
+            return self.smoothed(expr, grid) if expr.is_smoothed else self.instant(expr, grid)
         if isinstance(expr, Call):
             return plan_call(self, expr, grid)
         if isinstance(expr, Aggregate):
@@ -98,12 +100,30 @@ class Planner:
     # ---- sources ---------------------------------------------------------------------------------------------------
 
     def instant(self, selector: VectorSelector, grid: Grid, *, timestamps: bool = False) -> InstantSelect:
-        if selector.is_anchored or selector.is_smoothed:
-            raise ExecutionError("anchored and smoothed selectors cannot be evaluated by this version")
         grid = self._pinned(selector.when, grid)
         offset_ms = self._offset_ms(selector.when)
         select = self._select(selector, grid, offset_ms, self.lookback_ms)
         return InstantSelect(select, grid, offset_ms, self.lookback_ms, selector.start, timestamps)
+
+    def smoothed(self, selector: VectorSelector, grid: Grid) -> SmoothedSelect:
+        grid = self._pinned(selector.when, grid)
+        offset_ms = self._offset_ms(selector.when)
+        select = self._select(selector, grid, offset_ms, self.lookback_ms, ahead_ms=self.lookback_ms)
+        return SmoothedSelect(select, grid, offset_ms, self.lookback_ms)
+
+    def extended(self, function: str, expr: Expr, grid: Grid) -> ExtendedFunction | None:
+        """A function of an `anchored` or `smoothed` range selector; None if it is neither."""
+        expr = without_parens(expr)
+        if not isinstance(expr, MatrixSelector) or not (expr.selector.is_anchored or expr.selector.is_smoothed):
+            return None
+        selector = expr.selector
+        range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
+        grid = self._pinned(selector.when, grid)
+        offset_ms = self._offset_ms(selector.when)
+        ahead_ms = self.lookback_ms if selector.is_smoothed else 0
+        select = self._select(selector, grid, offset_ms, range_ms + self.lookback_ms, ahead_ms=ahead_ms)
+        windows = Selected(select, grid, range_ms, offset_ms, expr.start)
+        return ExtendedFunction(function, windows, "smoothed" if selector.is_smoothed else "anchored", self.lookback_ms)
 
     def samples(self, expr: Expr, grid: Grid) -> Samples:
         """The windows of a range selector or a subquery at the steps of `grid`."""
@@ -111,7 +131,7 @@ class Planner:
         if isinstance(expr, MatrixSelector):
             selector = expr.selector
             if selector.is_anchored or selector.is_smoothed:
-                raise ExecutionError("anchored and smoothed selectors cannot be evaluated by this version")
+                raise ExecutionError("an anchored or smoothed range selector needs a function around it")
             range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
             grid = self._pinned(selector.when, grid)
             offset_ms = self._offset_ms(selector.when)
@@ -159,10 +179,10 @@ class Planner:
             # Prometheus gives the two ends of the expression here, not line and column.
             raise BadDataError(f"{expr.start}:{expr.end}: {error}") from None
 
-    def _select(self, selector: VectorSelector, grid: Grid, offset_ms: int, back_ms: int) -> int:
-        """The index of the select that serves `selector`, widened to the times (start - back, last]."""
+    def _select(self, selector: VectorSelector, grid: Grid, offset_ms: int, back_ms: int, *, ahead_ms: int = 0) -> int:
+        """The index of the select that serves `selector`, widened to the times (start - back, last + ahead]."""
         key = tuple((matcher.name, matcher.op, matcher.value) for matcher in selector.matchers)
-        min_ms, max_ms = grid[0] - offset_ms - back_ms + 1, _last(grid) - offset_ms
+        min_ms, max_ms = grid[0] - offset_ms - back_ms + 1, _last(grid) - offset_ms + ahead_ms
         needed = self._selects.get(key)
         if needed is None:
             needed = self._selects[key] = _Needed(len(self._selects), selector.matchers, min_ms, max_ms)
@@ -206,13 +226,17 @@ class Planner:
                 raise ExecutionError(f"operator {quoted(op)} not allowed for Scalar operations")
             return ScalarLink(op, right), False
         if not (is_left_vector and is_right_vector):
-            keeps_name = (op in COMPARISONS and not expr.return_bool) or op in TRIMMERS
+            if op in TRIMMERS:
+                return TrimLink(op, right, expr.start), True
+            keeps_name = op in COMPARISONS and not expr.return_bool
             return MixedLink(op, right, is_right_vector, expr.return_bool, keeps_name, expr.start), True
         if expr.matching is None:
             raise TypeError("vector matching was not type checked")
         if op in SET_OPERATORS:
             set_op = cast("Literal['and', 'or', 'unless']", op)
             return SetLink(set_op, right, expr.matching.on, expr.matching.labels), True
+        if op in TRIMMERS:
+            return TrimLink(op, right, expr.start), True
         return MatchLink(op, right, expr.matching, expr.return_bool, expr.start), True
 
     def _aggregate(self, expr: Aggregate, grid: Grid) -> Operator:

@@ -9,7 +9,7 @@ from querier.promql.annotations import Annotations
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.native import Frame, Query, SeriesSet
+    from shared.native import Frame, Grid, Query, SeriesSet
 
 
 class Run:
@@ -22,11 +22,11 @@ class Run:
         self.sets = sets
         self.annotations = Annotations(text)
 
-    def note(self, position: int, param_position: int | None = None) -> None:
+    def note(self, position: int, param_position: int | None = None, grid: Grid = (0, 0, 1)) -> None:
         """Give what the native calls since the last time noted its place: that of the operand, or of a parameter."""
         notes = self.native.take_notes()
         if notes:
-            self.annotations.add(notes, position, position if param_position is None else param_position)
+            self.annotations.add(notes, position, position if param_position is None else param_position, grid)
 
 
 class Operator(Protocol):

@@ -5,6 +5,7 @@
 use headrace_core::engine;
 use pyo3::prelude::*;
 
+mod extended;
 mod frame;
 mod operators;
 mod query;
@@ -26,6 +27,7 @@ fn grid_of((start, step, steps): GridTuple) -> PyResult<engine::Grid> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Query>()?;
     module.add_class::<Frame>()?;
+    extended::register(module)?;
     operators::register(module)?;
     selectors::register(module)?;
     writers::register(module)?;

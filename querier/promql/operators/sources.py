@@ -9,6 +9,7 @@ from shared import native
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Literal
 
     from querier.promql.run import Operator, Run
 
@@ -55,6 +56,21 @@ class InstantSelect:
         return frame
 
 
+@dataclass(slots=True)
+class SmoothedSelect:
+    """The value at each step on the line between the samples around it."""
+
+    select: int
+    grid: native.Grid
+    offset_ms: int
+    lookback_ms: int
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.select_smoothed(
+            run.native, run.sets[self.select], self.grid, offset_ms=self.offset_ms, lookback_ms=self.lookback_ms
+        )
+
+
 class Samples(Protocol):
     """What a window slides over. `grid` holds the steps of the windows, `position` the place for annotations."""
 
@@ -92,11 +108,7 @@ class SubquerySamples:
     position: int
 
     def series(self, run: Run) -> native.SeriesSet:
-        steps = self.inner_grid[2]
-        frame = self.inner.evaluate(run)
-        if frame.steps != steps:
-            frame = native.broadcast(frame, steps)
-        return native.as_series(run.native, frame, self.inner_grid)
+        return native.as_series(run.native, self.inner.evaluate(run), self.inner_grid)
 
 
 @dataclass(slots=True)
@@ -123,6 +135,31 @@ class RangeFunction:
         )
         run.note(samples.position, self.param_position)
         return frame if self.keeps_name else native.drop_names(run.native, frame)
+
+
+@dataclass(slots=True)
+class ExtendedFunction:
+    """A function of windows whose ends are looked up beyond them; the name goes."""
+
+    function: str
+    samples: Selected
+    edges: Literal["anchored", "smoothed"]
+    lookback_ms: int
+
+    def evaluate(self, run: Run) -> native.Frame:
+        samples = self.samples
+        frame = native.select_extended(
+            run.native,
+            samples.series(run),
+            samples.grid,
+            self.function,
+            range_ms=samples.range_ms,
+            offset_ms=samples.offset_ms,
+            lookback_ms=self.lookback_ms,
+            edges=self.edges,
+        )
+        run.note(samples.position)
+        return native.drop_names(run.native, frame)
 
 
 @dataclass(slots=True)

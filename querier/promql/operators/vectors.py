@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from shared import native
 
@@ -50,6 +51,22 @@ class NegateScalar:
 
 
 @dataclass(slots=True)
+class Extremum:
+    """`min_of` and `max_of` of two scalars, which is what clamping does to a vector of one element."""
+
+    clamp: Literal["clamp_max", "clamp_min"]
+    left: Operator
+    right: Operator
+    grid: native.Grid
+
+    def evaluate(self, run: Run) -> native.Frame:
+        vector = native.to_vector(self.left.evaluate(run))
+        return native.to_scalar(
+            native.apply_function(run.native, self.clamp, vector, [self.right.evaluate(run)], grid=self.grid)
+        )
+
+
+@dataclass(slots=True)
 class ToScalar:
     operand: Operator
 
@@ -83,6 +100,16 @@ class Sort:
 
     def evaluate(self, run: Run) -> native.Frame:
         return native.sort(run.native, self.operand.evaluate(run), descending=self.descending)
+
+
+@dataclass(slots=True)
+class SortByLabel:
+    operand: Operator
+    labels: Sequence[str]
+    descending: bool
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return native.sort_by_label(run.native, self.operand.evaluate(run), self.labels, descending=self.descending)
 
 
 @dataclass(slots=True)
@@ -128,14 +155,35 @@ class LabelJoin:
 class HistogramQuantile:
     quantile: Operator
     operand: Operator
+    grid: native.Grid
     quantile_position: int
     position: int
 
     def evaluate(self, run: Run) -> native.Frame:
         quantile = self.quantile.evaluate(run)
         frame = native.histogram_quantile(run.native, quantile, self.operand.evaluate(run))
-        run.note(self.position, self.quantile_position)
+        run.note(self.position, self.quantile_position, self.grid)
         return native.drop_names(run.native, frame)
+
+
+@dataclass(slots=True)
+class HistogramQuantiles:
+    """Several quantiles of each histogram, told apart by a label."""
+
+    label: str
+    quantiles: Sequence[tuple[str, HistogramQuantile]]
+
+    def evaluate(self, run: Run) -> native.Frame:
+        result: native.Frame | None = None
+        for text, quantile in self.quantiles:
+            frame = quantile.evaluate(run)
+            frame = native.label_replace(run.native, frame, self.label, text, "", "")
+            result = (
+                frame if result is None else native.set_operator(run.native, "or", result, frame, on=False, labels=())
+            )
+        if result is None:
+            raise TypeError("histogram_quantiles without a quantile was type checked")
+        return result
 
 
 @dataclass(slots=True)
@@ -150,6 +198,22 @@ class HistogramFraction:
         frame = native.histogram_fraction(run.native, lower, upper, self.operand.evaluate(run))
         run.note(self.position)
         return native.drop_names(run.native, frame)
+
+
+@dataclass(slots=True)
+class NoFloats:
+    """What functions of native histograms and of start timestamps make of floats: nothing."""
+
+    operand: Operator
+
+    def evaluate(self, run: Run) -> native.Frame:
+        return nothing_of(run, self.operand.evaluate(run))
+
+
+def nothing_of(run: Run, frame: native.Frame) -> native.Frame:
+    """The frame without its elements: none equals NaN."""
+    nan = native.number(math.nan, 1)
+    return native.binary_scalar(run.native, "==", frame, nan, scalar_left=False, return_bool=False)
 
 
 @dataclass(slots=True)

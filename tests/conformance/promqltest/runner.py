@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from querier.promql import ALL_FEATURES, Result, evaluate, parse, prepare
+from querier.promql import ALL_FEATURES, ParseError, Result, evaluate, parse, prepare
 from querier.promql.format import canonical
 from shared import native
 from shared.errors import HeadraceError
@@ -74,7 +74,10 @@ def _run_range(command: Eval, storage: Storage) -> None:
 def _run_instant(command: Eval, storage: Storage) -> None:
     """The query as it is, and again with its time fixed by `@` and evaluated at others."""
     _run_instant_at(command, storage, command.query, command.start_ms)
-    expr = pinned(parse(command.query, ALL_FEATURES), command.start_ms)
+    try:
+        expr = pinned(parse(command.query, ALL_FEATURES), command.start_ms)
+    except ParseError:
+        return
     if expr is None:
         return
     at_ms = command.start_ms

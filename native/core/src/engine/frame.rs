@@ -10,7 +10,8 @@ use crate::{Error, Result};
 pub const ABSENT: u8 = 0;
 pub const FLOAT: u8 = 1;
 
-/// The evaluation times of a query: `start + i * step` for `i < steps`. An instant query has one step.
+/// The evaluation times of a query: `start + i * step` for `i < steps`. An instant query has one step; a step of 0 ms
+/// repeats one time, for a selector that `@` pinned under parameters that vary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
     pub start: Millis,
@@ -25,9 +26,9 @@ impl Grid {
             .checked_sub(1)
             .and_then(|n| n.checked_mul(step))
             .and_then(|d| d.checked_add(start));
-        if steps == 0 || (steps > 1 && step <= 0) || last.is_none() {
+        if steps == 0 || (steps > 1 && step < 0) || last.is_none() {
             return Err(Error::BadData(format!(
-                "a grid needs a positive step and at least one step that fits in milliseconds: {grid:?}"
+                "a grid needs a step that is not negative and at least one step that fits in milliseconds: {grid:?}"
             )));
         }
         Ok(grid)

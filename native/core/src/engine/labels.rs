@@ -215,17 +215,17 @@ pub fn same_labelset() -> Error {
     Error::Execution("vector cannot contain metrics with the same labelset".into())
 }
 
-/// Removes the metric name.
+/// Removes the metric name, and with it type and unit.
 pub fn drop_names(context: &Arc<QueryContext>, frame: &Arc<Frame>) -> Result<Arc<Frame>> {
     if !frame
         .table
         .rows()
-        .any(|row| row.iter().any(|pair| pair.0 == Symbols::NAME))
+        .any(|row| row.iter().any(|pair| Symbols::is_metadata(pair.0)))
     {
         return Ok(Arc::clone(frame));
     }
     let table = map_rows(&frame.table, |row, out| {
-        out.extend(row.iter().copied().filter(|pair| pair.0 != Symbols::NAME));
+        out.extend(row.iter().copied().filter(|pair| !Symbols::is_metadata(pair.0)));
     });
     let dropped = relabeled(context, table, frame.steps, Arc::clone(&frame.cells))?;
     Ok(Arc::new(dropped.in_order(frame.ordered)))

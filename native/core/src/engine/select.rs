@@ -9,7 +9,10 @@ use super::frame::{ABSENT, Cells, Frame};
 use super::labels::{Groups, Selector};
 use super::number::g_value;
 use super::parallel::fold_chunks;
-use crate::kernel::{Instant, InstantKernel, RangeFunction, RangeKernel, Ranges};
+use crate::kernel::{
+    ExtendedKernel, ExtendedRanges, Instant, InstantKernel, RangeFunction, RangeKernel, Ranges,
+    SmoothedKernel,
+};
 use crate::model::{Millis, Samples, Symbols};
 use crate::select::SeriesSet;
 use crate::{Error, Result};
@@ -24,6 +27,13 @@ pub enum RowPlan {
         /// Each parameter's value at each step, or one for all.
         params: Vec<Vec<f64>>,
     },
+    /// A range function of an `anchored` or `smoothed` selector.
+    Extended {
+        function: RangeFunction,
+        extended: ExtendedRanges,
+    },
+    /// A `smoothed` instant selector; its range is 0.
+    Smoothed(ExtendedRanges),
 }
 
 impl RowPlan {
@@ -50,10 +60,18 @@ impl RowPlan {
         })
     }
 
+    /// A range function of an `anchored` or `smoothed` selector.
+    pub fn extended(function: &str, extended: ExtendedRanges) -> Result<Self> {
+        let function = RangeFunction::named(function)?;
+        ExtendedKernel::new(function, extended)?;
+        Ok(Self::Extended { function, extended })
+    }
+
     fn steps(&self) -> usize {
         match self {
             Self::Instant(instant) => instant.grid.steps,
             Self::Range { ranges, .. } => ranges.grid.steps,
+            Self::Extended { extended, .. } | Self::Smoothed(extended) => extended.ranges.grid.steps,
         }
     }
 
@@ -61,6 +79,7 @@ impl RowPlan {
         match self {
             Self::Instant(instant) => instant.bounds(),
             Self::Range { ranges, .. } => ranges.bounds(),
+            Self::Extended { extended, .. } | Self::Smoothed(extended) => extended.bounds(),
         }
     }
 
@@ -72,6 +91,10 @@ impl RowPlan {
                 ranges,
                 params,
             } => RowKernel::Range(RangeKernel::new(*function, *ranges, params)?),
+            Self::Extended { function, extended } => {
+                RowKernel::Extended(ExtendedKernel::new(*function, *extended)?)
+            }
+            Self::Smoothed(extended) => RowKernel::Smoothed(SmoothedKernel::new(*extended)),
         })
     }
 
@@ -80,6 +103,9 @@ impl RowPlan {
         matches!(
             self,
             Self::Range {
+                function: RangeFunction::Rate | RangeFunction::Increase,
+                ..
+            } | Self::Extended {
                 function: RangeFunction::Rate | RangeFunction::Increase,
                 ..
             }
@@ -113,6 +139,8 @@ impl RowPlan {
 enum RowKernel<'a> {
     Instant(InstantKernel),
     Range(RangeKernel<'a>),
+    Extended(ExtendedKernel),
+    Smoothed(SmoothedKernel),
 }
 
 impl RowKernel<'_> {
@@ -124,6 +152,11 @@ impl RowKernel<'_> {
                 Ok(1)
             }
             Self::Range(kernel) => kernel.run(samples, kind, value),
+            Self::Extended(kernel) => Ok(kernel.run(samples, kind, value)),
+            Self::Smoothed(kernel) => {
+                kernel.run(samples, kind, value);
+                Ok(1)
+            }
         }
     }
 }

@@ -29,7 +29,11 @@ impl ExtendedRanges {
     /// The first and last time that can matter.
     pub fn bounds(&self) -> (Millis, Millis) {
         let (min, max) = self.ranges.bounds();
-        let after = if self.edges == Edges::Smoothed { self.lookback } else { 0 };
+        let after = if self.edges == Edges::Smoothed {
+            self.lookback
+        } else {
+            0
+        };
         (min.saturating_sub(self.lookback), max.saturating_add(after))
     }
 }
@@ -70,7 +74,11 @@ impl ExtendedKernel {
     /// kind, value: one cell per step, overwritten. Returns the most samples that one window held.
     pub fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) -> usize {
         let samples = self.fresh.of(samples);
-        let ExtendedRanges { ranges, edges, lookback } = self.extended;
+        let ExtendedRanges {
+            ranges,
+            edges,
+            lookback,
+        } = self.extended;
         let after = if edges == Edges::Smoothed { lookback } else { 0 };
         if samples.times_key == 0 || samples.times_key != self.times_key {
             let range = ranges.range.saturating_add(lookback).saturating_add(after);
@@ -164,7 +172,13 @@ impl Stretch<'_> {
         let from = first + usize::from(self.times[first] <= self.start);
         let to = last + usize::from(self.times[last] < self.end);
         let mut previous = left;
-        for &value in self.values.get(from..to).unwrap_or_default().iter().chain(&[right]) {
+        for &value in self
+            .values
+            .get(from..to)
+            .unwrap_or_default()
+            .iter()
+            .chain(&[right])
+        {
             if value < previous {
                 difference += previous;
             }
@@ -250,16 +264,28 @@ mod tests {
     const TIMES: [i64; 4] = [0, 10, 20, 30];
 
     fn extended(edges: Edges, at: i64, range: i64) -> ExtendedRanges {
-        let grid = Grid { start: at, step: 1, steps: 1 };
+        let grid = Grid {
+            start: at,
+            step: 1,
+            steps: 1,
+        };
         ExtendedRanges {
-            ranges: Ranges { grid, range, offset: 0 },
+            ranges: Ranges {
+                grid,
+                range,
+                offset: 0,
+            },
             edges,
             lookback: 100,
         }
     }
 
     fn samples<'a>(times: &'a [i64], values: &'a [f64]) -> Samples<'a> {
-        Samples { times, values, times_key: 0 }
+        Samples {
+            times,
+            values,
+            times_key: 0,
+        }
     }
 
     fn reduce(function: RangeFunction, edges: Edges, values: &[f64], at: i64, range: i64) -> Option<f64> {
@@ -294,7 +320,10 @@ mod tests {
         let increase = |at, range| reduce(RangeFunction::Increase, Edges::Smoothed, &values, at, range);
         assert_eq!(increase(25, 10), Some(45.0 - 20.0));
         assert_eq!(increase(35, 10), Some(60.0 - 45.0));
-        assert_eq!(reduce(RangeFunction::Rate, Edges::Smoothed, &values, 25, 10), Some(2500.0));
+        assert_eq!(
+            reduce(RangeFunction::Rate, Edges::Smoothed, &values, 25, 10),
+            Some(2500.0)
+        );
     }
 
     #[test]
@@ -318,8 +347,14 @@ mod tests {
     #[test]
     fn anchored_counts_include_the_sample_before() {
         let values = [2.0, 1.0, 1.0, 0.0];
-        assert_eq!(reduce(RangeFunction::Resets, Edges::Anchored, &values, 30, 20), Some(1.0));
-        assert_eq!(reduce(RangeFunction::Changes, Edges::Anchored, &values, 30, 30), Some(2.0));
+        assert_eq!(
+            reduce(RangeFunction::Resets, Edges::Anchored, &values, 30, 20),
+            Some(1.0)
+        );
+        assert_eq!(
+            reduce(RangeFunction::Changes, Edges::Anchored, &values, 30, 30),
+            Some(2.0)
+        );
     }
 
     #[test]

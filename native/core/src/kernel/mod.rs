@@ -5,6 +5,7 @@
 //!
 //! [`Samples::times_key`]: crate::model::Samples
 
+mod extended;
 mod instant;
 mod neumaier;
 mod order;
@@ -17,6 +18,7 @@ mod window;
 #[cfg(test)]
 mod naive;
 
+pub use extended::{Edges, ExtendedKernel, ExtendedRanges, SmoothedKernel};
 pub use instant::{Instant, InstantKernel};
 pub use neumaier::{Mean, Sum, Variance};
 pub use order::{nan_first, quantile};

@@ -4,7 +4,8 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Strings of one query, each once. Ids are dense and never change; 0 is the empty string, 1 is `__name__`.
+/// Strings of one query, each once. Ids are dense and never change; 0 is the empty string, 1 to 3 are the labels that
+/// say what a metric is.
 #[derive(Debug, Clone)]
 pub struct Symbols {
     arena: String,
@@ -16,6 +17,9 @@ pub struct Symbols {
 impl Symbols {
     pub const EMPTY: u32 = 0;
     pub const NAME: u32 = 1;
+    /// `__type__` and `__unit__`: like the name, they describe the metric and not what is computed from it.
+    const TYPE: u32 = 2;
+    const UNIT: u32 = 3;
 
     pub fn new() -> Self {
         let mut symbols = Self {
@@ -24,9 +28,17 @@ impl Symbols {
             ids: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
         };
-        symbols.intern("");
-        symbols.intern("__name__");
+        for (id, text) in ["", "__name__", "__type__", "__unit__"].into_iter().enumerate() {
+            let interned = symbols.intern(text);
+            debug_assert_eq!(interned as usize, id);
+        }
         symbols
+    }
+
+    /// Whether an operation that changes what the values mean drops this label.
+    #[inline]
+    pub const fn is_metadata(name: u32) -> bool {
+        matches!(name, Self::NAME | Self::TYPE | Self::UNIT)
     }
 
     pub fn intern(&mut self, text: &str) -> u32 {

@@ -40,7 +40,7 @@ impl ResultLabels {
     fn of(&self, context: &QueryContext, many: &Pairs, one: &Pairs, out: &mut Vec<(u32, u32)>) {
         let is_included = |name: u32| self.include.contains(&name);
         let keeps = |name: u32| {
-            let is_dropped_name = name == Symbols::NAME && self.drops_name;
+            let is_dropped_name = self.drops_name && Symbols::is_metadata(name);
             !is_dropped_name && (!self.one_to_one || self.labels.contains(&name) == self.on)
         };
         out.extend(
@@ -57,7 +57,7 @@ impl ResultLabels {
             }
         }
         if self.is_bool {
-            out.retain(|pair| pair.0 != Symbols::NAME);
+            out.retain(|pair| !Symbols::is_metadata(pair.0));
         }
     }
 }

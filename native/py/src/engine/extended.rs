@@ -1,0 +1,89 @@
+//! What only experimental features of the language use: extended range selectors and sorting by labels.
+
+use headrace_core::engine::{self, RowPlan};
+use headrace_core::kernel::{Edges, ExtendedRanges, Ranges};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::{Frame, GridTuple, Query, grid_of};
+use crate::errors::{detached, to_py};
+use crate::select::SeriesSet;
+
+#[pyfunction]
+#[pyo3(signature = (query, series, grid, function, *, range_ms, offset_ms, lookback_ms, edges))]
+#[expect(clippy::too_many_arguments, reason = "the shape of the door")]
+fn select_extended(
+    py: Python<'_>,
+    query: &Query,
+    series: &SeriesSet,
+    grid: GridTuple,
+    function: &str,
+    range_ms: i64,
+    offset_ms: i64,
+    lookback_ms: i64,
+    edges: &str,
+) -> PyResult<Frame> {
+    let edges = match edges {
+        "anchored" => Edges::Anchored,
+        "smoothed" => Edges::Smoothed,
+        _ => {
+            return Err(PyValueError::new_err(format!(
+                "edges are anchored or smoothed, not {edges:?}"
+            )));
+        }
+    };
+    let extended = ExtendedRanges {
+        ranges: Ranges {
+            grid: grid_of(grid)?,
+            range: range_ms,
+            offset: offset_ms,
+        },
+        edges,
+        lookback: lookback_ms,
+    };
+    let plan = RowPlan::extended(function, extended).map_err(to_py)?;
+    Ok(detached(py, || engine::select(&query.context, &series.inner, &plan))?.into())
+}
+
+#[pyfunction]
+#[pyo3(signature = (query, series, grid, *, offset_ms, lookback_ms))]
+fn select_smoothed(
+    py: Python<'_>,
+    query: &Query,
+    series: &SeriesSet,
+    grid: GridTuple,
+    offset_ms: i64,
+    lookback_ms: i64,
+) -> PyResult<Frame> {
+    let plan = RowPlan::Smoothed(ExtendedRanges {
+        ranges: Ranges {
+            grid: grid_of(grid)?,
+            range: 0,
+            offset: offset_ms,
+        },
+        edges: Edges::Smoothed,
+        lookback: lookback_ms,
+    });
+    Ok(detached(py, || engine::select(&query.context, &series.inner, &plan))?.into())
+}
+
+#[pyfunction]
+#[pyo3(signature = (query, frame, labels, *, descending))]
+fn sort_by_label(
+    py: Python<'_>,
+    query: &Query,
+    frame: &Frame,
+    labels: Vec<String>,
+    descending: bool,
+) -> PyResult<Frame> {
+    let inner = detached(py, || {
+        engine::sort_by_label(&query.context, &frame.inner, &labels, descending)
+    })?;
+    Ok(Frame { inner })
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(select_extended, module)?)?;
+    module.add_function(wrap_pyfunction!(select_smoothed, module)?)?;
+    module.add_function(wrap_pyfunction!(sort_by_label, module)?)
+}
