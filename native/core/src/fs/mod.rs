@@ -19,6 +19,8 @@ pub use framed::{Damage, FrameReader, Framed, Step, create_framed, open_framed, 
 pub use framing::{FRAME_BYTES, Format, Frame, HEADER_BYTES, Salt, begin_frame, end_frame, finish_frames};
 pub use lock::FolderLock;
 pub use real::RealFiles;
+#[cfg(test)]
+pub(crate) use simulated::Random;
 pub use simulated::{SimulatedFiles, SyncKind};
 
 /// Folders and the names in them. Only what a `sync_directory` covered is sure to be there after a power cut.
@@ -77,8 +79,33 @@ pub fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
+/// Numbers of the system's errors that are the same on every Unix.
+mod errno {
+    pub const ENOENT: i32 = 2;
+    pub const EIO: i32 = 5;
+    pub const EBUSY: i32 = 16;
+    pub const EEXIST: i32 = 17;
+}
+
+/// The error of something that takes no more after a failed write or sync.
+pub fn stopped(why: impl Into<String>) -> Error {
+    Error::io(why, std::io::Error::from_raw_os_error(errno::EIO))
+}
+
+/// The error of a folder that another owner has.
+fn in_use(folder: &Path, owner: &str) -> Error {
+    let context = format!(
+        "{} is in use by {owner}; stop it, or choose another data folder",
+        folder.display()
+    );
+    Error::io(context, std::io::Error::from_raw_os_error(errno::EBUSY))
+}
+
 /// Names verb and path in an I/O error.
 fn refused(verb: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let context = format!("cannot {verb} {}", path.display());
     move |source| Error::io(context, source)
 }
+
+#[cfg(test)]
+mod tests;

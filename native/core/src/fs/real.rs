@@ -1,13 +1,13 @@
 //! Files of the operating system.
 
 use std::fs::{self, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{File, FileLayer, FolderLock, folder_of, refused};
-use crate::{Error, Result};
+use super::{File, FileLayer, FolderLock, folder_of, in_use, refused};
+use crate::Result;
 
 /// The lock file inside a locked folder. It stays behind, holding the last owner's process id for the error message.
 const LOCK_NAME: &str = "LOCK";
@@ -99,7 +99,8 @@ impl FileLayer for RealFiles {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(held(folder, &fs::read_to_string(&path).unwrap_or_default()));
+                let owner = fs::read_to_string(&path).unwrap_or_default();
+                return Err(in_use(folder, &format!("process {owner}")));
             }
             Err(TryLockError::Error(error)) => return Err(refused("lock", &path)(error)),
         }
@@ -109,22 +110,6 @@ impl FileLayer for RealFiles {
             .map_err(refused("write", &path))?;
         Ok(FolderLock::new(file))
     }
-}
-
-fn held(folder: &Path, owner: &str) -> Error {
-    let owner = owner.trim();
-    let by = if owner.is_empty() {
-        "another process".to_owned()
-    } else {
-        format!("process {owner}")
-    };
-    Error::io(
-        format!(
-            "{} is in use by {by}; stop it, or choose another data folder",
-            folder.display()
-        ),
-        io::Error::from(ErrorKind::WouldBlock),
-    )
 }
 
 impl File for RealFile {

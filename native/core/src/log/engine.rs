@@ -1,6 +1,7 @@
 //! Append, commit, read, trim: everything but the thread, so that tests decide what is committed when.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -217,7 +218,13 @@ impl Engine {
         self.tail.lock().bytes()
     }
 
-    pub fn wake_fd(&self) -> std::os::fd::RawFd {
+    /// Bytes of records that are kept for readers.
+    #[cfg(test)]
+    pub fn live_bytes(&self) -> usize {
+        self.tail.lock().live_bytes()
+    }
+
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
         self.wake.fd()
     }
 

@@ -1,6 +1,6 @@
 //! The log with its committing thread.
 
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::engine::{Engine, LogOptions};
 use super::queue::Ending;
 use super::record::{LogRecord, Replay};
-use crate::fs::FileLayer;
+use crate::fs::{FileLayer, stopped};
 use crate::model::Millis;
 use crate::wire::SplitBatch;
 use crate::{Error, Result};
@@ -76,7 +76,7 @@ impl LocalLog {
     }
 
     /// Readable after `committed` moved or the log failed, until it is drained.
-    pub fn wake_fd(&self) -> RawFd {
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
         self.engine.wake_fd()
     }
 
@@ -99,9 +99,7 @@ impl LocalLog {
     /// Commits what is queued and stops. Again: nothing.
     pub fn close(&self) -> Result<()> {
         self.stop(Ending::Flush);
-        self.failure().map_or(Ok(()), |why| {
-            Err(Error::io(why, std::io::Error::other("the log stopped")))
-        })
+        self.failure().map_or(Ok(()), |why| Err(stopped(why)))
     }
 
     fn stop(&self, ending: Ending) {

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use super::record::{LogRecord, held_bytes, written_bytes};
+use crate::fs::stopped;
 use crate::{Error, Result};
 
 /// Buffers above this size are not kept for the next commit.
@@ -54,7 +55,7 @@ impl Queue {
     /// Checks that the queue takes a record; an empty queue takes any.
     pub fn admit(&self, record: &LogRecord) -> Result<()> {
         if let Some(failure) = &self.failure {
-            return Err(Error::io(failure.clone(), io::Error::other("the log stopped")));
+            return Err(stopped(failure.clone()));
         }
         if self.ending.is_some() {
             return Err(Error::Canceled("the log is closed".to_owned()));

@@ -79,6 +79,11 @@ impl Tail {
         self.segments.get(after.checked_sub(1)?)
     }
 
+    #[cfg(test)]
+    pub fn live_bytes(&self) -> usize {
+        self.held
+    }
+
     /// Forgets the segments that hold only records below `offset`, and returns them, oldest first. The active one stays.
     pub fn remove_below(&mut self, offset: u64) -> Vec<Segment> {
         let last = self.segments.len().saturating_sub(1);

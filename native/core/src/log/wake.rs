@@ -1,7 +1,7 @@
 //! A file descriptor that tells an event loop to look.
 
 use std::io::Write;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ impl Wake {
         let _ = (&self.signal).write(&[1]);
     }
 
-    pub fn fd(&self) -> RawFd {
-        self.watch.as_raw_fd()
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.watch.as_fd()
     }
 }

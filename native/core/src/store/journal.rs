@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::transaction::{Transaction, pair_bytes};
 use crate::fs::{
     FileLayer, Format, Framed, begin_frame, create_framed, end_frame, finish_frames, folder_of, open_framed,
+    stopped,
 };
 use crate::{Error, Result};
 
@@ -111,10 +112,7 @@ impl Journal {
     pub fn commit(&self, transaction: Transaction, expect: &[(String, Option<Vec<u8>>)]) -> Result<bool> {
         let mut writer = self.writer.lock();
         if let Some(why) = &writer.stopped {
-            return Err(Error::io(
-                why.clone(),
-                std::io::Error::other("the journal stopped"),
-            ));
+            return Err(stopped(why.clone()));
         }
         {
             let map = self.map.read();

@@ -93,6 +93,11 @@ impl Packs {
         self.files.open(&self.path_of(name)?)?.size()
     }
 
+    #[cfg(test)]
+    pub(super) fn open_packs(&self) -> usize {
+        self.open.lock().order.len()
+    }
+
     fn path_of(&self, name: &str) -> Result<PathBuf> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {

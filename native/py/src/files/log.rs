@@ -1,7 +1,7 @@
 //! The local log.
 
 use std::io::ErrorKind;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ impl LocalLog {
     }
 
     fn fileno(&self) -> RawFd {
-        self.0.wake_fd()
+        self.0.wake_fd().as_raw_fd()
     }
 
     #[getter]

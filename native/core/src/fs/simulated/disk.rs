@@ -6,14 +6,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::SyncKind;
+use super::random::Random;
+use crate::fs::errno::{EEXIST, ENOENT};
 use crate::fs::folder_of;
 
 /// The unit that a disk writes whole or not at all.
 const SECTOR: usize = 512;
-
-/// Numbers of the system's errors, the same on every Unix, so that callers see what real files would tell.
-const ENOENT: i32 = 2;
-const EEXIST: i32 = 17;
 
 /// What happens to a sync that a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +32,8 @@ struct Fault {
 #[derive(Debug)]
 pub struct Disk {
     off: bool,
+    /// Operations until the power fails by itself.
+    fuse: Option<u64>,
     random: Random,
     /// By id; removed files stay, since open handles may go on reading them.
     files: Vec<Contents>,
@@ -46,7 +46,8 @@ impl Disk {
     pub fn new(seed: u64) -> Self {
         Self {
             off: false,
-            random: Random(seed),
+            fuse: None,
+            random: Random::new(seed),
             files: Vec::new(),
             folders: BTreeMap::from([(PathBuf::from("."), Folder::default())]),
             held: BTreeSet::new(),
@@ -58,10 +59,24 @@ impl Disk {
         self.off
     }
 
+    /// Counts an operation; false if there is no power for it.
+    pub fn spend(&mut self) -> bool {
+        match &mut self.fuse {
+            Some(0) => self.off = true,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        !self.off
+    }
+
+    pub fn burn_after(&mut self, operations: u64) {
+        self.fuse = Some(operations);
+    }
+
     /// Turns this disk off and returns what it holds.
     pub fn cut(&mut self) -> Self {
         self.off = true;
-        let mut random = Random(self.random.next());
+        let mut random = Random::new(self.random.next());
         let files = self.files.iter().map(|f| f.after_cut(&mut random)).collect();
         let folders = self
             .folders
@@ -70,6 +85,7 @@ impl Disk {
             .collect();
         Self {
             off: false,
+            fuse: None,
             random,
             files,
             folders,
@@ -103,11 +119,7 @@ impl Disk {
 
     pub fn find(&mut self, path: &Path) -> io::Result<usize> {
         let (folder, name) = self.folder(path)?;
-        folder
-            .names
-            .get(&name)
-            .copied()
-            .ok_or_else(missing)
+        folder.names.get(&name).copied().ok_or_else(missing)
     }
 
     pub fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
@@ -176,10 +188,7 @@ impl Disk {
             .file_name()
             .and_then(|n| n.to_str())
             .ok_or(ErrorKind::InvalidInput)?;
-        let folder = self
-            .folders
-            .get_mut(&folder_of(path))
-            .ok_or_else(missing)?;
+        let folder = self.folders.get_mut(&folder_of(path)).ok_or_else(missing)?;
         Ok((folder, name.to_owned()))
     }
 
@@ -332,24 +341,6 @@ fn apply(names: &mut BTreeMap<String, usize>, change: &Change) {
         Change::Remove(name) => {
             names.remove(name);
         }
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, seeded, good enough to choose what survives.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
     }
 }
 

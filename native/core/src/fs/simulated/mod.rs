@@ -4,16 +4,19 @@
 //! file; a new name, a rename or a removal only after `sync_directory` of its folder. All chance comes from one seed.
 
 mod disk;
+mod random;
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{File, FileLayer, FolderLock, refused};
+use super::{File, FileLayer, FolderLock, in_use, refused};
 use crate::Result;
 use disk::Disk;
+#[cfg(test)]
+pub(crate) use random::Random;
 
 /// The two kinds of sync, for faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,11 @@ impl SimulatedFiles {
         }
     }
 
+    /// The power fails by itself after so many more operations: `power_cut` then tells what that moment left.
+    pub fn fail_power_after(&self, operations: u64) {
+        self.disk.lock().burn_after(operations);
+    }
+
     /// Makes the nth (1: the next; `None`: every) later sync of a kind a lie, to prove that a test would notice.
     pub fn ignore_sync(&self, kind: SyncKind, nth: Option<u64>) {
         self.disk.lock().add_fault(kind, nth, disk::Outcome::Lie);
@@ -53,10 +61,14 @@ impl SimulatedFiles {
         self.disk.lock().add_fault(kind, Some(nth), disk::Outcome::Fail);
     }
 
+    pub fn has_power(&self) -> bool {
+        !self.disk.lock().is_off()
+    }
+
     /// The disk, unless the power is off.
     fn powered(&self, verb: &'static str, path: &Path) -> Result<MutexGuard<'_, Disk>> {
-        let disk = self.disk.lock();
-        if disk.is_off() {
+        let mut disk = self.disk.lock();
+        if !disk.spend() {
             return Err(refused(verb, path)(io::Error::other("the power is off")));
         }
         Ok(disk)
@@ -122,8 +134,7 @@ impl FileLayer for SimulatedFiles {
         let mut disk = self.powered("lock", folder)?;
         disk.make_folder(folder);
         if !disk.hold(folder) {
-            let error = io::Error::from(ErrorKind::WouldBlock);
-            return Err(refused("lock (it is in use)", folder)(error));
+            return Err(in_use(folder, "another handle"));
         }
         Ok(FolderLock::new(Held {
             disk: self.disk.clone(),
