@@ -151,7 +151,8 @@ class LocalLog:
         """Everything below `offset` may go. Whole segments are unlinked; the active one is rolled first if nothing in it is needed."""
     @property
     def bytes(self) -> int: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Commits what is queued and stops; `failure` tells if it could not. Readers get CanceledError."""
 
 @final
 class Journal:

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::engine::{Engine, LogOptions};
 use super::queue::Ending;
 use super::record::{LogRecord, Replay};
-use crate::fs::{FileLayer, stopped};
+use crate::fs::FileLayer;
 use crate::model::Millis;
 use crate::wire::SplitBatch;
 use crate::{Error, Result};
@@ -96,10 +96,9 @@ impl LocalLog {
         self.engine.trim(offset)
     }
 
-    /// Commits what is queued and stops. Again: nothing.
-    pub fn close(&self) -> Result<()> {
+    /// Commits what is queued and stops; `failure` tells if that was not possible. Again: nothing.
+    pub fn close(&self) {
         self.stop(Ending::Flush);
-        self.failure().map_or(Ok(()), |why| Err(stopped(why)))
     }
 
     fn stop(&self, ending: Ending) {

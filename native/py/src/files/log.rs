@@ -165,8 +165,8 @@ impl LocalLog {
         self.0.bytes()
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || self.0.close())
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
     }
 }
 
