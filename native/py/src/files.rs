@@ -64,7 +64,7 @@ impl Files {
             "directory" => SyncKind::Directory,
             other => {
                 return Err(PyValueError::new_err(format!(
-                    "a sync is of kind 'data' or 'directory', not {other:?}"
+                    "a sync is of kind 'data' or 'directory', not '{other}'"
                 )));
             }
         };

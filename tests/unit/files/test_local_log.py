@@ -137,7 +137,7 @@ def test_damage_names_file_and_byte(tmp_path: Path) -> None:
     data = bytearray(segment.read_bytes())
     data[60] ^= 1
     segment.write_bytes(data)
-    with pytest.raises(CorruptError, match=rf"{segment}: record 0 is damaged .* at byte 40; restore the file"):
+    with pytest.raises(CorruptError, match=rf"{segment}: record 0 is damaged at byte 40 .* restore the file"):
         open_log(Files.real(), str(tmp_path))
 
 

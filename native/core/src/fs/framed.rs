@@ -83,11 +83,8 @@ pub fn open_framed(
     let read = file.read_at(0, &mut header)?;
     let Header { first, salt, settled } = Header::parse(&header[..read], format, path)?;
     if size < settled {
-        return Err(format.corrupt(
-            path,
-            size,
-            &format!("the file ends, and {settled} bytes of it were durable,"),
-        ));
+        let what = format!("the file ends at byte {size}, and {settled} bytes of it were durable");
+        return Err(format.corrupt(path, &what));
     }
 
     let mut framed = Framed {
@@ -104,8 +101,9 @@ pub fn open_framed(
             Step::End => break,
             Step::Frame(position, frame, payload) => {
                 if frame.number != framed.next || frame.commit > frame.number {
-                    let what = format!("record {} stands where {} belongs,", frame.number, framed.next);
-                    return Err(format.corrupt(path, position, &what));
+                    let (found, wanted) = (frame.number, framed.next);
+                    let what = format!("record {found} stands at byte {position}, where {wanted} belongs");
+                    return Err(format.corrupt(path, &what));
                 }
                 if frame.commit != last_commit.0 {
                     last_commit = (frame.commit, position);
@@ -116,15 +114,13 @@ pub fn open_framed(
             }
             Step::Damaged(position, damage) => (position, damage),
         };
-        let what = format!("record {} is damaged ({damage})", framed.next);
+        let what = format!("record {} is damaged at byte {position} ({damage})", framed.next);
         if !is_last || position < settled {
-            return Err(format.corrupt(path, position, &what));
+            return Err(format.corrupt(path, &what));
         }
         if let Some(later) = find_later_commit(&framed, position)? {
-            let what = format!(
-                "{what}, and it is not a torn tail, for a later commit follows at byte {later}: damage"
-            );
-            return Err(format.corrupt(path, position, &what));
+            let what = format!("{what}; it is no torn tail, since a later commit follows at byte {later}");
+            return Err(format.corrupt(path, &what));
         }
         framed.file.truncate(position)?;
         framed.bytes = position;

@@ -25,9 +25,9 @@ pub struct Format {
 }
 
 impl Format {
-    pub(super) fn corrupt(&self, path: &Path, position: u64, what: &str) -> Error {
+    pub(super) fn corrupt(&self, path: &Path, what: &str) -> Error {
         Error::Corrupt(format!(
-            "{} {}: {what} at byte {position}; {}",
+            "{} {}: {what}; {}",
             self.name,
             path.display(),
             self.advice
@@ -82,12 +82,11 @@ impl Header {
         let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else {
             return Err(format.corrupt(
                 path,
-                0,
                 &format!("the header ends after {} of {HEADER_BYTES} bytes", bytes.len()),
             ));
         };
         if bytes[..4] != format.magic {
-            return Err(format.corrupt(path, 0, "the magic number is wrong"));
+            return Err(format.corrupt(path, "the magic number is wrong"));
         }
         if bytes[4] > format.version {
             return Err(Error::Unsupported(format!(
@@ -99,7 +98,7 @@ impl Header {
             )));
         }
         if crc32c::crc32c(&bytes[..36]) != u32_at(bytes, 36) || bytes[4] == 0 {
-            return Err(format.corrupt(path, 0, "the header does not match its checksum"));
+            return Err(format.corrupt(path, "the header does not match its checksum"));
         }
         Ok(Self {
             first: u64_at(bytes, 8),

@@ -125,10 +125,13 @@ fn damage_before_a_later_commit_is_refused_with_its_position() {
             first.start + 140
         };
         assert!(
-            message.contains(&format!("at byte {start}; restore it")),
+            message.contains(&format!("damaged at byte {start} (")),
             "{message}"
         );
-        assert!(message.contains("data/file"), "{message}");
+        assert!(
+            message.contains("data/file") && message.ends_with("; restore it"),
+            "{message}"
+        );
         flip(&files, position, 0x40);
     }
     assert_eq!(open(&files, true).unwrap(), [10, 11, 12]);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::queue::{Ending, Group, Queue};
-use super::record::{LogRecord, RecordKind, Replay, push_seal, push_write};
+use super::record::{LogRecord, RecordKind, Replay};
 use super::replay::ReplayCursor;
 use super::segment::{Segment, first_offsets};
 use super::tail::Tail;
@@ -94,45 +94,21 @@ impl Engine {
     }
 
     pub fn append(&self, batch: Arc<SplitBatch>, now_ms: Millis) -> Result<u64> {
-        let kind = RecordKind::Write { batch: batch.clone() };
-        self.push(
-            LogRecord {
-                offset: 0,
-                now_ms,
-                kind,
-            },
-            |buffer, offset| push_write(buffer, offset, now_ms, &batch),
-        )
+        self.push(now_ms, RecordKind::Write { batch })
     }
 
     pub fn append_seal(&self, partition: u16, windows: &[Millis]) -> Result<u64> {
-        let kind = RecordKind::Seal {
-            partition,
-            windows: windows.to_owned(),
-        };
         self.push(
-            LogRecord {
-                offset: 0,
-                now_ms: 0,
-                kind,
-            },
-            |buffer, offset| {
-                push_seal(buffer, offset, partition, windows);
-                Ok(())
+            0,
+            RecordKind::Seal {
+                partition,
+                windows: windows.to_owned(),
             },
         )
     }
 
-    fn push(
-        &self,
-        mut record: LogRecord,
-        write: impl FnOnce(&mut Vec<u8>, u64) -> Result<()>,
-    ) -> Result<u64> {
-        let mut queue = self.queue.lock();
-        queue.admit(&record)?;
-        let offset = queue.next;
-        record.offset = offset;
-        queue.push(record, |buffer| write(buffer, offset))?;
+    fn push(&self, now_ms: Millis, kind: RecordKind) -> Result<u64> {
+        let offset = self.queue.lock().push(now_ms, kind)?;
         self.work.notify_one();
         Ok(offset)
     }

@@ -2,8 +2,9 @@
 
 use std::io::{self, ErrorKind};
 
-use super::record::{LogRecord, held_bytes, written_bytes};
+use super::record::{LogRecord, RecordKind, encode, held_bytes, written_bytes};
 use crate::fs::stopped;
+use crate::model::Millis;
 use crate::{Error, Result};
 
 /// Buffers above this size are not kept for the next commit.
@@ -52,33 +53,31 @@ impl Queue {
         }
     }
 
-    /// Checks that the queue takes a record; an empty queue takes any.
-    pub fn admit(&self, record: &LogRecord) -> Result<()> {
+    /// Adds a record and returns its offset. An empty queue takes a record of any size.
+    pub fn push(&mut self, now_ms: Millis, kind: RecordKind) -> Result<u64> {
         if let Some(failure) = &self.failure {
             return Err(stopped(failure.clone()));
         }
         if self.ending.is_some() {
             return Err(Error::Canceled("the log is closed".to_owned()));
         }
-        let wanted = self.held + held_bytes(&record.kind) + written_bytes(&record.kind);
-        if self.held > 0 && wanted > self.limit {
+        let bytes = held_bytes(&kind) + written_bytes(&kind);
+        if self.held > 0 && self.held + bytes > self.limit {
             let context = format!(
                 "the log's queue holds {} of {} bytes; try again when the disk has caught up",
                 self.held, self.limit
             );
             return Err(Error::io(context, io::Error::from(ErrorKind::WouldBlock)));
         }
-        Ok(())
-    }
-
-    /// Adds an admitted record; `write` appends its frame.
-    pub fn push(&mut self, record: LogRecord, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<u64> {
-        let before = self.group.frames.len();
-        write(&mut self.group.frames)?;
-        let bytes = held_bytes(&record.kind) + (self.group.frames.len() - before);
+        let record = LogRecord {
+            offset: self.next,
+            now_ms,
+            kind,
+        };
+        encode(&mut self.group.frames, &record)?;
+        self.group.records.push(record);
         self.group.held += bytes;
         self.held += bytes;
-        self.group.records.push(record);
         self.next += 1;
         Ok(self.next - 1)
     }

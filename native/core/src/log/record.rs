@@ -34,38 +34,37 @@ const UID_BYTES: usize = 16;
 /// Bodies are bounded far below this at the door; it keeps frame lengths within their 32 bits.
 const MAX_BODY_BYTES: usize = 1 << 30;
 
-/// Appends the frame of a write: the batch's instance and its body as it came, already compressed.
-pub(super) fn push_write(
-    buffer: &mut Vec<u8>,
-    offset: u64,
-    now_ms: Millis,
-    batch: &SplitBatch,
-) -> Result<()> {
-    let Some(uid) = batch.uid else {
-        return Err(Error::BadData(
-            "a batch without an instance cannot be logged".to_owned(),
-        ));
+/// Appends the frame of a record: of a write the instance and the body as it came, already compressed.
+pub(super) fn encode(buffer: &mut Vec<u8>, record: &LogRecord) -> Result<()> {
+    let LogRecord { offset, now_ms, kind } = record;
+    let start = match kind {
+        RecordKind::Write { batch } => {
+            let Some(uid) = batch.uid else {
+                return Err(Error::BadData(
+                    "a batch without an instance cannot be logged".to_owned(),
+                ));
+            };
+            let bytes = batch.body.len();
+            if bytes > MAX_BODY_BYTES {
+                return Err(Error::TooLarge(format!(
+                    "a body of {bytes} bytes; the log takes up to {MAX_BODY_BYTES}"
+                )));
+            }
+            let start = begin_frame(buffer, WRITE, batch.shards, *offset, *now_ms);
+            buffer.extend_from_slice(&uid.0);
+            buffer.extend_from_slice(&batch.body);
+            start
+        }
+        RecordKind::Seal { partition, windows } => {
+            let start = begin_frame(buffer, SEAL, *partition, *offset, *now_ms);
+            for window in windows {
+                buffer.extend_from_slice(&window.to_le_bytes());
+            }
+            start
+        }
     };
-    if batch.body.len() > MAX_BODY_BYTES {
-        return Err(Error::TooLarge(format!(
-            "a body of {} bytes; the log takes up to {MAX_BODY_BYTES}",
-            batch.body.len()
-        )));
-    }
-    let start = begin_frame(buffer, WRITE, batch.shards, offset, now_ms);
-    buffer.extend_from_slice(&uid.0);
-    buffer.extend_from_slice(&batch.body);
     end_frame(buffer, start);
     Ok(())
-}
-
-/// Appends the frame of a seal marker.
-pub(super) fn push_seal(buffer: &mut Vec<u8>, offset: u64, partition: u16, windows: &[Millis]) {
-    let start = begin_frame(buffer, SEAL, partition, offset, 0);
-    for window in windows {
-        buffer.extend_from_slice(&window.to_le_bytes());
-    }
-    end_frame(buffer, start);
 }
 
 /// Checks what a valid frame cannot promise by its checksum: that this build knows its kind.
