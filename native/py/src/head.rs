@@ -41,6 +41,10 @@ impl Head {
     }
 
     #[staticmethod]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
     fn apply(py: Python<'_>, heads: HashMap<u16, Py<Self>>, records: Vec<Py<LogRecord>>) -> PyResult<u64> {
         let heads: Vec<&head::Head> = heads.values().map(|head| &*head.get().0).collect();
         let records: Vec<_> = records.iter().map(|record| &record.get().record).collect();
@@ -121,7 +125,7 @@ impl Head {
         };
         py.detach(|| {
             self.0
-                .restore_metadata(uid, entries.into_iter().map(entry).collect())
+                .restore_metadata(uid, entries.into_iter().map(entry).collect());
         });
         Ok(())
     }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
 
 use crate::block::BlockReader;
 use crate::engine::Query;
@@ -69,6 +70,7 @@ fn finished() -> PyErr {
 
 #[pymethods]
 impl Selection {
+    #[expect(clippy::needless_pass_by_value, reason = "that is how PyO3 hands collections over")]
     #[new]
     fn new(
         query: &Query,
@@ -85,6 +87,7 @@ impl Selection {
         self.with(py, |selection| selection.add_block(&reader.0))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "that is how PyO3 hands collections over")]
     fn supply(&self, py: Python<'_>, pages: Vec<PyBackedBytes>) -> PyResult<()> {
         self.with(py, |selection| {
             selection.supply(pages.iter().map(|page| page.to_vec()).collect())
@@ -101,6 +104,45 @@ impl Selection {
             self.0.lock().take().map(select::Selection::finish).transpose()
         })?;
         set.map(|inner| SeriesSet { inner }).ok_or_else(finished)
+    }
+}
+
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct Names(Mutex<select::Names>);
+
+#[pymethods]
+impl Names {
+    #[expect(clippy::needless_pass_by_value, reason = "that is how PyO3 hands collections over")]
+    #[new]
+    fn new(matcher_sets: Vec<Vec<PyRef<'_, Matcher>>>, min_time: Millis, max_time: Millis) -> Self {
+        let sets = matcher_sets
+            .iter()
+            .map(|matchers| matchers_of(matchers))
+            .collect();
+        Self(Mutex::new(select::Names::new(sets, min_time, max_time)))
+    }
+
+    fn add_block(&self, py: Python<'_>, reader: &BlockReader) {
+        py.detach(|| self.0.lock().add_block(&reader.0));
+    }
+
+    fn add_head(&self, py: Python<'_>, head: &Head, uid: &[u8]) -> PyResult<()> {
+        let uid = uid_of(uid)?;
+        detached(py, || self.0.lock().add_head(&head.0, uid))
+    }
+
+    fn label_names(&self, py: Python<'_>) -> Vec<String> {
+        py.detach(|| self.0.lock().label_names())
+    }
+
+    fn label_values(&self, py: Python<'_>, name: &str) -> Vec<String> {
+        py.detach(|| self.0.lock().label_values(name))
+    }
+
+    fn series_json<'py>(&self, py: Python<'py>, limit: usize) -> (Bound<'py, PyBytes>, bool) {
+        let (json, is_cut) = py.detach(|| self.0.lock().series_json(limit));
+        (PyBytes::new(py, &json), is_cut)
     }
 }
 
@@ -121,5 +163,6 @@ impl SeriesSet {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Matcher>()?;
     module.add_class::<Selection>()?;
+    module.add_class::<Names>()?;
     module.add_class::<SeriesSet>()
 }

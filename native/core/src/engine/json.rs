@@ -267,7 +267,7 @@ fn metric(symbols: &Symbols, row: &Pairs, out: &mut Vec<u8>) {
 }
 
 /// A JSON string; what is not ASCII stays UTF-8.
-fn write_string(text: &str, out: &mut Vec<u8>) {
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let bytes = text.as_bytes();

@@ -162,15 +162,10 @@ impl Writer<'_> {
             let Some(generation) = self.target.generation else {
                 continue;
             };
-            let found = match place {
-                Some(found) => found,
-                None => match self.instance.resolve(series.key, batch.labels_of(series)) {
-                    Some(found) => found,
-                    None => {
-                        self.unreadable += 1;
-                        return;
-                    }
-                },
+            let resolved = place.or_else(|| self.instance.resolve(series.key, batch.labels_of(series)));
+            let Some(found) = resolved else {
+                self.unreadable += 1;
+                return;
             };
             place = Some(found);
             let Some(held) = self.instance.slab.get_mut(found) else {

@@ -23,7 +23,7 @@ const MEMO_ENTRIES: usize = 4096;
 /// The columns of one instance in one generation.
 #[derive(Debug, Default)]
 pub struct Columns {
-    columns: Vec<Vec<u32>>,
+    all: Vec<Vec<u32>>,
     /// Newest time of a column → that column, for series that look for company.
     tails: HashMap<u32, u32>,
     /// Who left which run at what time → the column made for it.
@@ -40,7 +40,7 @@ impl std::hash::Hash for Run {
 
 impl Columns {
     pub fn get(&self, column: u32) -> &[u32] {
-        self.columns.get(column as usize).map_or(&[], Vec::as_slice)
+        self.all.get(column as usize).map_or(&[], Vec::as_slice)
     }
 
     /// The times of a run.
@@ -53,7 +53,7 @@ impl Columns {
 
     pub fn bytes(&self) -> usize {
         self.held_bytes
-            + self.columns.capacity() * size_of::<Vec<u32>>()
+            + self.all.capacity() * size_of::<Vec<u32>>()
             + self.tails.capacity() * 9
             + self.forks.capacity() * 21
     }
@@ -82,7 +82,7 @@ impl Columns {
     #[inline]
     pub fn extend(&mut self, run: &mut Run, time: u32) -> Option<Run> {
         let next = (run.first + run.count) as usize;
-        let Some(column) = self.columns.get_mut(run.column as usize) else {
+        let Some(column) = self.all.get_mut(run.column as usize) else {
             return Some(self.start(time));
         };
         match column.get(next) {
@@ -132,7 +132,7 @@ impl Columns {
         }
         // A gap: the column has the time further on.
         let after = run.first + run.count;
-        let rest = &self.columns[run.column as usize][after as usize..];
+        let rest = &self.all[run.column as usize][after as usize..];
         match rest.binary_search(&time) {
             Ok(skipped) => Some(Run {
                 column: run.column,
@@ -155,12 +155,12 @@ impl Columns {
     }
 
     fn add(&mut self, times: Vec<u32>) -> u32 {
-        let column = self.columns.len() as u32;
+        let column = self.all.len() as u32;
         self.held_bytes += times.capacity() * 4;
         if let Some(&time) = times.last() {
             self.note_tail(time, column);
         }
-        self.columns.push(times);
+        self.all.push(times);
         column
     }
 

@@ -146,12 +146,7 @@ struct Vocabulary {
 
 impl Vocabulary {
     fn new(symbols: Symbols, pairs: Vec<(u32, u32)>) -> Self {
-        let mut sorted: Vec<u32> = (0..symbols.len() as u32).collect();
-        sorted.sort_unstable_by_key(|&symbol| symbols.get(symbol));
-        let mut ranks = vec![0; sorted.len()];
-        for (rank, &symbol) in (0..).zip(&sorted) {
-            ranks[symbol as usize] = rank;
-        }
+        let ranks = symbols.ranks();
         Self {
             symbols,
             pairs,

@@ -24,18 +24,21 @@ pub enum Outcome {
 
 /// In-order samples lie in encoded blocks and, the newest up to [`BLOCK`], plain; their times lie in shared columns.
 /// What came late lies aside, sorted. Times are offsets into the window.
+///
+/// What every append touches comes first, so that it shares a cache line with what [`super::series::Series`] puts before it.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Lane {
-    encoded: Vec<u8>,
-    plain: [f64; BLOCK],
-    aside: Option<Box<Aside>>,
+    pub generation: u32,
+    newest: u32,
     /// Where the newest in-order samples lie.
     run: Run,
-    pub generation: u32,
     in_order: u32,
-    newest: u32,
     plain_len: u8,
     exponent: u8,
+    aside: Option<Box<Aside>>,
+    encoded: Vec<u8>,
+    plain: [f64; BLOCK],
 }
 
 /// What most lanes do not have.
@@ -220,35 +223,25 @@ impl Lane {
         &self.plain[..usize::from(self.plain_len)]
     }
 
-    /// The bytes of encoded blocks `from..to`.
+    /// The bytes of encoded blocks `from..to`. Queries mostly want the newest, which are found from behind.
     pub fn blocks(&self, from: usize, to: usize) -> &[u8] {
-        let mut at = 0;
-        for _ in 0..from {
-            at += values::skip(&self.encoded[at..]).unwrap_or(0);
+        let count = self.encoded_len() / BLOCK;
+        let mut end = self.encoded.len();
+        for _ in to..count {
+            end -= values::skip_back(&self.encoded[..end]).unwrap_or(0);
         }
-        if to * BLOCK >= self.encoded_len() {
-            return &self.encoded[at..];
+        let mut start = 0;
+        if from > to.min(count) - from.min(to) {
+            start = end;
+            for _ in from..to.min(count) {
+                start -= values::skip_back(&self.encoded[..start]).unwrap_or(0);
+            }
+        } else {
+            for _ in 0..from {
+                start += values::skip(&self.encoded[start..]).unwrap_or(0);
+            }
         }
-        let mut end = at;
-        for _ in from..to {
-            end += values::skip(&self.encoded[end..]).unwrap_or(0);
-        }
-        &self.encoded[at..end]
-    }
-
-    /// Oldest and newest time.
-    pub fn span(&self, columns: &Columns) -> (u32, u32) {
-        let first = self
-            .runs()
-            .next()
-            .and_then(|run| columns.times(run).first().copied());
-        let oldest_late = self
-            .aside
-            .as_ref()
-            .and_then(|aside| aside.late.first_key_value())
-            .map(|e| *e.0);
-        let first = first.unwrap_or(self.newest);
-        (oldest_late.map_or(first, |late| late.min(first)), self.newest)
+        &self.encoded[start..end]
     }
 
     /// All samples in order of time, late ones included.
@@ -337,7 +330,6 @@ mod tests {
                 lane.read(&columns, &mut times, &mut values);
                 prop_assert!(times.iter().copied().eq(map.keys().copied()));
                 prop_assert!(values.iter().copied().eq(map.values().map(|&v| f64::from(v))));
-                prop_assert_eq!(lane.span(&columns), (times[0], times[times.len() - 1]));
             }
         }
     }

@@ -14,10 +14,15 @@ mod instance;
 mod labels;
 mod lane;
 mod matching;
+mod names;
 mod release;
 mod series;
 mod snapshot;
 mod values;
+mod walk;
+
+#[cfg(test)]
+mod property;
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};

@@ -2,8 +2,9 @@
 
 use super::lane::{Lane, NO_GENERATION};
 
-/// What the applier touches for every sample comes first and lies together.
+/// An append touches one cache line of state and one of values: the fields are in that order, and the whole is four lines.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Series {
     /// The key under which its samples usually come.
     pub key: u128,
@@ -15,6 +16,8 @@ pub struct Series {
     /// Pair ids, sorted by name.
     pub labels: Box<[u32]>,
 }
+
+const _: () = assert!(size_of::<Option<Series>>() == 256);
 
 /// Lanes of other windows and of sealed generations, by ascending generation. None is empty.
 #[derive(Debug, Default)]

@@ -44,14 +44,17 @@ impl Symbols {
     pub fn intern(&mut self, text: &str) -> u32 {
         let hash = self.hasher.hash_one(text);
         let (arena, spans, hasher) = (&mut self.arena, &mut self.spans, &self.hasher);
-        let found = self.ids.find(hash, |&id| slice(arena, spans[id as usize]) == text);
+        let found = self
+            .ids
+            .find(hash, |&id| slice(arena, spans[id as usize]) == text);
         if let Some(&id) = found {
             return id;
         }
         let id = spans.len() as u32;
         spans.push((arena.len() as u32, text.len() as u32));
         arena.push_str(text);
-        self.ids.insert_unique(hash, id, |&id| hasher.hash_one(slice(arena, spans[id as usize])));
+        self.ids
+            .insert_unique(hash, id, |&id| hasher.hash_one(slice(arena, spans[id as usize])));
         id
     }
 
@@ -62,6 +65,17 @@ impl Symbols {
 
     pub fn get(&self, id: u32) -> &str {
         slice(&self.arena, self.spans[id as usize])
+    }
+
+    /// For each id the place of its text among all texts, sorted bytewise.
+    pub fn ranks(&self) -> Vec<u32> {
+        let mut sorted: Vec<u32> = (0..self.len() as u32).collect();
+        sorted.sort_unstable_by_key(|&id| self.get(id));
+        let mut ranks = vec![0; sorted.len()];
+        for (rank, &id) in (0..).zip(&sorted) {
+            ranks[id as usize] = rank;
+        }
+        ranks
     }
 
     pub fn len(&self) -> usize {
@@ -104,13 +118,19 @@ impl Default for SeriesTable {
 
 impl SeriesTable {
     pub fn new() -> Self {
-        Self { offsets: vec![0], pairs: Vec::new() }
+        Self {
+            offsets: vec![0],
+            pairs: Vec::new(),
+        }
     }
 
     pub fn with_capacity(rows: usize, pairs: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        Self { offsets, pairs: Vec::with_capacity(pairs) }
+        Self {
+            offsets,
+            pairs: Vec::with_capacity(pairs),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -131,7 +151,9 @@ impl SeriesTable {
     }
 
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[(u32, u32)]> {
-        self.offsets.windows(2).map(|w| &self.pairs[w[0] as usize..w[1] as usize])
+        self.offsets
+            .windows(2)
+            .map(|w| &self.pairs[w[0] as usize..w[1] as usize])
     }
 
     pub fn push(&mut self, pairs: impl IntoIterator<Item = (u32, u32)>) {
@@ -141,7 +163,10 @@ impl SeriesTable {
 
     /// The value id of a name in a row, [`Symbols::EMPTY`] where the row has none.
     pub fn value(&self, row: usize, name: u32) -> u32 {
-        self.row(row).iter().find(|p| p.0 == name).map_or(Symbols::EMPTY, |p| p.1)
+        self.row(row)
+            .iter()
+            .find(|p| p.0 == name)
+            .map_or(Symbols::EMPTY, |p| p.1)
     }
 
     pub fn bytes(&self) -> usize {

@@ -42,23 +42,60 @@ pub fn find(reader: &BlockReader, matchers: &[Matcher], (min, max): (Millis, Mil
 
 /// The label sets of rows, in the query's symbols.
 pub fn table(reader: &BlockReader, rows: &[u32], symbols: &mut Symbols) -> SeriesTable {
-    const UNMAPPED: (u32, u32) = (u32::MAX, u32::MAX);
-    let mut mapped = vec![UNMAPPED; reader.pairs().len()];
+    let mut map = PairMap::new(reader);
     let mut table = SeriesTable::with_capacity(rows.len(), rows.len() * 8);
     for &row in rows {
-        table.push(reader.row_pairs(row).iter().map(|&pair| {
-            let slot = &mut mapped[pair as usize];
-            if *slot == UNMAPPED {
-                let (name, value) = reader.pairs()[pair as usize];
-                *slot = (
-                    symbols.intern(reader.symbol(name)),
-                    symbols.intern(reader.symbol(value)),
-                );
-            }
-            *slot
-        }));
+        table.push(
+            reader
+                .row_pairs(row)
+                .iter()
+                .map(|&pair| map.get(reader, pair, symbols)),
+        );
     }
     table
+}
+
+/// The label pairs of rows that may have samples with `min <= time <= max`.
+pub fn pairs(reader: &BlockReader, (min, max): (Millis, Millis), symbols: &mut Symbols) -> Vec<(u32, u32)> {
+    let (first, last) = reader.time_span();
+    let mut is_met = vec![min <= first && last <= max; reader.pairs().len()];
+    if !is_met.first().copied().unwrap_or(true) {
+        for row in find(reader, &[], (min, max)) {
+            for &pair in reader.row_pairs(row) {
+                is_met[pair as usize] = true;
+            }
+        }
+    }
+    let mut map = PairMap::new(reader);
+    let met = (0..reader.pairs().len() as u32).filter(|&pair| is_met[pair as usize]);
+    met.map(|pair| map.get(reader, pair, symbols)).collect()
+}
+
+/// Query symbols by pair number of a block, filled as pairs are met.
+struct PairMap {
+    mapped: Vec<(u32, u32)>,
+}
+
+impl PairMap {
+    const UNMAPPED: (u32, u32) = (u32::MAX, u32::MAX);
+
+    fn new(reader: &BlockReader) -> Self {
+        Self {
+            mapped: vec![Self::UNMAPPED; reader.pairs().len()],
+        }
+    }
+
+    fn get(&mut self, reader: &BlockReader, pair: u32, symbols: &mut Symbols) -> (u32, u32) {
+        let slot = &mut self.mapped[pair as usize];
+        if *slot == Self::UNMAPPED {
+            let (name, value) = reader.pairs()[pair as usize];
+            *slot = (
+                symbols.intern(reader.symbol(name)),
+                symbols.intern(reader.symbol(value)),
+            );
+        }
+        *slot
+    }
 }
 
 impl SampleSource for BlockRows {

@@ -9,9 +9,11 @@
 //! | `names` | label names, values and sets for the metadata endpoints |
 
 mod block_rows;
+mod names;
 mod rows;
 mod selection;
 mod set;
 
+pub use names::Names;
 pub use selection::Selection;
 pub use set::SeriesSet;

@@ -27,6 +27,10 @@ impl Rows {
         self.table.len()
     }
 
+    pub fn table(&self) -> &SeriesTable {
+        &self.table
+    }
+
     pub fn bytes(&self) -> usize {
         self.table.bytes()
             + self.first.capacity() * 8
@@ -36,13 +40,16 @@ impl Rows {
 
     /// Adds the rows of a source, which are distinct.
     pub fn add(&mut self, source: u32, table: SeriesTable) {
+        if table.is_empty() {
+            return;
+        }
         let places = (0..table.len() as u32).map(|row| Place { source, row });
         if self.table.is_empty() {
             self.first = places.collect();
             self.table = table;
             return;
         }
-        self.index();
+        self.index(table.len());
         for (pairs, place) in table.rows().zip(places) {
             let hash = hash(pairs);
             if let Some(&row) = self
@@ -60,11 +67,16 @@ impl Rows {
         }
     }
 
-    /// Most selections have one source with rows, and then nothing is hashed.
-    fn index(&mut self) {
+    /// Makes the hash table, with room for more rows. Many selections have one source with rows, and then nothing is hashed.
+    fn index(&mut self, more: usize) {
         let table = &self.table;
+        let room = if self.found.is_empty() {
+            table.len() + more
+        } else {
+            more
+        };
+        self.found.reserve(room, |&row| hash_of(table, row));
         if self.found.is_empty() {
-            self.found.reserve(table.len(), |&row| hash_of(table, row));
             for row in 0..table.len() as u32 {
                 self.found
                     .insert_unique(hash_of(table, row), row, |&row| hash_of(table, row));

@@ -1,0 +1,544 @@
+//! A head, the blocks it was cut into and a selection over both, against a map.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Head, WindowInfo, labels};
+use crate::block::{BlockParts, BlockReader};
+use crate::engine::{Limits, QueryContext};
+use crate::log::{LogRecord, RecordKind};
+use crate::model::{MatchOp, Matcher, Millis, Symbols, Uid};
+use crate::select::{Names, Selection, SeriesSet};
+use crate::wire::{BatchSeries, SplitBatch};
+
+const WIDTH: Millis = 1000;
+const UIDS: [Uid; 2] = [Uid([1; 16]), Uid([2; 16])];
+
+type LabelSet = Vec<(&'static str, &'static str)>;
+
+fn label_sets() -> Vec<LabelSet> {
+    vec![
+        vec![("__name__", "up"), ("job", "a")],
+        vec![("__name__", "up"), ("job", "b")],
+        vec![("__name__", "up"), ("job", "b"), ("pod", "x")],
+        vec![("Zone", "z"), ("__name__", "down"), ("job", "a")],
+        vec![("__name__", "down"), ("pod", "y")],
+    ]
+}
+
+/// Samples of one label set in a batch: which set, in which order its labels were sent, and (time, value)s.
+#[derive(Debug, Clone)]
+struct Write {
+    set: usize,
+    reversed: bool,
+    samples: Vec<(Millis, f64)>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write {
+        uid: usize,
+        writes: Vec<Write>,
+    },
+    /// A scrape: every set at one time.
+    Scrape {
+        uid: usize,
+        ahead: Millis,
+    },
+    Seal {
+        window: Millis,
+    },
+    /// Cut and release the oldest sealed generation.
+    Release,
+    Query {
+        uid: usize,
+        min: Millis,
+        max: Millis,
+        matcher: usize,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let value = prop_oneof![3 => (0..3_i32).prop_map(f64::from), 1 => any::<u64>().prop_map(f64::from_bits)];
+    let sample = (-1500_i64..3500, value);
+    let write = (0..5_usize, any::<bool>(), prop::collection::vec(sample, 1..4)).prop_map(
+        |(set, reversed, samples)| Write {
+            set,
+            reversed,
+            samples,
+        },
+    );
+    let step = prop_oneof![
+        4 => (0..2_usize, prop::collection::vec(write, 1..6)).prop_map(|(uid, writes)| Step::Write { uid, writes }),
+        8 => (0..2_usize, 1_i64..80).prop_map(|(uid, ahead)| Step::Scrape { uid, ahead }),
+        1 => (-2_i64..4).prop_map(|n| Step::Seal { window: n * WIDTH }),
+        1 => Just(Step::Release),
+        1 => (0..2_usize, -1600_i64..3600, 0_i64..4000, 0..8_usize)
+            .prop_map(|(uid, min, length, matcher)| Step::Query { uid, min, max: min + length, matcher }),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn matchers(number: usize) -> Vec<Matcher> {
+    let one = |name, op, value| Matcher::new(name, op, value).unwrap();
+    match number {
+        0 => vec![one("__name__", MatchOp::Equal, "up")],
+        1 => vec![one("__name__", MatchOp::Regex, ".+")],
+        2 => vec![
+            one("job", MatchOp::Regex, "a|b"),
+            one("__name__", MatchOp::Equal, "up"),
+        ],
+        3 => vec![one("pod", MatchOp::Equal, "")],
+        4 => vec![
+            one("pod", MatchOp::NotEqual, "x"),
+            one("job", MatchOp::NotRegex, "a.*"),
+        ],
+        5 => vec![one("nothing", MatchOp::Equal, "here")],
+        6 => vec![
+            one("__name__", MatchOp::Regex, "(do|u).+"),
+            one("pod", MatchOp::Regex, "x|"),
+        ],
+        _ => vec![one("nothing", MatchOp::NotEqual, "here")],
+    }
+}
+
+fn batch(uid: usize, writes: &[Write]) -> SplitBatch {
+    let mut batch = SplitBatch {
+        uid: Some(UIDS[uid]),
+        ..SplitBatch::default()
+    };
+    for write in writes {
+        let mut set = label_sets()[write.set].clone();
+        if write.reversed {
+            set.reverse();
+        }
+        let start = batch.labels.len();
+        labels::encode(&set, &mut batch.labels);
+        let mut keyed = UIDS[uid].0.to_vec();
+        keyed.extend(&batch.labels[start..]);
+        batch.series.push(BatchSeries {
+            partition: 0,
+            key: xxh3_128(&keyed),
+            labels: (start as u32, (batch.labels.len() - start) as u32),
+            samples: (batch.times.len() as u32, write.samples.len() as u32),
+        });
+        batch.times.extend(write.samples.iter().map(|s| s.0));
+        batch.values.extend(write.samples.iter().map(|s| s.1));
+    }
+    batch
+}
+
+type Columns = BTreeMap<Millis, u64>;
+
+/// What one generation should hold.
+#[derive(Debug, Clone)]
+struct Expected {
+    window: Millis,
+    first_offset: u64,
+    sealed: Option<u64>,
+    series: BTreeMap<(usize, usize), Columns>,
+}
+
+impl Expected {
+    fn samples(&self) -> u64 {
+        self.series.values().map(|column| column.len() as u64).sum()
+    }
+}
+
+/// Generations in log order; those released come with their blocks.
+#[derive(Debug, Default)]
+struct Model {
+    held: Vec<Expected>,
+    stored: Vec<(Expected, Vec<Arc<BlockReader>>)>,
+    conflicts: u64,
+}
+
+impl Model {
+    fn write(&mut self, uid: usize, writes: &[Write], offset: u64) {
+        for write in writes {
+            for &(time, value) in &write.samples {
+                let window = time.div_euclid(WIDTH) * WIDTH;
+                let at = self
+                    .held
+                    .iter()
+                    .position(|g| g.window == window && g.sealed.is_none());
+                let at = at.unwrap_or_else(|| {
+                    let series = BTreeMap::new();
+                    self.held.push(Expected {
+                        window,
+                        first_offset: offset,
+                        sealed: None,
+                        series,
+                    });
+                    self.held.len() - 1
+                });
+                let column = self.held[at].series.entry((uid, write.set)).or_default();
+                let held = *column.entry(time).or_insert(value.to_bits());
+                self.conflicts += u64::from(held != value.to_bits());
+            }
+        }
+    }
+
+    fn query(
+        &self,
+        uid: usize,
+        (min, max): (Millis, Millis),
+        matchers: &[Matcher],
+    ) -> BTreeMap<LabelSet, Columns> {
+        let mut found: BTreeMap<LabelSet, Columns> = BTreeMap::new();
+        for generation in self.stored.iter().map(|stored| &stored.0).chain(&self.held) {
+            for ((owner, set), column) in &generation.series {
+                let labels = label_sets()[*set].clone();
+                let value = |name: &str| labels.iter().find(|l| l.0 == name).map_or("", |l| l.1);
+                if *owner != uid || !matchers.iter().all(|m| m.matches(value(&m.name))) {
+                    continue;
+                }
+                for (&time, &bits) in column.range(min..=max) {
+                    found
+                        .entry(labels.clone())
+                        .or_default()
+                        .entry(time)
+                        .or_insert(bits);
+                }
+            }
+        }
+        found
+    }
+}
+
+fn read(
+    set: &SeriesSet,
+    symbols: &Symbols,
+    (min, max): (Millis, Millis),
+) -> BTreeMap<Vec<(String, String)>, Columns> {
+    let mut keys: BTreeMap<u64, Vec<Millis>> = BTreeMap::new();
+    let mut reader = set.source.reader();
+    let mut found = BTreeMap::new();
+    for (row, pairs) in set.table.rows().enumerate() {
+        let samples = reader.read(row, min, max).unwrap();
+        assert!(samples.times.is_sorted_by(|a, b| a < b));
+        if samples.times_key != 0 {
+            let times = keys
+                .entry(samples.times_key)
+                .or_insert_with(|| samples.times.to_vec());
+            assert_eq!(times, samples.times, "one key, two lists of times");
+        }
+        let labels: Vec<_> = pairs
+            .iter()
+            .map(|&(n, v)| (symbols.get(n).to_owned(), symbols.get(v).to_owned()))
+            .collect();
+        let column: Columns = samples
+            .times
+            .iter()
+            .copied()
+            .zip(samples.values.iter().map(|v| v.to_bits()))
+            .collect();
+        // Blocks may offer a row whose samples lie outside.
+        if !column.is_empty() {
+            assert!(found.insert(labels, column).is_none(), "a label set in two rows");
+        }
+    }
+    found
+}
+
+fn check_query(head: &Head, model: &Model, uid: usize, range: (Millis, Millis), number: usize) {
+    let context = Arc::new(QueryContext::new(Limits::default()));
+    let mut selection = Selection::new(Arc::clone(&context), matchers(number), range.0, range.1).unwrap();
+    for block in model
+        .stored
+        .iter()
+        .flat_map(|(_, blocks)| blocks)
+        .filter(|block| block.uid() == UIDS[uid])
+    {
+        assert_eq!(
+            selection.add_block(block).unwrap(),
+            Vec::<u32>::new(),
+            "small blocks are one value"
+        );
+    }
+    selection.add_head(head, UIDS[uid]).unwrap();
+    let set = selection.finish().unwrap();
+    let expected = model.query(uid, range, &matchers(number));
+    let owned = |labels: LabelSet| {
+        labels
+            .into_iter()
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .collect()
+    };
+    let expected: BTreeMap<Vec<(String, String)>, Columns> = expected
+        .into_iter()
+        .map(|(labels, column)| (owned(labels), column))
+        .collect();
+    let symbols = context.symbols();
+    assert_eq!(read(&set, &symbols, range), expected);
+    // A narrower read of the same rows.
+    let inner = (
+        range.0 + (range.1 - range.0) / 4,
+        range.1 - (range.1 - range.0) / 3,
+    );
+    let mut narrow = expected;
+    narrow.retain(|_, column| {
+        column.retain(|&time, _| inner.0 <= time && time <= inner.1);
+        !column.is_empty()
+    });
+    assert_eq!(read(&set, &symbols, inner), narrow);
+}
+
+/// Label names, values and sets of everything ever written, by one matcher set, two, and none.
+fn check_names(head: &Head, model: &Model, uid: usize) {
+    let everything = (Millis::MIN, Millis::MAX);
+    for sets in [vec![matchers(0)], vec![matchers(2), matchers(6)], Vec::new()] {
+        let mut found: BTreeSet<LabelSet> = sets
+            .iter()
+            .flat_map(|set| model.query(uid, everything, set))
+            .map(|e| e.0)
+            .collect();
+        if sets.is_empty() {
+            found = model.query(uid, everything, &[]).into_keys().collect();
+        }
+        let with_sets = !sets.is_empty();
+        let mut names = Names::new(sets, everything.0, everything.1);
+        for block in model
+            .stored
+            .iter()
+            .flat_map(|(_, blocks)| blocks)
+            .filter(|block| block.uid() == UIDS[uid])
+        {
+            names.add_block(block);
+        }
+        names.add_head(head, UIDS[uid]).unwrap();
+        let distinct: BTreeSet<&str> = found.iter().flatten().map(|label| label.0).collect();
+        assert!(names.label_names().iter().eq(distinct));
+        let values: BTreeSet<&str> = found
+            .iter()
+            .flatten()
+            .filter(|label| label.0 == "job")
+            .map(|label| label.1)
+            .collect();
+        assert!(names.label_values("job").iter().eq(values));
+        if with_sets {
+            let object = |set: &LabelSet| {
+                let members: Vec<String> = set.iter().map(|(n, v)| format!("\"{n}\":\"{v}\"")).collect();
+                format!("{{{}}}", members.join(","))
+            };
+            let objects: Vec<String> = found.iter().map(object).collect();
+            assert_eq!(
+                String::from_utf8(names.series_json(0).0).unwrap(),
+                format!("[{}]", objects.join(","))
+            );
+            let (json, is_cut) = names.series_json(1);
+            assert_eq!(
+                String::from_utf8(json).unwrap(),
+                format!("[{}]", objects[..objects.len().min(1)].join(","))
+            );
+            assert_eq!(is_cut, objects.len() > 1);
+        }
+    }
+}
+
+fn release_oldest(head: &Head, model: &mut Model, through: &mut BTreeMap<Millis, u64>) {
+    let Some(at) = model.held.iter().position(|g| g.sealed.is_some()) else {
+        return;
+    };
+    let generation = model.held.remove(at);
+    let marker = generation.sealed.unwrap();
+    let blocks = head.cut(generation.window, marker).unwrap();
+    assert_eq!(
+        blocks.iter().map(|b| b.samples).sum::<u64>(),
+        generation.samples()
+    );
+    let readers = blocks
+        .iter()
+        .map(|b| Arc::new(BlockReader::open(&b.root).unwrap()))
+        .collect();
+    head.release(generation.window, marker);
+    through.insert(generation.window, marker);
+    model.stored.push((generation, readers));
+}
+
+fn shape(windows: &[WindowInfo]) -> Vec<(Millis, u64, Option<u64>, u64)> {
+    let mut shape: Vec<_> = windows
+        .iter()
+        .map(|w| (w.window, w.first_offset, w.sealed, w.samples))
+        .collect();
+    shape.sort_unstable();
+    shape
+}
+
+fn run(steps: Vec<Step>) {
+    let head = Head::new(0, WIDTH).unwrap();
+    let (mut model, mut through) = (Model::default(), BTreeMap::new());
+    let (mut records, mut clock) = (Vec::new(), [0_i64; 2]);
+    // Offsets of a log of several partitions have holes.
+    let append = |kind, records: &mut Vec<LogRecord>| {
+        let record = LogRecord {
+            offset: records.len() as u64 * 2 + 5,
+            now_ms: 0,
+            kind,
+        };
+        records.push(record.clone());
+        Head::apply(&[&head], [&record]);
+        record.offset
+    };
+    for step in steps {
+        match step {
+            Step::Write { uid, writes } => {
+                let batch = Arc::new(batch(uid, &writes));
+                let offset = append(RecordKind::Write { batch }, &mut records);
+                model.write(uid, &writes, offset);
+            }
+            Step::Scrape { uid, ahead } => {
+                clock[uid] += ahead;
+                let time = clock[uid];
+                let one = |set| Write {
+                    set,
+                    reversed: false,
+                    samples: vec![(time, (time * 3) as f64 / 10.0)],
+                };
+                let writes: Vec<_> = (0..5).map(one).collect();
+                let batch = Arc::new(batch(uid, &writes));
+                let offset = append(RecordKind::Write { batch }, &mut records);
+                model.write(uid, &writes, offset);
+            }
+            Step::Seal { window } => {
+                let offset = append(
+                    RecordKind::Seal {
+                        partition: 0,
+                        windows: vec![window],
+                    },
+                    &mut records,
+                );
+                for generation in model
+                    .held
+                    .iter_mut()
+                    .filter(|g| g.window == window && g.sealed.is_none())
+                {
+                    generation.sealed = Some(offset);
+                }
+            }
+            Step::Release => release_oldest(&head, &mut model, &mut through),
+            Step::Query {
+                uid,
+                min,
+                max,
+                matcher,
+            } => check_query(&head, &model, uid, (min, max), matcher),
+        }
+    }
+    assert_eq!(head.conflicts(), model.conflicts);
+    assert_eq!(
+        head.samples(),
+        model.held.iter().map(Expected::samples).sum::<u64>()
+    );
+    let mut expected: Vec<_> = model
+        .held
+        .iter()
+        .map(|g| (g.window, g.first_offset, g.sealed, g.samples()))
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(shape(&head.windows()), expected);
+    for (uid, &id) in UIDS.iter().enumerate() {
+        let mut sets: Vec<usize> = model
+            .held
+            .iter()
+            .flat_map(|g| g.series.keys())
+            .filter(|key| key.0 == uid)
+            .map(|key| key.1)
+            .collect();
+        sets.sort_unstable();
+        sets.dedup();
+        assert_eq!(head.active_series(id), sets.len());
+        check_query(&head, &model, uid, (-2000, 8000), 7);
+        check_names(&head, &model, uid);
+    }
+    check_replay(&head, &records, &through);
+}
+
+/// A head that replays what the store does not hold, in one go, cuts the same blocks.
+fn check_replay(head: &Head, records: &[LogRecord], through: &BTreeMap<Millis, u64>) {
+    let replayed = Head::new(0, WIDTH).unwrap();
+    replayed.set_through(through.iter().map(|(&window, &offset)| (window, offset)));
+    Head::apply(&[&replayed], records);
+    assert_eq!(shape(&replayed.windows()), shape(&head.windows()));
+    assert_eq!(replayed.series(), head.series());
+    let offset = records.last().map_or(0, |last| last.offset + 1);
+    let windows = head.windows().iter().map(|w| w.window).collect();
+    let seal = LogRecord {
+        offset,
+        now_ms: 0,
+        kind: RecordKind::Seal {
+            partition: 0,
+            windows,
+        },
+    };
+    Head::apply(&[head], [&seal]);
+    Head::apply(&[&replayed], [&seal]);
+    let print = |blocks: Vec<BlockParts>| -> Vec<_> {
+        blocks
+            .into_iter()
+            .map(|b| (b.uid, b.digest, b.samples, b.root, b.pages))
+            .collect()
+    };
+    for window in head.windows() {
+        let sealed = window.sealed.unwrap();
+        let (a, b) = (
+            head.cut(window.window, sealed).unwrap(),
+            replayed.cut(window.window, sealed).unwrap(),
+        );
+        assert_eq!(print(a), print(b));
+    }
+    // Nothing is left behind when everything was let go of.
+    for window in head.windows() {
+        head.release(window.window, window.sealed.unwrap());
+    }
+    assert_eq!((head.series(), head.samples()), (0, 0));
+    assert!(head.windows().is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn head_blocks_and_selection_equal_a_map(steps in steps()) {
+        run(steps);
+    }
+
+    #[test]
+    fn arbitrary_labels_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..48), time in any::<i64>()) {
+        let head = Head::new(0, WIDTH).unwrap();
+        let series = BatchSeries { partition: 0, key: 7, labels: (0, bytes.len() as u32), samples: (0, 1) };
+        let batch = SplitBatch {
+            uid: Some(UIDS[0]),
+            labels: bytes,
+            series: vec![series],
+            times: vec![time],
+            values: vec![1.0],
+            ..SplitBatch::default()
+        };
+        let kind = RecordKind::Write { batch: Arc::new(batch) };
+        Head::apply(&[&head], [&LogRecord { offset: 1, now_ms: 0, kind }]);
+        prop_assert_eq!(head.series() as u64 + head.unreadable(), 1);
+        check_query_runs(&head);
+    }
+}
+
+fn check_query_runs(head: &Head) {
+    let context = Arc::new(QueryContext::new(Limits::default()));
+    let mut selection = Selection::new(context, Vec::new(), Millis::MIN, Millis::MAX).unwrap();
+    selection.add_head(head, UIDS[0]).unwrap();
+    let set = selection.finish().unwrap();
+    for row in 0..set.len() {
+        assert_eq!(
+            set.source
+                .reader()
+                .read(row, Millis::MIN, Millis::MAX)
+                .unwrap()
+                .times
+                .len(),
+            1
+        );
+    }
+}
