@@ -30,7 +30,7 @@ impl Histograms {
     fn new(context: &QueryContext, frame: &Frame) -> Self {
         let mut symbols = context.symbols();
         let le = symbols.intern("le");
-        let mut interner = Interner::default();
+        let mut interner = Interner::with_capacity(0);
         let mut buckets: Vec<Vec<(f64, u32)>> = Vec::new();
         let mut others = Vec::new();
         for (row, pairs) in frame.table.rows().enumerate() {

@@ -14,38 +14,51 @@ use crate::{Error, Result};
 pub type Pairs = [(u32, u32)];
 
 /// Gives equal label sets equal numbers, counting up from 0 in order of first sight.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Interner {
     ids: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    seed: u64,
     /// The label set of each number.
     pub table: SeriesTable,
 }
 
 impl Interner {
     pub fn with_capacity(sets: usize) -> Self {
+        let seed = DefaultHashBuilder::default().hash_one(sets);
         Self {
             ids: HashTable::with_capacity(sets),
-            ..Self::default()
+            seed,
+            table: SeriesTable::with_capacity(sets, 0),
         }
     }
 
     pub fn number(&mut self, pairs: &Pairs) -> u32 {
-        let hash = self.hasher.hash_one(pairs);
-        let (table, hasher) = (&mut self.table, &self.hasher);
+        let hash = hash(self.seed, pairs);
+        let table = &self.table;
         if let Some(&id) = self.ids.find(hash, |&id| table.row(id as usize) == pairs) {
             return id;
         }
         let id = table.len() as u32;
-        table.push(pairs.iter().copied());
+        self.table.push(pairs.iter().copied());
+        let (table, seed) = (&self.table, self.seed);
         self.ids
-            .insert_unique(hash, id, |&id| hasher.hash_one(table.row(id as usize)));
+            .insert_unique(hash, id, |&id| self::hash(seed, table.row(id as usize)));
         id
     }
 
     pub fn len(&self) -> usize {
         self.table.len()
     }
+}
+
+/// Pairs of ids are words already: one wide multiplication per pair mixes them, under a seed that nobody can guess.
+fn hash(seed: u64, pairs: &Pairs) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    pairs.iter().fold(seed, |hash, &(name, value)| {
+        let word = u64::from(name) << 32 | u64::from(value);
+        let wide = u128::from(hash ^ word) * u128::from(ODD);
+        (wide as u64) ^ ((wide >> 64) as u64)
+    })
 }
 
 /// A choice of labels: those listed, or all but those listed and the metric name.
@@ -105,7 +118,7 @@ pub struct Groups {
 
 impl Groups {
     pub fn new(rows: &SeriesTable, selector: &Selector) -> Self {
-        let mut interner = Interner::default();
+        let mut interner = Interner::with_capacity(0);
         let of_row = numbers(rows, selector, &mut interner);
         Self {
             of_row,

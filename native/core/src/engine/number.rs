@@ -6,11 +6,15 @@ pub fn write_value(value: f64, out: &mut Vec<u8>) {
         return;
     }
     let mut buffer = ryu::Buffer::new();
-    let digits = Digits::of(buffer.format_finite(value));
-    if (1e-6..1e21).contains(&value.abs()) {
-        digits.write_plain(out);
+    let text = buffer.format_finite(value);
+    let magnitude = value.abs();
+    if (1e-5..1e16).contains(&magnitude) {
+        // Here ryu writes no exponent, and a point even where nothing follows it.
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+    } else if (1e-6..1e21).contains(&magnitude) {
+        Digits::of(text).write_plain(out);
     } else {
-        digits.write_exponent(out);
+        Digits::of(text).write_exponent(out);
     }
 }
 
@@ -80,7 +84,8 @@ fn write_special(value: f64, out: &mut Vec<u8>) -> bool {
 #[inline]
 fn write_integer(value: f64, out: &mut Vec<u8>) -> bool {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    if value.abs() >= EXACT || value.trunc() != value {
+    // A conversion there and back is one instruction each; `trunc` is a call on processors of the oldest kind.
+    if value.abs() >= EXACT || (value as i64) as f64 != value {
         return false;
     }
     if value.is_sign_negative() {
@@ -94,8 +99,8 @@ fn write_integer(value: f64, out: &mut Vec<u8>) -> bool {
 /// also the shortest.
 #[inline]
 fn write_thousandths(value: f64, out: &mut Vec<u8>) -> bool {
-    let scaled = (value.abs() * 1000.0).round();
-    if scaled >= 1e15 || scaled / 1000.0 != value.abs() {
+    let scaled = value.abs() * 1000.0 + 0.5;
+    if scaled >= 1e15 || (scaled as u64) as f64 / 1000.0 != value.abs() {
         return false;
     }
     if value.is_sign_negative() {

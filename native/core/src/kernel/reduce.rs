@@ -12,6 +12,15 @@ pub fn sum(values: &[f64]) -> f64 {
 }
 
 pub fn mean(values: &[f64]) -> f64 {
+    let mut sum = Sum::default();
+    for &x in values {
+        sum.add(x);
+    }
+    if sum.sum.is_finite() {
+        // It never overflowed on the way, so this is what the running mean would say.
+        let count = values.len() as f64;
+        return sum.sum / count + sum.lost / count;
+    }
     let mut mean = Mean::default();
     for &x in values {
         mean.add(x);

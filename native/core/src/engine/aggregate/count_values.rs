@@ -31,7 +31,7 @@ pub fn count_values(
     } else {
         others.retain(|name| name != label);
     }
-    let mut interner = Interner::default();
+    let mut interner = Interner::with_capacity(0);
     let of_row = numbers(
         &frame.table,
         &Selector::of_grouping(context, without, &others),
@@ -40,7 +40,7 @@ pub fn count_values(
     let groups = interner.table;
     let name = context.symbols().intern(label);
 
-    let mut results = Interner::default();
+    let mut results = Interner::with_capacity(0);
     let mut result_of: HashMap<(u32, u64), u32> = HashMap::new();
     let mut counts: Vec<u32> = Vec::new();
     let mut charge = context.charge(0, 0)?;
