@@ -5,11 +5,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from ingester.ages import Ages
-from shared.errors import HeadraceError
 from shared.faults import fault
-from shared.native import CanceledError, CorruptError, Head, LogRecord, UnsupportedError
+from shared.native import CanceledError, Head, LogRecord
 from shared.seams.log import Log
+
+log = structlog.get_logger(__name__)
 
 _RETRY_S = 1.0
 
@@ -106,9 +109,12 @@ class Consumer:
                 self.failure = None
             except CanceledError:
                 return  # the log was closed
-            except (HeadraceError, CorruptError, UnsupportedError, OSError) as error:
+            except BaseException as error:  # noqa: BLE001  also a native panic: a thread that ends says nothing
                 # Passing over a record would lose what was acknowledged: stay here, say so, try again.
-                self.failure = f"cannot apply the log at offset {self.applied}: {error}"
+                failure = f"cannot apply the log at offset {self.applied}: {error}"
+                if failure != self.failure:
+                    log.warning("consumer_failed", offset=self.applied, error=str(error), kind=type(error).__name__)
+                self.failure = failure
                 self._stopping.wait(_RETRY_S)
 
     def _step(self) -> None:

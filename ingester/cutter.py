@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
+import structlog
+
 from ingester.cursor import Step, next_step
 from ingester.encode import Encoded, Sealed, differing, encode
 from ingester.partition import Partition, Retained
@@ -12,6 +14,8 @@ from shared.clock import Clock
 from shared.faults import fault
 from shared.native import WindowInfo
 from shared.seams.store import BlockStore, Directory, Generation
+
+log = structlog.get_logger(__name__)
 
 _Id = tuple[int, int, int]
 """Partition, window, marker."""
@@ -121,6 +125,8 @@ class Cutter:
         self._counters.cut_samples += encoded.samples
         self._counters.cut_bytes += encoded.bytes
         await self._release(partition, [(g.window, g.to_offset) for g in encoded.generations])
+        windows, samples = len(encoded.generations), encoded.samples
+        log.info("stored", partition=partition.number, windows=windows, samples=samples, bytes=encoded.bytes)
 
     async def _compare(self, partition: Partition, directory: Directory, info: WindowInfo) -> bool:
         """Lets go of a generation that somebody else stored, if it is the same one; whether it did."""
@@ -181,6 +187,7 @@ class Cutter:
         if not all(await self._store.exists(retained.payload.keys)):
             await self._store.put(retained.payload)
             self._counters.rewritten += 1
+            log.warning("payload_written_again", windows=[g.window for g in retained.generations])
 
     def _step(self, partition: Partition, directory: Directory, info: WindowInfo) -> Step:
         return next_step(
@@ -198,6 +205,7 @@ class Cutter:
         return self._clock.monotonic() - seen >= self._settings.takeover_s
 
     def _alarm(self, partition: Partition, info: WindowInfo, text: str) -> None:
+        log.error("generation_differs", partition=partition.number, window=info.window, marker=info.sealed, detail=text)
         self._alarms[f"generation/{partition.number}"] = (
             f"partition {partition.number}, window {info.window}, marker {info.sealed}: {text}; "
             "it is kept, and the log is not trimmed"

@@ -4,6 +4,8 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 
+import structlog
+
 from ingester import sealer
 from ingester.ages import Ages
 from ingester.client import LocalClient
@@ -22,8 +24,11 @@ from shared.seams.membership import Lease, Membership
 from shared.seams.registry import Registry
 from shared.seams.store import BlockStore, Directory, Metadata
 
+log = structlog.get_logger(__name__)
+
 _TICK_S = 1.0
 _ADVANCE_EVERY_S = 60.0
+_FIRST_LOOK_S = 60.0  # a server that is restarted often shall still merge and drop
 _FIRST_RETRY_S = 0.5
 _LAST_RETRY_S = 30.0
 
@@ -110,6 +115,7 @@ class Ingester:
         if self._is_ready:
             return
         self._is_ready = True
+        log.info("replayed", records=self._end - self._begin, seconds=round(self._clock.monotonic() - self._started, 3))
         for partition in self._partitions.values():
             partition.replaying = False
         self._work.set()  # a marker may have been replayed whose generation was never stored
@@ -311,6 +317,7 @@ class Ingester:
                     verified |= await self._cutter.verify(partition, at_once=at_once)
                 except RolledBackError as error:
                     self._alarms["rolled back"] = f"the store was rolled back: {error}"
+                    log.warning("store_rolled_back", partition=partition.number, detail=str(error))
                     await self._rebuild(partition)
                     await self._cutter.cut(partition)
                     verified |= await self._cutter.verify(partition, at_once=at_once)
@@ -368,12 +375,15 @@ class Ingester:
     def _failed(self, error: BaseException) -> None:
         self._counters.failures += 1
         self._alarms["store"] = str(error)
+        log.warning("ingester_failed", error=str(error), kind=type(error).__name__)
 
     # ---- maintenance ----
 
     async def _maintain(self) -> None:
+        pause_s = min(_FIRST_LOOK_S, self._settings.maintain_every_s)
         while True:
-            await asyncio.sleep(self._settings.maintain_every_s)
+            await asyncio.sleep(pause_s)
+            pause_s = self._settings.maintain_every_s
             try:
                 await self.maintain()
             except _FAILURES as error:

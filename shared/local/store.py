@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from shared import native
 from shared.errors import InternalError, NotFoundError, UnavailableError
@@ -26,7 +27,8 @@ class _Partition:
 class LocalStore:
     """`shared.seams.store.BlockStore`. Directories are kept in memory, so reading one is a look-up.
 
-    One process owns the folder. A change is one transaction of the journal, which is durable before memory follows.
+    One process owns the folder. A change is one transaction of the journal, durable before memory follows. Once
+    begun it runs to its end: if its caller were cancelled in between, memory would stay behind the journal.
     """
 
     def __init__(self, journal: native.Journal, packs: native.Packs) -> None:
@@ -54,17 +56,7 @@ class LocalStore:
         return store
 
     async def put(self, payload: Payload) -> None:
-        packs = {records.split_key(key)[0] for key in payload.keys}
-        if [records.split_key(key)[1] for key in payload.keys] != list(range(len(payload.values))) or len(packs) > 1:
-            raise InternalError(f"payload keys must be those of one attempt, numbered from 0: {payload.keys[:3]} …")
-        if not packs:
-            return
-        pack = packs.pop()
-        spans = await asyncio.to_thread(self._write, pack, payload.values)
-        for key, span in zip(payload.keys, spans, strict=True):
-            if self._spans.setdefault(key, span) != span:
-                raise InternalError(f"payload {key} was put again with other bytes")
-        self._keys.setdefault(pack, set()).update(payload.keys)
+        await asyncio.shield(self._put(payload))
 
     async def fetch(self, keys: Sequence[str]) -> list[bytes]:
         spans = [self._span(key) for key in keys]
@@ -78,57 +70,16 @@ class LocalStore:
 
     async def commit(self, partition: int, generations: Sequence[Generation]) -> bool:
         fault("commit.before")
-        async with self._changing:
-            state = self._partition(partition)
-            before = state.directory
-            if any(before.through.get(g.window, 0) != g.from_offset for g in generations):
-                return False
-            manifests = tuple(manifest for g in generations for manifest in g.manifests)
-            self._check_written(manifests)
-            generation = before.generation + 1
-            through = before.through | {g.window: g.to_offset for g in generations}
-            puts = {records.cursor_key(partition): records.encode_cursor(generation, before.replay_from, through)}
-            groups = dict(state.groups)
-            if manifests:
-                groups[generation] = manifests
-                puts[records.blocks_key(partition, generation)] = records.encode_manifests(manifests, self._spans)
-            await self._transact(puts, [])
-            self._publish(partition, generation, before.replay_from, through, groups)
-        fault("commit.done")
-        return True
+        committed = await asyncio.shield(self._commit(partition, generations))
+        if committed:
+            fault("commit.done")
+        return committed
 
     async def replace(self, partition: int, old: Sequence[Manifest], new: Sequence[Manifest]) -> bool:
-        async with self._changing:
-            state = self._partition(partition)
-            before = state.directory
-            groups = _replaced(state.groups, old, new)
-            if groups is None:
-                return False
-            self._check_written(new)
-            generation = before.generation + 1
-            puts = {
-                records.cursor_key(partition): records.encode_cursor(generation, before.replay_from, before.through)
-            }
-            deletes = []
-            for added, manifests in state.groups.items():
-                key = records.blocks_key(partition, added)
-                if added not in groups:
-                    deletes.append(key)
-                elif groups[added] is not manifests:
-                    puts[key] = records.encode_manifests(groups[added], self._spans)
-            await self._transact(puts, deletes)
-            self._publish(partition, generation, before.replay_from, before.through, groups)
-        return True
+        return await asyncio.shield(self._replace(partition, old, new))
 
     async def advance(self, partition: int, replay_from: int) -> None:
-        async with self._changing:
-            state = self._partition(partition)
-            before = state.directory
-            if replay_from <= before.replay_from:
-                return
-            cursor = records.encode_cursor(before.generation, replay_from, before.through)
-            await self._transact({records.cursor_key(partition): cursor}, [])
-            state.directory = dataclasses.replace(before, replay_from=replay_from)
+        await asyncio.shield(self._advance(partition, replay_from))
 
     async def directory(self, partition: int, *, at_least: int = 0) -> Directory:
         directory = self._partition(partition).directory
@@ -162,7 +113,7 @@ class LocalStore:
         puts = {records.metadata_key(partition, uid): records.encode_metadata(m) for uid, m in entries.items() if m}
         deletes = [records.metadata_key(partition, uid) for uid, m in entries.items() if not m]
         async with self._changing:
-            await self._transact(puts, deletes)
+            await asyncio.shield(self._transact(puts, deletes))
 
     async def close(self) -> None:
         async with self._changing:
@@ -172,6 +123,76 @@ class LocalStore:
     def payload_bytes(self) -> int:
         """Of every value that a manifest names or that still waits to be deleted."""
         return sum(span.length for span in self._spans.values())
+
+    async def _put(self, payload: Payload) -> None:
+        packs = {records.split_key(key)[0] for key in payload.keys}
+        if [records.split_key(key)[1] for key in payload.keys] != list(range(len(payload.values))) or len(packs) > 1:
+            raise InternalError(f"payload keys must be those of one attempt, numbered from 0: {payload.keys[:3]} …")
+        if not packs:
+            return
+        pack = packs.pop()
+        spans = await asyncio.to_thread(self._write, pack, payload.values)
+        for key, span in zip(payload.keys, spans, strict=True):
+            if self._spans.setdefault(key, span) != span:
+                raise InternalError(f"payload {key} was put again with other bytes")
+        self._keys.setdefault(pack, set()).update(payload.keys)
+
+    async def _commit(self, partition: int, generations: Sequence[Generation]) -> bool:
+        async with self._changing:
+            state = self._partition(partition)
+            before = state.directory
+            if any(before.through.get(g.window, 0) != g.from_offset for g in generations):
+                return False
+            manifests = tuple(manifest for g in generations for manifest in g.manifests)
+            self._check_written(manifests)
+            generation = before.generation + 1
+            through = before.through | {g.window: g.to_offset for g in generations}
+            puts = {records.cursor_key(partition): records.encode_cursor(generation, before.replay_from, through)}
+            if manifests:
+                puts[records.blocks_key(partition, generation)] = records.encode_manifests(manifests, self._spans)
+            await self._transact(puts, [])
+            if manifests:
+                state.groups[generation] = manifests
+            state.directory = Directory(
+                partition, generation, before.replay_from, through, _grouped([manifests], before.manifests)
+            )
+        return True
+
+    async def _replace(self, partition: int, old: Sequence[Manifest], new: Sequence[Manifest]) -> bool:
+        async with self._changing:
+            state = self._partition(partition)
+            before = state.directory
+            groups = _replaced(state.groups, old, new)
+            if groups is None:
+                return False
+            self._check_written(new)
+            generation = before.generation + 1
+            puts = {
+                records.cursor_key(partition): records.encode_cursor(generation, before.replay_from, before.through)
+            }
+            deletes = []
+            for added, manifests in state.groups.items():
+                key = records.blocks_key(partition, added)
+                if added not in groups:
+                    deletes.append(key)
+                elif groups[added] is not manifests:
+                    puts[key] = records.encode_manifests(groups[added], self._spans)
+            await self._transact(puts, deletes)
+            state.groups = groups
+            state.directory = Directory(
+                partition, generation, before.replay_from, before.through, _grouped(_in_order(groups))
+            )
+        return True
+
+    async def _advance(self, partition: int, replay_from: int) -> None:
+        async with self._changing:
+            state = self._partition(partition)
+            before = state.directory
+            if replay_from <= before.replay_from:
+                return
+            cursor = records.encode_cursor(before.generation, replay_from, before.through)
+            await self._transact({records.cursor_key(partition): cursor}, [])
+            state.directory = dataclasses.replace(before, replay_from=replay_from)
 
     def _load(self) -> None:
         for key, value in sorted(self._journal.scan("cursor/")):
@@ -185,34 +206,14 @@ class LocalStore:
             self._spans.update(spans)
             for payload_key in spans:
                 self._keys.setdefault(records.split_key(payload_key)[0], set()).add(payload_key)
-        for partition, state in self._partitions.items():
-            d = state.directory
-            self._publish(partition, d.generation, d.replay_from, d.through, state.groups)
+        for state in self._partitions.values():
+            state.directory = dataclasses.replace(state.directory, manifests=_grouped(_in_order(state.groups)))
 
     def _partition(self, partition: int) -> _Partition:
         state = self._partitions.get(partition)
         if state is None:
             state = self._partitions[partition] = _Partition(Directory(partition, 0, 0))
         return state
-
-    def _publish(
-        self,
-        partition: int,
-        generation: int,
-        replay_from: int,
-        through: dict[int, int],
-        groups: dict[int, tuple[Manifest, ...]],
-    ) -> None:
-        """Readers hold on to the snapshot they have; a new one takes its place."""
-        state = self._partition(partition)
-        state.groups = groups
-        by_uid: dict[bytes, list[Manifest]] = {}
-        for added in sorted(groups):
-            for manifest in groups[added]:
-                by_uid.setdefault(manifest.uid, []).append(manifest)
-        state.directory = Directory(
-            partition, generation, replay_from, through, {uid: tuple(m) for uid, m in by_uid.items()}
-        )
 
     async def _transact(self, puts: dict[str, bytes], deletes: list[str]) -> None:
         try:
@@ -235,7 +236,11 @@ class LocalStore:
         if pack in self._keys:  # a repair: what is left of the pack makes room
             self._remove([pack])
         try:
-            written = self._packs.write(pack, values)
+            try:
+                written = self._packs.write(pack, values)
+            except FileExistsError:  # left by a write that failed
+                self._remove([pack])
+                written = self._packs.write(pack, values)
         except OSError as error:
             raise UnavailableError(f"payload cannot be written: {error}", retry_after_s=10) from error
         return [
@@ -276,6 +281,21 @@ class LocalStore:
         for pack in packs:
             with contextlib.suppress(FileNotFoundError):
                 self._packs.remove(pack)
+
+
+def _in_order(groups: dict[int, tuple[Manifest, ...]]) -> list[tuple[Manifest, ...]]:
+    return [groups[added] for added in sorted(groups)]
+
+
+def _grouped(
+    groups: Iterable[tuple[Manifest, ...]], before: Mapping[bytes, tuple[Manifest, ...]] = MappingProxyType({})
+) -> dict[bytes, tuple[Manifest, ...]]:
+    """By instance in log order: what stood `before`, then the groups."""
+    added: dict[bytes, list[Manifest]] = {}
+    for manifests in groups:
+        for manifest in manifests:
+            added.setdefault(manifest.uid, []).append(manifest)
+    return {**before, **{uid: (*before.get(uid, ()), *manifests) for uid, manifests in added.items()}}
 
 
 def _replaced(

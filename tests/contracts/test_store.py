@@ -1,5 +1,7 @@
 """The contract of `shared.seams.store.BlockStore`."""
 
+import asyncio
+
 import pytest
 
 from shared import faults
@@ -169,6 +171,25 @@ class TestCommit:
         assert await store.commit(P, [type(empty)(WINDOW, 0, 10, ())])
         directory = await store.directory(P)
         assert (directory.through, directory.manifests) == ({WINDOW: 10}, {})
+
+    @pytest.mark.parametrize("patience", range(12))
+    async def test_a_cancelled_committer_leaves_all_or_nothing(self, stores: StoreHarness, patience: int) -> None:
+        store = stores.open()
+        manifest, payload = block("a1", WINDOW, 0, 10)
+        await store.put(payload)
+        committing = asyncio.create_task(store.commit(P, [generation(manifest)]))
+        for _ in range(patience):
+            await asyncio.sleep(0)
+        committing.cancel()
+        await asyncio.wait([committing])
+        await store.commit(P, [generation(manifest)])
+        before = await store.directory(P)
+        assert before.manifests == {UID: (manifest,)}
+        assert before.generation == 1
+        await committed(store, "b2", WINDOW, 10, 20)
+        after = await store.directory(P)
+        await store.close()
+        assert await stores.open().directory(P) == after
 
     async def test_payload_comes_first(self, stores: StoreHarness) -> None:
         store = stores.open()

@@ -143,12 +143,13 @@ async def test_every_acknowledged_sample_survives(seed: int) -> None:
 
 @pytest.mark.parametrize("kind", ["data", "directory"])
 async def test_a_sync_that_lies_is_noticed(kind: Literal["data", "directory"]) -> None:
-    lost = 0
+    noticed = 0
     for seed in range(12):
         try:
             await Run(seed, ignore=kind).lives()
         except AssertionError as error:
-            lost += "acknowledged and not read back" in str(error)
-        except (HeadraceError, CorruptError, OSError):
-            pass  # it does not even start again
-    assert lost > 0
+            assert "acknowledged and not read back" in str(error)
+            noticed += 1
+        except (HeadraceError, CorruptError):  # it does not even start, or payload is missing
+            noticed += 1
+    assert noticed >= 6

@@ -138,6 +138,7 @@ class TestRestart:
 
     async def test_between_seal_and_commit_cuts_the_sealed_generation(self, world: World) -> None:
         await world.write(MANY)
+        await world.caught_up()
         for partition in world.ingester._partitions.values():
             await world.ingester._seal(partition.number, [info.window for info in partition.head.windows()])
         again = await world.restarted()
