@@ -69,8 +69,7 @@ class LocalLog:
         if self._loop is not None:
             self._loop.remove_reader(self._native.fileno())
             self._loop = None
-        with contextlib.suppress(OSError):  # the log had failed: what was not written was not acknowledged either
-            await asyncio.to_thread(self._native.close)
+        await asyncio.to_thread(self._native.close)
         self._resolve()
         self._refuse(UnavailableError("the log was closed before the write was durable"))
 
