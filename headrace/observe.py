@@ -14,7 +14,7 @@ from shared.local.store import LocalStore
 from shared.telemetry.catalogue import Catalogue
 
 _PAGE_BYTES = resource.getpagesize()
-_FRESH_S = 0.5
+_FRESH_S = 0.02
 """One scrape reads the ingester's figures for many families: looking once is enough."""
 
 

@@ -54,6 +54,7 @@ class Roles:
     ingester: Ingester
     splitter: native.Splitter
     ingesting: asyncio.Task[None]
+    replayed: asyncio.Event
 
     @classmethod
     async def open(cls, core: Core) -> "Roles":
@@ -66,9 +67,7 @@ class Roles:
         )
         try:
             local_log = LocalLog(await asyncio.to_thread(_open_log, core, splitter, data))
-            store = await asyncio.to_thread(
-                LocalStore.open, core.files, str(data / "store"), window_ms=settings.ingester.window_s * 1000
-            )
+            store = await asyncio.to_thread(LocalStore.open, core.files, str(data / "store"))
             ingester = Ingester(
                 log=local_log,
                 store=store,
@@ -81,16 +80,19 @@ class Roles:
         except (native.CorruptError, native.UnsupportedError, HeadraceError, OSError) as error:
             raise OpenError(f"{data}: {error}") from error
         ingesting = asyncio.create_task(ingester.run(), name="ingester")
-        return cls(core, local_log, store, ingester, splitter, ingesting)
+        return cls(core, local_log, store, ingester, splitter, ingesting, asyncio.Event())
 
     def missing(self) -> str | None:
-        """What stands between this server and its job."""
+        """What stands between this server and its job. Asked before every request, so it has to be cheap."""
         if self.ingesting.done():
             return "the ingester has ended"
         if self.log.failure is not None:
             return f"the log has failed, restart the server: {self.log.failure}"
+        if self.replayed.is_set():
+            return None
         replay = self.ingester.stats().replay
         if replay.done:
+            self.replayed.set()
             return None
         part = (replay.offset - replay.begin) / max(replay.end - replay.begin, 1)
         eta = "" if replay.eta_s is None else f", about {replay.eta_s:.0f} s left"
@@ -125,6 +127,10 @@ class Roles:
         administration = {"/api/v1/admin/flush": Route("admin", {"POST": flush}, public=False)}
         return write_routes(write) | exact | administration, patterns
 
+    def _replay(self) -> tuple[int, int, int]:
+        replay = self.ingester.stats().replay
+        return replay.begin, replay.end, replay.offset
+
     def _querier(self) -> QuerierDependencies:
         core, settings = self.core, self.core.settings
         storage = Storage(
@@ -142,6 +148,7 @@ class Roles:
                 started_ms=core.started_ms,
                 retention="none" if retention_s is None else f"{retention_s}s",
                 settings=hidden_settings(settings),
+                replay=self._replay,
             ),
         )
 

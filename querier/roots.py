@@ -33,3 +33,6 @@ class Roots:
     @property
     def held_bytes(self) -> int:
         return self._held_bytes
+
+    def __len__(self) -> int:
+        return len(self._readers)

@@ -94,12 +94,9 @@ class Storage:
             selection = Selection(query, matchers, min_ms, max_ms)
             try:
                 heavy = await self._fill(selection, instance, min_ms, max_ms)
-                return await asyncio.to_thread(selection.finish) if heavy else selection.finish()
             except _MovedError:
                 continue
-            except asyncio.CancelledError:
-                query.cancel()  # a worker thread may be at it still
-                raise
+            return await asyncio.to_thread(selection.finish) if heavy else selection.finish()
         raise _restless()
 
     async def names(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from querier.api.cardinality import CardinalityApi
 from querier.api.execution import Executor
 from querier.api.expressions import ExpressionApi
 from querier.api.metadata import MetadataApi
@@ -35,5 +36,6 @@ def routes(
         | metadata.routes()
         | ExpressionApi(on.authenticator).routes()
         | StatusApi(on.authenticator, on.facts).routes()
+        | CardinalityApi(on.authenticator, on.storage, on.executor, on.clock, timeout_s=timeout_s).routes()
     )
     return exact, metadata.patterns()

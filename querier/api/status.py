@@ -28,6 +28,8 @@ class ServerFacts:
     started_ms: int
     retention: str
     settings: Mapping[str, Any]
+    replay: Callable[[], tuple[int, int, int]]
+    """(first, last, current) of the replay, as log offsets."""
 
 
 class StatusApi:
@@ -50,9 +52,12 @@ class StatusApi:
             "scrape_pools": lambda _: {"scrapePools": []},
             "alertmanagers": lambda _: {"activeAlertmanagers": [], "droppedAlertmanagers": []},
         }
-        return {
+        routes = {
             f"/api/v1/{path}": Route("status", {"GET": self._answering(answer)}) for path, answer in answers.items()
         }
+        # Asked for while everything else has to wait.
+        progress = Route("status", {"GET": self._answering(self._replay)}, early=True)
+        return routes | {"/api/v1/status/walreplay": progress}
 
     def _answering(self, answer: Callable[[Params], Any]) -> Handler:
         async def handle(request: Request) -> Response:
@@ -60,6 +65,10 @@ class StatusApi:
             return success(to_json(answer(await read_params(request))))
 
         return handle
+
+    def _replay(self, _: Params) -> dict[str, int]:
+        first, last, current = self._facts.replay()
+        return {"min": first, "max": last, "current": current}
 
     def _build_info(self, _: Params) -> dict[str, str]:
         # No `features`: Grafana would take us for Mimir.

@@ -16,6 +16,7 @@ from headrace.front import create_router
 from headrace.readiness import Readiness
 from headrace.roles import Roles
 from headrace.settings import load
+from shared.asgi.router import Router
 from shared.clock import Clock, SystemClock
 from tests.support import remote_write
 
@@ -32,6 +33,7 @@ class Server:
     core: Core
     readiness: Readiness
     roles: Roles
+    router: Router
     client: httpx.AsyncClient
     app_id: str
     token: str
@@ -89,7 +91,7 @@ async def serving(data: Path, *, clock: Clock | None = None, **variables: str) -
         await roles.ingester.ready()
         transport = httpx.ASGITransport(router)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://headrace") as client:
-            yield Server(core, readiness, roles, client, instance.app_id, core.instances.token_of(instance))
+            yield Server(core, readiness, roles, router, client, instance.app_id, core.instances.token_of(instance))
     finally:
         await roles.close()
         await core.registry.close()

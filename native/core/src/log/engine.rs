@@ -42,8 +42,6 @@ pub struct Engine {
     folder: PathBuf,
     options: LogOptions,
     replay: Box<Replay>,
-    /// Held while segments are unlinked, oldest first.
-    trimming: Mutex<()>,
     /// The active segment as far as it is written.
     writer: Mutex<Framed>,
     queue: Mutex<Queue>,
@@ -84,7 +82,6 @@ impl Engine {
             folder: folder.to_owned(),
             options,
             replay,
-            trimming: Mutex::new(()),
             writer: Mutex::new(active),
             queue: Mutex::new(Queue::new(next, options.queue_bytes)),
             work: Condvar::new(),
@@ -241,30 +238,20 @@ impl Engine {
             .read(&segment, offset, until, max_records, self.replay.as_ref())
     }
 
-    /// Unlinks every segment that holds only records below `offset`; the active one is rolled first if that lets it go. Commits go on
-    /// while files are unlinked.
+    /// Unlinks every segment that holds only records below `offset`; the active one is rolled first if that lets it go.
     pub fn trim(&self, offset: u64) -> Result<()> {
-        let _one_at_a_time = self.trimming.lock();
+        let mut writer = self.writer.lock();
         // Before the roll, since a full disk has no room for a new segment.
         self.unlink_below(offset)?;
-        if self.roll_if_below(offset)? {
+        let all_may_go = writer.next <= offset && writer.next > writer.first;
+        if all_may_go && self.failure().is_none() {
+            if let Err(error) = self.roll(&mut writer) {
+                self.fail(format!("the log cannot begin a new segment: {error}"));
+                return Err(error);
+            }
             self.unlink_below(offset)?;
         }
         Ok(())
-    }
-
-    /// Begins a new segment if the active one holds records, and only such as lie below `offset`.
-    fn roll_if_below(&self, offset: u64) -> Result<bool> {
-        let mut writer = self.writer.lock();
-        let all_may_go = writer.next <= offset && writer.next > writer.first;
-        if !all_may_go || self.failure().is_some() {
-            return Ok(false);
-        }
-        let rolled = self.roll(&mut writer);
-        if let Err(error) = &rolled {
-            self.fail(format!("the log cannot begin a new segment: {error}"));
-        }
-        rolled.map(|()| true)
     }
 
     fn unlink_below(&self, offset: u64) -> Result<()> {

@@ -10,8 +10,7 @@
 //! | `engine` | append, commit, read, trim: everything but the thread |
 //! | `local` | the thread |
 //!
-//! Locks are taken in the order trimming, writer, queue, tail; no lock but the first two is held during I/O.
-//! The replay cursor's is too, and nests in none of them.
+//! Locks are taken in the order writer, queue, tail; no lock but the writer's is held during I/O.
 
 mod engine;
 mod local;

@@ -59,7 +59,7 @@ impl Queue {
             return Err(stopped(failure.clone()));
         }
         if self.ending.is_some() {
-            return Err(stopped("the log is closed"));
+            return Err(Error::Canceled("the log is closed".to_owned()));
         }
         let bytes = held_bytes(&kind) + written_bytes(&kind);
         if self.held > 0 && self.held + bytes > self.limit {

@@ -1,0 +1,326 @@
+"""The server as its users meet it: a process, its command line, its folder."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import APP_ID, TOKEN, Answer, Headrace, fetch, free_port
+from tests.support.remote_write import body
+
+EVERY_ROUTE = [
+    ("GET", "/api/v1/query?query=1"),
+    ("POST", "/api/v1/query?query=1"),
+    ("GET", "/api/v1/query_range?query=1&start=1&end=2&step=1"),
+    ("GET", "/api/v1/series?match[]=up"),
+    ("GET", "/api/v1/labels"),
+    ("GET", "/api/v1/label/job/values"),
+    ("GET", "/api/v1/metadata"),
+    ("GET", "/api/v1/format_query?query=1"),
+    ("GET", "/api/v1/parse_query?query=1"),
+    ("GET", "/api/v1/query_exemplars?query=up"),
+    ("GET", "/api/v1/rules"),
+    ("GET", "/api/v1/alerts"),
+    ("GET", "/api/v1/targets"),
+    ("GET", "/api/v1/status/buildinfo"),
+    ("GET", "/api/v1/status/runtimeinfo"),
+    ("GET", "/api/v1/status/flags"),
+    ("GET", "/api/v1/status/config"),
+    ("GET", "/api/v1/status/tsdb"),
+    ("GET", "/api/v1/status/rejections"),
+    ("GET", "/api/v1/features"),
+    ("POST", "/api/v1/write"),
+    ("POST", "/api/v1/prom/write"),
+]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Headrace]:
+    process = Headrace(tmp_path)
+    process.start()
+    try:
+        process.wait_ready()
+        yield process
+    finally:
+        process.kill()
+
+
+def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "headrace", *arguments],
+        cwd=cwd,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def samples(count: int = 3) -> bytes:
+    now_ms = int(time.time() * 1000)
+    return body([({"__name__": "up", "job": str(job)}, [(now_ms, float(job))]) for job in range(count)])
+
+
+def metric(server: Headrace, name: str) -> float:
+    lines = fetch(server.base + "/metrics").body.decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
+def test_every_path_takes_both_schemes_and_nothing_else(server: Headrace) -> None:
+    for method, path in EVERY_ROUTE:
+        url = server.base + path
+        data, kind = (body(), {"Content-Type": "application/x-protobuf"}) if path.endswith("write") else (None, {})
+        for headers in (server.bearer, server.basic):
+            answer = fetch(url, method=method, data=data, headers={**kind, **headers})
+            assert answer.status in {200, 204}, (path, answer.body)
+        for wrong in ({}, {"Authorization": "Bearer nobody-knows-this-token"}, {"Authorization": "Basic eDp5"}):
+            answer = fetch(url, method=method, data=data, headers={**kind, **wrong})
+            assert answer.status == 401, path
+            assert answer.json()["status"] == "error"
+            assert "Basic" in answer.headers["www-authenticate"]
+
+
+def test_probes_and_metrics_need_no_credential(server: Headrace) -> None:
+    for path in ("/ready", "/healthz", "/-/ready", "/-/healthy", "/metrics"):
+        assert fetch(server.base + path).status == 200
+    for path in ("/ready", "/healthz", "/-/ready", "/-/healthy"):
+        assert fetch(server.base + path, method="HEAD").status == 200
+
+
+def test_what_is_written_survives_a_stop_and_a_kill(server: Headrace) -> None:
+    assert server.write(samples()).status == 204
+    before = server.query("up")
+    assert len(before) == 3
+    at = before[0]["value"][0]
+    assert server.stop() == 0
+    server.start()
+    server.wait_ready()
+    assert metric(server, "headrace_head_samples") == 0  # drained: nothing was replayed
+    assert server.query("up", time=at) == before
+    assert server.write(samples(5)).status == 204
+    server.kill()
+    server.start()
+    server.wait_ready()
+    assert len(server.query("up")) == 5
+    assert server.query("up", time=at) == before
+
+
+def test_flush_leaves_nothing_in_the_log(server: Headrace) -> None:
+    assert server.write(samples()).status == 204
+    assert metric(server, "headrace_log_first_offset") < metric(server, "headrace_log_end_offset")
+    for headers in (server.bearer, {"X-Headrace-Admin": "wrong-wrong-wrong-wrong"}):
+        assert fetch(server.base + "/api/v1/admin/flush", method="POST", headers=headers).status == 401
+    server.flush()
+    assert metric(server, "headrace_head_samples") == 0
+    assert metric(server, "headrace_log_first_offset") == metric(server, "headrace_log_end_offset")
+    assert len(server.query("up")) == 3
+
+
+def test_a_port_in_use_is_one_line_and_touches_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = run("standalone", "--listen", listen, "--data", "data", cwd=tmp_path)
+    assert answer.returncode == 2
+    [line] = answer.stderr.splitlines()
+    assert listen in line
+    assert "--listen" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_one_line_that_names_who_has_it(server: Headrace) -> None:
+    assert server.child is not None
+    known = (server.folder / "data" / "server.json").read_text()
+    answer = run("standalone", "--listen", f"127.0.0.1:{free_port()}", "--data", "data", cwd=server.folder)
+    assert answer.returncode == 2
+    [line] = answer.stderr.splitlines()
+    assert f"process {server.child.pid}" in line
+    assert (server.folder / "data" / "server.json").read_text() == known
+    assert server.query("1+1")[1] == "2"
+    answer = run("fsck", "--data", "data", cwd=server.folder)
+    assert answer.returncode == 2
+    assert f"process {server.child.pid}" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--listen", "nowhere"], "listen (--listen): must be HOST:PORT"),
+        (["--listen", "203.0.113.1:1"], "--listen"),
+        (["--config", "missing.yml"], "missing.yml: cannot be read"),
+        (["--data", "/proc/nothing"], "data folder /proc/nothing cannot be used"),
+    ],
+)
+def test_a_start_that_cannot_be_says_why(arguments: list[str], message: str, tmp_path: Path) -> None:
+    answer = run("standalone", *arguments, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_first_start_makes_an_instance_and_says_how_to_use_it(tmp_path: Path) -> None:
+    server = Headrace(tmp_path)
+    server.env = {}
+    server.start()
+    try:
+        server.wait_ready()
+        banner = server.output()
+        [instance] = run("instances", "list", "--data", "data", cwd=tmp_path).stdout.split()
+        assert f"url: {server.base}/api/v1/prom/write" in banner
+        assert f'username: "{instance}"' in banner
+        assert f"headrace instances show {instance} --token" in banner
+        shown = json.loads(run("instances", "show", instance, "--token", "--data", "data", cwd=tmp_path).stdout)
+        assert shown["token"] not in banner
+        answer = fetch(server.base + "/api/v1/query?query=1", headers={"Authorization": f"Bearer {shown['token']}"})
+        assert answer.status == 200
+        file = tmp_path / "data" / "server.json"
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / "data" / "token.key").stat().st_mode & 0o777 == 0o600
+        assert server.stop() == 0
+        assert not file.exists()
+        assert shown["token"] not in server.output()
+        server.start()
+        server.wait_ready()
+        assert run("instances", "list", "--data", "data", cwd=tmp_path).stdout.split() == [instance]
+    finally:
+        server.kill()
+
+
+def test_instances_from_the_command_line(server: Headrace) -> None:
+    def cli(*arguments: str) -> str:
+        answer = run("instances", *arguments, "--data", "data", cwd=server.folder)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    def as_team(token: str, path: str = "/api/v1/query?query=up") -> Answer:
+        return fetch(server.base + path, headers={"Authorization": f"Bearer {token}"})
+
+    assert server.write(samples()).status == 204
+    token = cli("create", "--app-id", "team").split()[-1]
+    assert cli("list").split() == sorted([APP_ID, "team"])
+    assert as_team(token).json()["data"]["result"] == []  # nobody reads another's data
+    fresh = cli("rotate-token", "team").strip()
+    assert as_team(token).status == 401
+    assert as_team(fresh).status == 200
+    cli("set-limit", "team", "max_query_points=5", "max_age_s=none")
+    assert json.loads(cli("show", "team"))["limits"]["max_query_points"] == 5
+    assert as_team(fresh, "/api/v1/query_range?query=1&start=0&end=10&step=1").status == 400
+    cli("delete", "team", "--yes")
+    assert as_team(fresh).status == 401
+    for arguments, message in (
+        (["show", "team"], "there is no instance team"),
+        (["set-limit", APP_ID, "max_serie=1"], "there is no limit max_serie"),
+        (["set-limit", APP_ID, "max_series"], "NAME=VALUE"),
+        (["create", "--app-id", APP_ID], "already"),
+        (["create", "--token", "short"], "16 to 512 characters"),
+    ):
+        answer = run("instances", *arguments, "--data", "data", cwd=server.folder)
+        assert answer.returncode == 2
+        assert message in answer.stderr
+
+
+def test_the_command_line_without_a_server_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    stale = {"address": f"http://127.0.0.1:{free_port()}", "pid": 1, "admin_token": "x"}
+    for _ in range(2):
+        answer = run("instances", "list", "--data", "data", cwd=tmp_path)
+        assert answer.returncode == 2
+        assert "no Headrace is running on data: start it with `headrace standalone --data data`" in answer.stderr
+        (tmp_path / "data" / "server.json").write_text(json.dumps(stale))  # what a killed server leaves
+
+
+def test_admin_api_answers_in_envelopes(server: Headrace) -> None:
+    admin = {"X-Headrace-Admin": TOKEN, "Content-Type": "application/json"}
+    base = server.base + "/api/v1/admin/instances"
+    for method, url, data, status, kind in (
+        ("GET", base + "/nobody", None, 404, "not_found"),
+        ("GET", base + "/a/b/c", None, 404, "not_found"),
+        ("PUT", base, None, 405, "bad_data"),
+        ("POST", base, b"{", 400, "bad_data"),
+        ("POST", base, b'{"limits": 3}', 400, "bad_data"),
+        ("POST", base, b'{"unknown": 3}', 400, "bad_data"),
+        ("POST", base, b'{"app_id": "a b"}', 400, "bad_data"),
+        ("POST", base, b'{"app_id": "it"}', 409, "conflict"),
+    ):
+        answer = fetch(url, method=method, data=data, headers=admin)
+        assert (answer.status, answer.json()["errorType"]) == (status, kind), answer.body
+        assert fetch(url, method=method, data=data, headers={"Content-Type": "application/json"}).status in {
+            401,
+            status,
+        }
+    assert fetch(base, headers=server.bearer).status == 401
+    config = fetch(server.base + "/config", headers=admin)
+    assert config.status == 200
+    assert TOKEN.encode() not in config.body
+
+
+def test_bootstrap_sets_the_token_at_every_start(server: Headrace) -> None:
+    assert fetch(server.base + "/api/v1/labels", headers=server.basic).status == 200
+    assert server.stop() == 0
+    server.env = {**server.env, "HEADRACE_BOOTSTRAP_TOKEN": "another-token-0123456789"}
+    server.start()
+    server.wait_ready()
+    assert fetch(server.base + "/api/v1/labels", headers=server.bearer).status == 401
+    another = {"Authorization": "Bearer another-token-0123456789"}
+    assert fetch(server.base + "/api/v1/labels", headers=another).status == 200
+
+
+def test_config_check(tmp_path: Path) -> None:
+    (tmp_path / "good.yml").write_text("listen: 127.0.0.1:1\n")
+    (tmp_path / "bad.yml").write_text("lissen: 127.0.0.1:1\n")
+    assert run("config", "check", "good.yml", cwd=tmp_path).returncode == 0
+    answer = run("config", "check", "bad.yml", cwd=tmp_path, HEADRACE_QUERY__THREADS="many")
+    assert answer.returncode == 2
+    assert "did you mean listen?" in answer.stderr
+    assert "query.threads (HEADRACE_QUERY__THREADS)" in answer.stderr
+    assert "HEADRACE_PORT" in run("config", "check", cwd=tmp_path, HEADRACE_PORT="x").stderr
+
+
+def test_fsck_accepts_a_good_folder_and_finds_a_flipped_bit(server: Headrace) -> None:
+    assert server.write(samples(100)).status == 204
+    server.flush()
+    assert server.write(samples(10)).status == 204
+    server.signal(signal.SIGKILL)
+    server.kill()
+    answer = run("fsck", "--data", "data", cwd=server.folder)
+    assert answer.returncode == 0, answer.stdout
+    assert "no problems" in answer.stdout
+    [pack] = (server.folder / "data" / "store" / "packs").iterdir()
+    content = bytearray(pack.read_bytes())
+    content[len(content) // 2] ^= 1
+    pack.write_bytes(content)
+    answer = run("fsck", "--data", "data", cwd=server.folder)
+    assert answer.returncode == 1
+    assert "PROBLEM" in answer.stdout
+    assert "Traceback" not in answer.stderr
+    assert run("fsck", "--data", "elsewhere", cwd=server.folder).returncode == 2
+
+
+def test_a_damaged_log_stops_the_start_with_its_place(server: Headrace) -> None:
+    for _ in range(3):
+        assert server.write(samples(100)).status == 204
+    server.kill()
+    [segment] = (server.folder / "data" / "log").glob("*")
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 4] ^= 1
+    segment.write_bytes(content)
+    server.start()
+    assert server.child is not None
+    assert server.child.wait(60) == 2
+    assert segment.name in server.output()
+    assert "Traceback" not in server.output()
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert run("version", cwd=tmp_path).stdout.startswith("headrace ")
+    assert "standalone" in run("--help", cwd=tmp_path).stdout
