@@ -460,6 +460,12 @@ def absent(query: Query, frame: Frame, labels: Sequence[tuple[str, str]]) -> Fra
 def to_scalar(frame: Frame) -> Frame: ...
 def to_vector(scalar: Frame) -> Frame: ...
 def sort(query: Query, frame: Frame, *, descending: bool) -> Frame: ...
+def info(
+    query: Query, frame: Frame, times: Frame, *, names: Sequence[Matcher], labels: Sequence[str], drops_unmatched: bool
+) -> Frame:
+    """Join labels of info series by `instance` and `job`. `times` holds the time of each info series' sample in seconds; `names`
+    say which elements are info series themselves, `labels` which to add (all if empty)."""
+
 def sort_by_label(query: Query, frame: Frame, labels: Sequence[str], *, descending: bool) -> Frame:
     """An instant vector in the natural order of the values of `labels`, then by all labels."""
 
