@@ -257,7 +257,7 @@ class Head:
     def __new__(cls, partition: int, *, window_ms: int) -> Head: ...
     @staticmethod
     def apply(heads: Mapping[int, Head], records: Sequence[LogRecord]) -> int:
-        """Apply records in order to every head they concern, seal markers included; returns the offset after the last. No GIL."""
+        """Apply records (at least one) in order to every head they concern, seal markers included; returns the offset after the last."""
     def set_through(self, through: Mapping[int, int]) -> None:
         """window → offset below which its samples are in the store and skipped."""
     def windows(self) -> list[WindowInfo]: ...
@@ -278,7 +278,11 @@ class Head:
     @property
     def samples(self) -> int: ...
     @property
-    def conflicts(self) -> int: ...
+    def conflicts(self) -> int:
+        """Samples left out because another value of the series at that time was applied first."""
+    @property
+    def unreadable(self) -> int:
+        """Series of the log whose labels could not be read. Anything but 0 is a fault of this software."""
     @property
     def memory_bytes(self) -> int: ...
 
