@@ -44,7 +44,9 @@ def _deeper(vectors: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             lambda parts: f"({parts[0]}) {parts[1]} {parts[2]} ({parts[3]})"
         ),
         st.tuples(vectors, st.sampled_from(["and", "or", "unless"]), vectors).map(" ".join),
-        st.tuples(_scalars, st.sampled_from(["+", ">", "^"]), vectors).map(" ".join),
+        st.tuples(_scalars, st.sampled_from(["+", ">", "^"]), vectors).map(
+            lambda parts: f"{parts[0]} {parts[1]} ({parts[2]})"
+        ),
         st.tuples(vectors, st.sampled_from(["== bool", "*", "</"]), _scalars).map(" ".join),
         vectors.map(lambda inner: f"({inner})"),
         vectors.map(lambda inner: f"-{inner}"),

@@ -217,3 +217,118 @@ impl Joined {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Limits;
+    use crate::model::{MatchOp, SeriesTable};
+
+    type Row<'a> = (&'a [(&'a str, &'a str)], f64);
+
+    /// A frame of one step; labels must come in order.
+    fn frame(context: &Arc<QueryContext>, rows: &[Row<'_>]) -> Frame {
+        let mut table = SeriesTable::new();
+        for (labels, _) in rows {
+            let mut symbols = context.symbols();
+            table.push(
+                labels
+                    .iter()
+                    .map(|(name, value)| (symbols.intern(name), symbols.intern(value)))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        let values = rows.iter().map(|(_, value)| *value).collect();
+        let cells = Cells::of(context, vec![FLOAT; rows.len()], values).unwrap();
+        Frame::new(context, table, 1, cells).unwrap()
+    }
+
+    fn joined(base: &[Row<'_>], infos: &[Row<'_>], drops_unmatched: bool) -> Result<Vec<String>> {
+        let context = Arc::new(QueryContext::new(Limits::default()));
+        let (base, times) = (frame(&context, base), frame(&context, infos));
+        let name = Matcher::new("__name__", MatchOp::Regex, ".+_info").unwrap();
+        let join = InfoJoin {
+            names: vec![&name],
+            labels: Vec::new(),
+            drops_unmatched,
+        };
+        let result = info(&context, &base, &times, &join)?;
+        let symbols = context.symbols();
+        Ok(result.table.rows().map(|row| text_of(&symbols, row)).collect())
+    }
+
+    const BASE: Row<'_> = (&[("__name__", "m"), ("instance", "a"), ("job", "j")], 1.0);
+
+    #[test]
+    fn the_newest_info_series_gives_its_labels() {
+        let old: Row<'_> = (
+            &[
+                ("__name__", "x_info"),
+                ("instance", "a"),
+                ("job", "j"),
+                ("v", "1"),
+            ],
+            10.0,
+        );
+        let new: Row<'_> = (
+            &[
+                ("__name__", "x_info"),
+                ("instance", "a"),
+                ("job", "j"),
+                ("v", "2"),
+            ],
+            20.0,
+        );
+        assert_eq!(
+            joined(&[BASE], &[old, new], false).unwrap(),
+            [r#"{__name__="m", instance="a", job="j", v="2"}"#]
+        );
+        let as_new: Row<'_> = (old.0, 20.0);
+        let error = joined(&[BASE], &[as_new, new], false).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("found duplicate series for info metric")
+        );
+    }
+
+    #[test]
+    fn two_info_metrics_must_not_disagree() {
+        let one: Row<'_> = (
+            &[
+                ("__name__", "x_info"),
+                ("instance", "a"),
+                ("job", "j"),
+                ("v", "1"),
+            ],
+            10.0,
+        );
+        let other: Row<'_> = (
+            &[
+                ("__name__", "y_info"),
+                ("instance", "a"),
+                ("job", "j"),
+                ("v", "2"),
+            ],
+            10.0,
+        );
+        let error = joined(&[BASE], &[one, other], false).unwrap_err();
+        assert!(error.to_string().contains("conflicting label: v"));
+    }
+
+    #[test]
+    fn elements_without_an_info_metric_stay_or_go_and_info_metrics_stay() {
+        let elsewhere: Row<'_> = (
+            &[
+                ("__name__", "x_info"),
+                ("instance", "b"),
+                ("job", "j"),
+                ("v", "1"),
+            ],
+            10.0,
+        );
+        assert_eq!(joined(&[BASE], &[elsewhere], false).unwrap().len(), 1);
+        assert_eq!(joined(&[BASE], &[elsewhere], true).unwrap().len(), 0);
+        assert_eq!(joined(&[elsewhere], &[elsewhere], true).unwrap().len(), 1);
+    }
+}
