@@ -4,11 +4,11 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 
 import typer
 
 from headrace import release
-from headrace.client import AdminClient, ClientError
 from headrace.settings import Loaded, SettingsError, load
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -154,22 +154,17 @@ def _load(file: Path | None, **flags: Any) -> Loaded:
         _fail(str(error))
 
 
-def _client(data: Path | None) -> AdminClient:
-    return AdminClient(data if data is not None else _load(None).settings.data)
-
-
 def _call(data: Path | None, method: str, path: str, body: object = None) -> Any:
+    from headrace.client import AdminClient, ClientError  # a server needs no HTTP client
+
     try:
-        return _client(data).call(method, path, body)
+        return AdminClient(data if data is not None else _load(None).settings.data).call(method, path, body)
     except ClientError as error:
         _fail(str(error))
 
 
 def _instance(data: Path | None, method: str, app_id: str, rest: str = "", body: object = None) -> Any:
-    try:
-        return _client(data).instance(method, app_id, rest, body)
-    except ClientError as error:
-        _fail(str(error))
+    return _call(data, method, f"/instances/{quote(app_id, safe='')}{rest}", body)
 
 
 def _print(value: Any) -> None:

@@ -5,7 +5,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from headrace.server_file import ServerFile
 
@@ -42,9 +41,6 @@ class AdminClient:
         except OSError:
             raise ClientError(self._not_running()) from None
         return json.loads(text)["data"] if text else None
-
-    def instance(self, method: str, app_id: str, rest: str = "", body: object = None) -> Any:
-        return self.call(method, f"/instances/{quote(app_id, safe='')}{rest}", body)
 
     def _not_running(self) -> str:
         return (

@@ -6,7 +6,7 @@ from headrace.instances import Instances
 from headrace.observe import observe_process
 from headrace.settings import Settings
 from shared.auth.authenticator import Authenticator
-from shared.auth.tokens import open_vault
+from shared.auth.tokens import open_vault, token_sha256
 from shared.clock import Clock
 from shared.local.registry import LocalRegistry
 from shared.model.instance import Instance
@@ -61,6 +61,6 @@ class Core:
         instance = await self.registry.by_app_id(app_id)
         if instance is None:
             return (await self.instances.create(app_id, token))[0], True
-        if token is not None and self.instances.token_of(instance) != token:
+        if token is not None and token_sha256(token) != instance.token_sha256:
             await self.instances.rotate_token(app_id, token)
         return await self.instances.named(app_id), False

@@ -96,10 +96,7 @@ class Consumer:
             self._waiting = [entry for entry in self._waiting if entry[1] is not waiter]
 
     async def rebuild(self, partition: int, head: Head, offset: int) -> None:
-        """Replays the log from `offset` into `head` and then lets it take the place of the partition's head.
-
-        Raises what reading or applying raises; the old head then stays.
-        """
+        """Replays the log from `offset` into `head` and then lets it take the place of the partition's head."""
         order = _Rebuild(partition, head, offset, self._loop.create_future())
         self._rebuilds.append(order)
         await order.done
@@ -122,12 +119,7 @@ class Consumer:
 
     def _step(self) -> None:
         while self._rebuilds:
-            order = self._rebuilds.pop(0)
-            try:
-                self._replay(order)
-            except Exception as error:
-                self._loop.call_soon_threadsafe(_resolve, order.done, error)
-                raise
+            self._replay(self._rebuilds.pop(0))
         records = self._read(self.applied)
         if not records:
             return
@@ -163,10 +155,6 @@ class Consumer:
                 _resolve(waiter)
 
 
-def _resolve(waiter: asyncio.Future[None], error: Exception | None = None) -> None:
-    if waiter.done():
-        return
-    if error is None:
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
         waiter.set_result(None)
-    else:
-        waiter.set_exception(error)

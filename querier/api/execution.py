@@ -21,8 +21,8 @@ INLINE_NS = 500_000
 """Below this estimate a query is evaluated on the event loop: a thread and back would cost a good part of it."""
 
 # Measured per series, per value printed, and per stretch of samples read; what an estimate needs, no more.
-_SERIES_NS = 1_000
-_STEP_NS = 150
+_SERIES_NS = 350
+_STEP_NS = 200
 _STRETCH_NS = 20
 _STRETCH_MS = 15_000
 

@@ -18,7 +18,7 @@ use crate::wire::uid_of;
 
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
-pub struct Matcher(pub model::Matcher);
+pub struct Matcher(model::Matcher);
 
 #[pymethods]
 impl Matcher {
