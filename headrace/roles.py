@@ -67,7 +67,9 @@ class Roles:
         )
         try:
             local_log = LocalLog(await asyncio.to_thread(_open_log, core, splitter, data))
-            store = await asyncio.to_thread(LocalStore.open, core.files, str(data / "store"))
+            store = await asyncio.to_thread(
+                LocalStore.open, core.files, str(data / "store"), window_ms=settings.ingester.window_s * 1000
+            )
             ingester = Ingester(
                 log=local_log,
                 store=store,

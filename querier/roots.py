@@ -33,6 +33,3 @@ class Roots:
     @property
     def held_bytes(self) -> int:
         return self._held_bytes
-
-    def __len__(self) -> int:
-        return len(self._readers)

@@ -94,9 +94,12 @@ class Storage:
             selection = Selection(query, matchers, min_ms, max_ms)
             try:
                 heavy = await self._fill(selection, instance, min_ms, max_ms)
+                return await asyncio.to_thread(selection.finish) if heavy else selection.finish()
             except _MovedError:
                 continue
-            return await asyncio.to_thread(selection.finish) if heavy else selection.finish()
+            except asyncio.CancelledError:
+                query.cancel()  # a worker thread may be at it still
+                raise
         raise _restless()
 
     async def names(

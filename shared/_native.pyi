@@ -129,7 +129,7 @@ class LocalLog:
         """Repairs a torn tail; raises CorruptError, naming file and position, if bytes before it were changed."""
     def append(self, batch: SplitBatch, *, now_ms: int) -> int:
         """Queue a batch; returns its offset. Durable once `committed` is above it. Raises BlockingIOError when the queue is full, OSError
-        after a failure."""
+        after a failure or once the log is closed."""
     def append_seal(self, partition: int, windows: Sequence[int]) -> int: ...
     @property
     def committed(self) -> int:

@@ -13,6 +13,8 @@ from shared.seams.store import Manifest, Metadata
 
 FORMAT = 1
 
+WINDOW_KEY = "window"
+
 _CURSOR = struct.Struct("<BQQ")
 _THROUGH = struct.Struct("<qQ")
 
@@ -43,6 +45,19 @@ def split_key(key: str) -> tuple[str, int]:
     """A payload key's pack and the value's number in it. ValueError: not one of ours."""
     pack, _, index = key.rpartition("/")
     return pack, int(index)
+
+
+def encode_window(window_ms: int) -> bytes:
+    return bytes([FORMAT]) + str(window_ms).encode()
+
+
+def decode_window(value: bytes) -> int:
+    """The width of a window in ms."""
+    _check_format(WINDOW_KEY, value)
+    try:
+        return int(value[1:])
+    except ValueError as error:
+        raise InternalError(f"{WINDOW_KEY} of the store's journal is no number: {value[1:]!r}") from error
 
 
 def encode_cursor(generation: int, replay_from: int, through: Mapping[int, int]) -> bytes:

@@ -40,7 +40,7 @@ class LocalStore:
         self._changing = asyncio.Lock()
 
     @classmethod
-    def open(cls, files: native.Files, folder: str) -> "LocalStore":
+    def open(cls, files: native.Files, folder: str, *, window_ms: int | None = None) -> "LocalStore":
         """Blocks on the disk. Removes payload that a crash left without a manifest. InternalError: damaged or of a
         newer format.
         """
@@ -50,6 +50,8 @@ class LocalStore:
             )
         except native.CorruptError as error:
             raise InternalError(str(error)) from error
+        if window_ms is not None:
+            store._fix_window(window_ms)
         store._load()
         for orphan in set(store._packs.names()) - store._keys.keys():
             store._packs.remove(orphan)
@@ -193,6 +195,18 @@ class LocalStore:
             cursor = records.encode_cursor(before.generation, replay_from, before.through)
             await self._transact({records.cursor_key(partition): cursor}, [])
             state.directory = dataclasses.replace(before, replay_from=replay_from)
+
+    def _fix_window(self, window_ms: int) -> None:
+        """Cursors know windows by their start: if the width changed, a replay would skip what is not stored."""
+        written = records.encode_window(window_ms)
+        found = self._journal.get(records.WINDOW_KEY)
+        if found is None:
+            self._journal.commit({records.WINDOW_KEY: written})
+        elif found != written:
+            raise InternalError(
+                f"this store has windows of {records.decode_window(found) // 1000} s, not of {window_ms // 1000} s: "
+                "set the width back, or start with a new data folder"
+            )
 
     def _load(self) -> None:
         for key, value in sorted(self._journal.scan("cursor/")):

@@ -123,7 +123,7 @@ def test_a_closed_log_cancels() -> None:
     log.close()
     log.close()
     assert log.committed == 1
-    with pytest.raises(CanceledError):
+    with pytest.raises(OSError, match="the log is closed"):
         log.append(batch(1), now_ms=0)
     with pytest.raises(CanceledError):
         log.read(0, max_records=1, timeout_ms=0)

@@ -148,7 +148,8 @@ async def test_a_sync_that_lies_is_noticed(kind: Literal["data", "directory"]) -
         try:
             await Run(seed, ignore=kind).lives()
         except AssertionError as error:
-            assert "acknowledged and not read back" in str(error)
+            if "acknowledged and not read back" not in str(error):
+                raise
             noticed += 1
         except (HeadraceError, CorruptError):  # it does not even start, or payload is missing
             noticed += 1

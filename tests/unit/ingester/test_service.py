@@ -391,6 +391,11 @@ class TestDeletedInstance:
 
 
 class TestMaintenance:
+    async def look_often(self, world: World) -> None:
+        for _ in range(3):
+            await world.ingester.maintain()
+            world.clock.advance(1000)
+
     async def test_merging_changes_no_answer(self, world: World) -> None:
         day = T // (24 * HOUR_MS) * 24 * HOUR_MS
         expected: dict[frozenset[tuple[str, str]], list[tuple[int, str]]] = {}
@@ -415,6 +420,26 @@ class TestMaintenance:
         assert len(world.store._packs.names()) == 4
         again = await world.restarted()
         assert await again.read() == expected
+        await again.crash()
+
+    @pytest.mark.parametrize("point", ["compact.merged", "compact.put", "compact.replaced", "compact.unlinked"])
+    async def test_a_failure_is_made_up_for_by_the_next_look(self, world: World, point: str) -> None:
+        for n in range(8):
+            await world.write([series("m", (T + n, float(n)), (T + 100, float(n)), job="a")])
+            await world.ingester.flush()
+        before = await world.read()
+        assert before == {labels("m", job="a"): [*((T + n, str(n)) for n in range(8)), (T + 100, "0")]}
+        faults.arm(f"{point}:fail:1")
+        world.clock.advance(1000)
+        with pytest.raises(UnavailableError, match=point):
+            await self.look_often(world)
+        assert await world.read() == before
+        await self.look_often(world)
+        assert world.ingester.stats().counters.compactions == 1
+        assert await world.read() == before
+        again = await world.restarted()  # sweeps what a failure left behind
+        assert len(again.store._packs.names()) == 1
+        assert await again.read() == before
         await again.crash()
 
     async def test_old_blocks_are_dropped(self, world: World) -> None:

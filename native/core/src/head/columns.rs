@@ -171,3 +171,62 @@ impl Columns {
         self.tails.insert(time, column);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(columns: &mut Columns, runs: &mut Vec<Run>, time: u32) {
+        let next = match runs.last_mut() {
+            None => Some(columns.start(time)),
+            Some(run) => columns.extend(run, time),
+        };
+        runs.extend(next);
+    }
+
+    #[test]
+    fn two_targets_that_begin_together_part_at_once() {
+        let mut columns = Columns::default();
+        let mut series = vec![Vec::new(); 20];
+        for scrape in 0..100 {
+            for (number, runs) in series.iter_mut().enumerate() {
+                // From the second scrape on, each half has its own jitter.
+                let jitter = if number < 10 { 1 } else { 2 };
+                push(
+                    &mut columns,
+                    runs,
+                    scrape * 15_000 + if scrape > 0 { jitter } else { 0 },
+                );
+            }
+        }
+        assert!(series[..10].iter().all(|runs| *runs == series[0]));
+        assert!(
+            series[10..]
+                .iter()
+                .all(|runs| *runs == series[10] && runs.len() == 1)
+        );
+        assert_eq!(columns.all.len(), 2);
+    }
+
+    #[test]
+    fn series_that_miss_a_scrape_skip_it_and_come_back() {
+        let mut columns = Columns::default();
+        let (mut steady, mut gappy) = (Vec::new(), Vec::new());
+        for scrape in 0..100 {
+            push(&mut columns, &mut steady, scrape);
+            if scrape != 50 {
+                push(&mut columns, &mut gappy, scrape);
+            }
+        }
+        assert_eq!(columns.all.len(), 1);
+        let run = |first, count| Run {
+            column: 0,
+            first,
+            count,
+        };
+        assert_eq!(
+            (steady, gappy),
+            (vec![run(0, 100)], vec![run(0, 50), run(51, 49)])
+        );
+    }
+}

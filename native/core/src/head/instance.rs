@@ -224,3 +224,65 @@ impl Instance {
         sheets + labels + metadata + tables + self.slab.bytes() + self.index.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::labels::encode;
+
+    fn add(instance: &mut Instance, number: usize) -> u32 {
+        let mut bytes = Vec::new();
+        encode(
+            &[("__name__", "up"), ("pod", &format!("pod-{number}"))],
+            &mut bytes,
+        );
+        instance.resolve(number as u128 + 1, &bytes).unwrap()
+    }
+
+    #[test]
+    fn churn_leaves_no_strings_behind() {
+        let mut instance = Instance::default();
+        let kept = add(&mut instance, 0);
+        instance.slab.get_mut(kept).unwrap().lane_for(0);
+        let mut bytes = Vec::new();
+        for round in 0..20 {
+            let gone: Vec<u32> = (1..1500).map(|n| add(&mut instance, round * 1500 + n)).collect();
+            instance.remove_empty(&gone);
+            assert_eq!(instance.slab.len(), 1);
+            bytes.push(instance.bytes());
+        }
+        assert!(
+            bytes[19] <= bytes[1] + bytes[1] / 4,
+            "memory grows with what has gone: {bytes:?}"
+        );
+        assert!(instance.index.symbols().len() < 3000);
+        // The index still tells what there is.
+        assert_eq!(
+            instance
+                .index
+                .posting(instance.index.find("pod", "pod-0").unwrap()),
+            [kept]
+        );
+        assert!(
+            instance
+                .index
+                .find("pod", "pod-1")
+                .is_none_or(|pair| instance.index.posting(pair).is_empty())
+        );
+        assert_eq!(add(&mut instance, 0), kept);
+    }
+
+    #[test]
+    fn other_encodings_are_the_same_series_and_are_bounded() {
+        let mut instance = Instance::default();
+        let series = add(&mut instance, 7);
+        let mut bytes = Vec::new();
+        encode(&[("pod", "pod-7"), ("__name__", "up")], &mut bytes);
+        for key in 0..5000 {
+            assert!(instance.knows(key << 64, &bytes));
+            assert_eq!(instance.resolve(key << 64, &bytes), Some(series));
+        }
+        assert_eq!(instance.slab.len(), 1);
+        assert!(instance.aliases.len() <= ALIASES);
+    }
+}

@@ -22,7 +22,11 @@ mod values;
 mod walk;
 
 #[cfg(test)]
+mod expected;
+#[cfg(test)]
 mod property;
+#[cfg(test)]
+mod threads;
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};

@@ -42,6 +42,8 @@ pub struct Engine {
     folder: PathBuf,
     options: LogOptions,
     replay: Box<Replay>,
+    /// Held while segments are unlinked, oldest first.
+    trimming: Mutex<()>,
     /// The active segment as far as it is written.
     writer: Mutex<Framed>,
     queue: Mutex<Queue>,
@@ -82,6 +84,7 @@ impl Engine {
             folder: folder.to_owned(),
             options,
             replay,
+            trimming: Mutex::new(()),
             writer: Mutex::new(active),
             queue: Mutex::new(Queue::new(next, options.queue_bytes)),
             work: Condvar::new(),
@@ -238,20 +241,30 @@ impl Engine {
             .read(&segment, offset, until, max_records, self.replay.as_ref())
     }
 
-    /// Unlinks every segment that holds only records below `offset`; the active one is rolled first if that lets it go.
+    /// Unlinks every segment that holds only records below `offset`; the active one is rolled first if that lets it go. Commits go on
+    /// while files are unlinked.
     pub fn trim(&self, offset: u64) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let _one_at_a_time = self.trimming.lock();
         // Before the roll, since a full disk has no room for a new segment.
         self.unlink_below(offset)?;
-        let all_may_go = writer.next <= offset && writer.next > writer.first;
-        if all_may_go && self.failure().is_none() {
-            if let Err(error) = self.roll(&mut writer) {
-                self.fail(format!("the log cannot begin a new segment: {error}"));
-                return Err(error);
-            }
+        if self.roll_if_below(offset)? {
             self.unlink_below(offset)?;
         }
         Ok(())
+    }
+
+    /// Begins a new segment if the active one holds records, and only such as lie below `offset`.
+    fn roll_if_below(&self, offset: u64) -> Result<bool> {
+        let mut writer = self.writer.lock();
+        let all_may_go = writer.next <= offset && writer.next > writer.first;
+        if !all_may_go || self.failure().is_some() {
+            return Ok(false);
+        }
+        let rolled = self.roll(&mut writer);
+        if let Err(error) = &rolled {
+            self.fail(format!("the log cannot begin a new segment: {error}"));
+        }
+        rolled.map(|()| true)
     }
 
     fn unlink_below(&self, offset: u64) -> Result<()> {

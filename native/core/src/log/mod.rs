@@ -10,7 +10,8 @@
 //! | `engine` | append, commit, read, trim: everything but the thread |
 //! | `local` | the thread |
 //!
-//! Locks are taken in the order writer, queue, tail; no lock but the writer's is held during I/O.
+//! Locks are taken in the order trimming, writer, queue, tail; no lock but the first two is held during I/O.
+//! The replay cursor's is too, and nests in none of them.
 
 mod engine;
 mod local;

@@ -59,7 +59,7 @@ impl Queue {
             return Err(stopped(failure.clone()));
         }
         if self.ending.is_some() {
-            return Err(Error::Canceled("the log is closed".to_owned()));
+            return Err(stopped("the log is closed"));
         }
         let bytes = held_bytes(&kind) + written_bytes(&kind);
         if self.held > 0 && self.held + bytes > self.limit {

@@ -1,0 +1,136 @@
+"""Heads through the door. What they hold is compared with a map beside their code."""
+
+import pytest
+
+from shared.native import BadDataError, Head, Matcher, SplitBatch, WriteLimits
+from tests.support.remote_write import body
+from tests.unit.head.world import OTHER, PARTITIONS, UID, WINDOW, World, new_heads
+
+UP = {"__name__": "up", "job": "node"}
+
+
+def series(count: int) -> list[dict[str, str]]:
+    return [{"__name__": "requests_total", "pod": f"pod-{number}"} for number in range(count)]
+
+
+def split(world: World, count: int) -> SplitBatch:
+    requests = body([(labels, [(1_000, 1.0)]) for labels in series(count)])
+    limits = WriteLimits(max_future_ms=None)
+    return world.splitter.split(requests, uid=UID, shards=PARTITIONS, limits=limits, now_ms=0)
+
+
+def test_what_was_written_is_read() -> None:
+    world = World()
+    world.write([(UP, [(1_000, 1.0), (2_000, 0.5)])])
+    world.write([(UP, [(1_500, 7.0), (2_000, 9.0), (1_000, 1.0)])])
+    assert world.select(Matcher("job", "=~", "n.+")) == {"__name__=up,job=node": [(1.0, "1"), (1.5, "7"), (2.0, "0.5")]}
+    assert sum(head.conflicts for head in world.heads.values()) == 1
+    assert sum(head.samples for head in world.heads.values()) == 3
+    assert world.select(Matcher("job", "!=", "node")) == {}
+    assert world.select(start=1_500, end=1_999) == {"__name__=up,job=node": [(1.5, "7")]}
+
+
+def test_label_order_does_not_make_a_series() -> None:
+    world = World()
+    world.write([(UP, [(1_000, 1.0)]), (dict(reversed(UP.items())), [(2_000, 2.0)])])
+    assert sum(head.active_series(UID) for head in world.heads.values()) == 1
+    assert len(world.select()) == 1
+
+
+def test_instances_do_not_meet() -> None:
+    world = World()
+    world.write([(UP, [(1_000, 1.0)])])
+    world.write([(UP, [(1_000, 2.0)])], uid=OTHER)
+    assert world.select(uid=OTHER) == {"__name__=up,job=node": [(1.0, "2")]}
+    assert sum(head.conflicts for head in world.heads.values()) == 0
+    for head in world.heads.values():
+        head.forget(UID)
+    assert world.select() == {}
+    assert sum(head.active_series(UID) for head in world.heads.values()) == 0
+    assert len(world.select(uid=OTHER)) == 1
+
+
+def test_a_generation_becomes_a_block_and_answers_stay() -> None:
+    world = World()
+    world.write([(labels, [(t * 15_000, t / 10) for t in range(100)]) for labels in series(50)])
+    world.write([(UP, [(WINDOW + 5, 3.0)])])
+    before = world.select()
+    markers = world.seal(0)
+    # Late: another generation of the same window.
+    world.write([(UP, [(77, 1.0)]), (series(1)[0], [(0, 9.0)])])
+    world.release(0, markers)
+    after = world.select()
+    assert after.pop("__name__=up,job=node") == [(0.077, "1"), (WINDOW / 1000 + 0.005, "3")]
+    before.pop("__name__=up,job=node")
+    assert after == before
+    assert sum(head.samples for head in world.heads.values()) == 3
+    assert world.select(Matcher("pod", "=", "pod-7"), start=30_000, end=45_000) == {
+        "__name__=requests_total,pod=pod-7": [(30.0, "0.2"), (45.0, "0.3")]
+    }
+
+
+def test_replay_makes_the_same_generations() -> None:
+    world = World()
+    world.write([(labels, [(1_000, 1.0)]) for labels in series(20)])
+    world.release(0, world.seal(0))
+    world.write([(labels, [(1_500, 2.0), (WINDOW, 3.0)]) for labels in series(5)])
+    markers = world.seal(0)
+    for partition, replayed in world.replayed().items():
+        head = world.heads[partition]
+        live = [(w.window, w.first_offset, w.sealed, w.samples) for w in head.windows()]
+        assert [(w.window, w.first_offset, w.sealed, w.samples) for w in replayed.windows()] == live
+        assert replayed.series == head.series
+        if (0, markers[partition]) in [(w.window, w.sealed) for w in head.windows()]:
+            digests = [[parts.digest for parts in h.cut(0, markers[partition])] for h in (head, replayed)]
+            assert digests[0] == digests[1]
+
+
+def test_new_series_beyond_the_allowance_are_refused() -> None:
+    world = World()
+    world.write([(labels, [(0, 1.0)]) for labels in series(10)])
+    batch = split(world, 30)
+    admitted = batch
+    for head in world.heads.values():
+        admitted = head.admit(admitted, 0)
+    assert admitted.series == 10
+    ((reason, samples, example),) = admitted.refused
+    assert (reason, samples) == ("series_limit", 20)
+    assert "requests_total" in example
+    assert sum(head.admit(batch, 2).series for head in world.heads.values()) > 40
+    assert world.heads[0].admit(batch, 100).series == 30
+
+
+def test_metadata_is_kept_and_the_newest_counts() -> None:
+    world = World()
+    world.write([], [(1, "requests_total", "Requests.", "")])
+    world.write([], [(1, "requests_total", "Requests served.", "")])
+    held = [entry for head in world.heads.values() for entry in head.metadata(UID)]
+    assert held == [("requests_total", 1, "Requests served.", "")]
+    fresh = Head(0, window_ms=WINDOW)
+    fresh.restore_metadata(UID, held)
+    fresh.restore_metadata(UID, [("requests_total", 2, "older", "s"), ("up", 2, "", "")])
+    assert fresh.metadata(UID) == [*held, ("up", 2, "", "")]
+    assert fresh.metadata(OTHER) == []
+
+
+def test_wrong_calls_say_what_is_wrong() -> None:
+    head = Head(3, window_ms=WINDOW)
+    with pytest.raises(BadDataError, match="partition 3 holds no generation of window 0 sealed at 5"):
+        head.cut(0, 5)
+    with pytest.raises(BadDataError, match="window_ms=0"):
+        Head(0, window_ms=0)
+    with pytest.raises(ValueError, match="at least one record"):
+        Head.apply(new_heads(), [])
+    with pytest.raises(ValueError, match="16 bytes"):
+        head.active_series(b"short")
+
+
+def test_memory_is_given_back() -> None:
+    world = World()
+    world.write([(labels, [(t * 15_000, float(t)) for t in range(50)]) for labels in series(200)])
+    held = sum(head.memory_bytes for head in world.heads.values())
+    assert held > 200 * 200
+    assert sum(window.bytes for head in world.heads.values() for window in head.windows()) > 200 * 100
+    world.release(0, world.seal(0))
+    assert sum(head.memory_bytes for head in world.heads.values()) == 0
+    assert all(head.series == 0 for head in world.heads.values())
