@@ -6,12 +6,20 @@ from headrace.admin_token import AdminGate
 from headrace.core import Core
 from headrace.readiness import Readiness
 from headrace.settings import hidden_settings
-from shared.asgi.messages import Request, Response
+from shared.asgi.messages import Request, Response, text
 from shared.asgi.router import HttpMetrics, Route, Router
 from shared.asgi.types import App, Receive, Scope, Send
 from shared.telemetry.metrics import CONTENT_TYPE, render
 
 ADMIN_PREFIXES = ("/api/v1/admin/instances", "/config")
+
+WELCOME = """Headrace
+
+/api/v1/query, /api/v1/query_range …   ask, with an instance's credentials
+/api/v1/prom/write                     remote write, likewise
+/ready, /healthz, /metrics             how the server does
+"""
+"""Says nothing that needs a credential; clients that test a connection ask for `/` and want a 200."""
 
 
 def create_router(core: Core, readiness: Readiness, gate: AdminGate) -> Router:
@@ -21,8 +29,15 @@ def create_router(core: Core, readiness: Readiness, gate: AdminGate) -> Router:
     async def show_metrics(_: Request) -> Response:
         return Response(200, render(metrics.families()), CONTENT_TYPE)
 
+    async def welcome(_: Request) -> Response:
+        return text(WELCOME)
+
+    own = {
+        "/": Route("root", {"GET": welcome, "HEAD": welcome}, public=False, early=True),
+        "/metrics": Route("metrics", {"GET": show_metrics}, early=True),
+    }
     return Router(
-        readiness.routes() | {"/metrics": Route("metrics", {"GET": show_metrics}, early=True)},
+        readiness.routes() | own,
         fallback=LazyAdmin(core, gate),
         fallback_prefixes=ADMIN_PREFIXES,
         metrics=HttpMetrics(metrics.http_requests, metrics.http_seconds),

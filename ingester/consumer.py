@@ -96,7 +96,10 @@ class Consumer:
             self._waiting = [entry for entry in self._waiting if entry[1] is not waiter]
 
     async def rebuild(self, partition: int, head: Head, offset: int) -> None:
-        """Replays the log from `offset` into `head` and then lets it take the place of the partition's head."""
+        """Replays the log from `offset` into `head` and then lets it take the place of the partition's head.
+
+        Raises what reading or applying raises; the old head then stays.
+        """
         order = _Rebuild(partition, head, offset, self._loop.create_future())
         self._rebuilds.append(order)
         await order.done
@@ -119,7 +122,12 @@ class Consumer:
 
     def _step(self) -> None:
         while self._rebuilds:
-            self._replay(self._rebuilds.pop(0))
+            order = self._rebuilds.pop(0)
+            try:
+                self._replay(order)
+            except Exception as error:
+                self._loop.call_soon_threadsafe(_resolve, order.done, error)
+                raise
         records = self._read(self.applied)
         if not records:
             return
@@ -155,6 +163,10 @@ class Consumer:
                 _resolve(waiter)
 
 
-def _resolve(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
+def _resolve(waiter: asyncio.Future[None], error: Exception | None = None) -> None:
+    if waiter.done():
+        return
+    if error is None:
         waiter.set_result(None)
+    else:
+        waiter.set_exception(error)

@@ -1,6 +1,7 @@
 """The ingester: replay, consumption, sealing, storing and trimming, in one object."""
 
 import asyncio
+import math
 import secrets
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from ingester.stats import Counters, PartitionStats, Replay, Stats
 from shared.clock import Clock
 from shared.errors import ConflictError, HeadraceError, InternalError, UnavailableError
 from shared.faults import fault
-from shared.native import CorruptError, Head
+from shared.native import CorruptError, Head, WindowInfo
 from shared.seams.log import Log
 from shared.seams.membership import Lease, Membership
 from shared.seams.registry import Registry
@@ -74,6 +75,7 @@ class Ingester:
         self._is_ready = False
         self._begin = self._end = 0
         self._started = self._advanced = 0.0
+        self._memory_sealed = -math.inf
 
     # ---- life ----
 
@@ -254,12 +256,26 @@ class Ingester:
                 number, own, now_ms, accepted_ms=lambda offset: self._ages.at(offset, now_ms), settings=self._settings
             ):
                 chosen.setdefault(number, set()).update(windows)
-        excess = self._memory_bytes() - int(self._settings.memory_bytes * self._settings.seal_above)
-        if excess > 0:
-            for number, windows in sealer.largest(held, excess, min_bytes=self._settings.min_seal_bytes).items():
-                chosen.setdefault(number, set()).update(windows)
+        for number, windows in self._choose_for_memory(held).items():
+            chosen.setdefault(number, set()).update(windows)
         for number, choice in chosen.items():
             await self._seal(number, sorted(choice))
+
+    def _choose_for_memory(self, held: Sequence[tuple[int, WindowInfo]]) -> dict[int, list[int]]:
+        """partition -> windows to seal early.
+
+        Not every second: where memory goes to series more than to samples, it would only make many small blocks.
+        """
+        settings, now = self._settings, self._clock.monotonic()
+        memory_bytes = self._memory_bytes()
+        excess_bytes = memory_bytes - int(settings.memory_bytes * settings.seal_above)
+        if excess_bytes <= 0 or now - self._memory_sealed < settings.memory_seal_every_s:
+            return {}
+        min_bytes = settings.min_seal_bytes if memory_bytes < settings.memory_bytes else 1
+        chosen = sealer.largest(held, excess_bytes, min_bytes=min_bytes)
+        if chosen:
+            self._memory_sealed = now
+        return chosen
 
     async def _seal(self, number: int, windows: Sequence[int]) -> int:
         """Appends a marker for those of the windows for which none is on its way; the highest offset to wait for."""
@@ -371,6 +387,7 @@ class Ingester:
         partition.retained.clear()
         partition.replaying = False
         self._counters.rebuilds += 1
+        self._alarms.pop("rolled back", None)
 
     def _failed(self, error: BaseException) -> None:
         self._counters.failures += 1

@@ -12,7 +12,8 @@ class IngesterSettings:
     grace_stagger_ms: int = 20 * 1000  # added per partition, so that not all of them cut at once
     memory_bytes: int = 2 << 30  # budget of all heads together
     seal_above: float = 0.8  # of the budget: the largest windows are sealed early
-    min_seal_bytes: int = 64 << 10  # a window smaller than this is not worth a block of its own
+    min_seal_bytes: int = 64 << 10  # a window smaller than this is sealed early only when the budget is spent
+    memory_seal_every_s: float = 15.0
     verify_after_s: float = 60.0  # from a commit until its payload is looked for again
     takeover_s: float = 0.0  # how long another zone is given to commit a generation before this one does it
     batch_windows: int = 64  # generations of one commit

@@ -257,7 +257,7 @@ class Head:
     def __new__(cls, partition: int, *, window_ms: int) -> Head: ...
     @staticmethod
     def apply(heads: Mapping[int, Head], records: Sequence[LogRecord]) -> int:
-        """Apply records in order to every head they concern, seal markers included; returns the offset after the last. No GIL."""
+        """Apply records (at least one) in order to every head they concern, seal markers included; returns the offset after the last."""
     def set_through(self, through: Mapping[int, int]) -> None:
         """window → offset below which its samples are in the store and skipped."""
     def windows(self) -> list[WindowInfo]: ...
@@ -278,7 +278,11 @@ class Head:
     @property
     def samples(self) -> int: ...
     @property
-    def conflicts(self) -> int: ...
+    def conflicts(self) -> int:
+        """Samples left out because another value of the series at that time was applied first."""
+    @property
+    def unreadable(self) -> int:
+        """Series of the log whose labels could not be read. Anything but 0 is a fault of this software."""
     @property
     def memory_bytes(self) -> int: ...
 
@@ -460,6 +464,12 @@ def absent(query: Query, frame: Frame, labels: Sequence[tuple[str, str]]) -> Fra
 def to_scalar(frame: Frame) -> Frame: ...
 def to_vector(scalar: Frame) -> Frame: ...
 def sort(query: Query, frame: Frame, *, descending: bool) -> Frame: ...
+def info(
+    query: Query, frame: Frame, times: Frame, *, names: Sequence[Matcher], labels: Sequence[str], drops_unmatched: bool
+) -> Frame:
+    """Join labels of info series by `instance` and `job`. `times` holds the time of each info series' sample in seconds; `names`
+    say which elements are info series themselves, `labels` which to add (all if empty)."""
+
 def sort_by_label(query: Query, frame: Frame, labels: Sequence[str], *, descending: bool) -> Frame:
     """An instant vector in the natural order of the values of `labels`, then by all labels."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from shared import native
+
 if TYPE_CHECKING:
     from querier.promql.functions import Function
-    from shared.native import Matcher
 
 MatchOp: TypeAlias = Literal["=", "!=", "=~", "!~"]
 Edge: TypeAlias = Literal["start", "end"]
@@ -42,7 +43,10 @@ class LabelMatcher:
     name: str
     op: MatchOp
     value: str
-    compiled: Matcher | None = field(default=None, compare=False, repr=False)
+    compiled: native.Matcher | None = field(default=None, compare=False, repr=False)
+
+    def to_native(self) -> native.Matcher:
+        return self.compiled or native.Matcher(self.name, self.op, self.value)
 
 
 @dataclass(slots=True)

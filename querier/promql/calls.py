@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from querier.promql.ast import Expr, MatrixSelector, StringLiteral, VectorSelector, without_parens
 from querier.promql.functions import ANCHORABLE, DATE_FUNCTIONS, KEEP_NAME, SMOOTHABLE
+from querier.promql.info import plan_info
 from querier.promql.numbers import format_general
 from querier.promql.operators.binary import Chain, ScalarLink
 from querier.promql.operators.sources import Number, RangeFunction, Time
@@ -27,7 +28,6 @@ from querier.promql.operators.vectors import (
     ToVector,
     WithoutName,
 )
-from querier.promql.tokens import quoted
 from shared.errors import ExecutionError
 
 if TYPE_CHECKING:
@@ -224,10 +224,6 @@ def _time(_planner: Planner, _call: Call, grid: Grid) -> Operator:
     return Time(grid)
 
 
-def _not_offered(_planner: Planner, call: Call, _grid: Grid) -> Operator:
-    raise ExecutionError(f"function {quoted(call.function.name)} cannot be evaluated by this version")
-
-
 _SPECIAL: dict[str, Callable[[Planner, Call, Grid], Operator]] = {
     "absent": _absent,
     "end": _constant(lambda planner: planner.bounds[1] / 1000),
@@ -239,7 +235,7 @@ _SPECIAL: dict[str, Callable[[Planner, Call, Grid], Operator]] = {
     "histogram_stddev": _no_floats,
     "histogram_stdvar": _no_floats,
     "histogram_sum": _no_floats,
-    "info": _not_offered,
+    "info": plan_info,
     "label_join": _label_join,
     "label_replace": _label_replace,
     "max_of": _extremum,

@@ -69,7 +69,7 @@ class Invariance:
         for arg in call.args:
             varies |= self._walk(arg)
         name = call.function.name
-        if name in ("time", "predict_linear") or (name in DATE_FUNCTIONS and not call.args):
+        if name in ("info", "time", "predict_linear") or (name in DATE_FUNCTIONS and not call.args):
             return True
         # The time of a sample that `@` fixed stays; anything else has the time of the step.
         if name == "timestamp" and not isinstance(without_parens(call.args[0]), VectorSelector):

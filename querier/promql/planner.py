@@ -35,7 +35,6 @@ from querier.promql.operators.sources import (
 from querier.promql.operators.vectors import Aggregation, ElementFunction, NegateScalar
 from querier.promql.tokens import COMPARISONS, SET_OPERATORS, TRIMMERS, quoted
 from querier.promql.types import type_of
-from shared import native
 from shared.errors import BadDataError, ExecutionError
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Planner:
     def needed(self) -> Iterator[tuple[Sequence[LabelMatcher], Sequence[Matcher], int, int]]:
         """Matchers and inclusive times of each distinct selector, in the order of the operators' indices."""
         for needed in self._selects.values():
-            yield needed.matchers, [_compiled(matcher) for matcher in needed.matchers], needed.min_ms, needed.max_ms
+            yield needed.matchers, [matcher.to_native() for matcher in needed.matchers], needed.min_ms, needed.max_ms
 
     def plan(self, expr: Expr, grid: Grid) -> Operator:
         """The operator of a scalar or vector expression. What never varies is planned for one step."""
@@ -101,13 +100,13 @@ class Planner:
 
     def instant(self, selector: VectorSelector, grid: Grid, *, timestamps: bool = False) -> InstantSelect:
         grid = self._pinned(selector.when, grid)
-        offset_ms = self._offset_ms(selector.when)
+        offset_ms = self.offset_ms(selector.when)
         select = self._select(selector, grid, offset_ms, self.lookback_ms)
         return InstantSelect(select, grid, offset_ms, self.lookback_ms, selector.start, timestamps)
 
     def smoothed(self, selector: VectorSelector, grid: Grid) -> SmoothedSelect:
         grid = self._pinned(selector.when, grid)
-        offset_ms = self._offset_ms(selector.when)
+        offset_ms = self.offset_ms(selector.when)
         select = self._select(selector, grid, offset_ms, self.lookback_ms, ahead_ms=self.lookback_ms)
         return SmoothedSelect(select, grid, offset_ms, self.lookback_ms)
 
@@ -119,7 +118,7 @@ class Planner:
         selector = expr.selector
         range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
         grid = self._pinned(selector.when, grid)
-        offset_ms = self._offset_ms(selector.when)
+        offset_ms = self.offset_ms(selector.when)
         ahead_ms = self.lookback_ms if selector.is_smoothed else 0
         select = self._select(selector, grid, offset_ms, range_ms + self.lookback_ms, ahead_ms=ahead_ms)
         windows = Selected(select, grid, range_ms, offset_ms, expr.start)
@@ -134,7 +133,7 @@ class Planner:
                 raise ExecutionError("an anchored or smoothed range selector needs a function around it")
             range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
             grid = self._pinned(selector.when, grid)
-            offset_ms = self._offset_ms(selector.when)
+            offset_ms = self.offset_ms(selector.when)
             return Selected(self._select(selector, grid, offset_ms, range_ms), grid, range_ms, offset_ms, expr.start)
         if isinstance(expr, Subquery):
             return self._subquery(expr, grid)
@@ -144,7 +143,7 @@ class Planner:
         range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
         step_ms = self._duration_ms(expr.step_ms, expr.step_expr) or self.subquery_step_ms
         grid = self._pinned(expr.when, grid)
-        offset_ms = self._offset_ms(expr.when)
+        offset_ms = self.offset_ms(expr.when)
         # Inner steps are multiples of the step since the epoch, whatever the outer ones are: the first one inside the
         # first window (open on the left) up to the end of the last. If there is none, the one before does no harm: no
         # window holds it.
@@ -161,7 +160,7 @@ class Planner:
             at_ms = self.bounds[when.at_edge == "end"]
         return grid if at_ms is None else (at_ms, 0 if grid[2] > 1 else grid[1], grid[2])
 
-    def _offset_ms(self, when: When) -> int:
+    def offset_ms(self, when: When) -> int:
         return when.offset_ms if when.offset_expr is None else self._evaluated(when.offset_expr, may_be_negative=True)
 
     def _duration_ms(self, literal_ms: int, expr: DurationExpr | None) -> int:
@@ -295,7 +294,3 @@ def check_label_name(name: str) -> None:
 
 def _last(grid: Grid) -> int:
     return grid[0] + (grid[2] - 1) * grid[1]
-
-
-def _compiled(matcher: LabelMatcher) -> Matcher:
-    return matcher.compiled or native.Matcher(matcher.name, matcher.op, matcher.value)

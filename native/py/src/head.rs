@@ -146,6 +146,11 @@ impl Head {
     }
 
     #[getter]
+    fn unreadable(&self) -> u64 {
+        self.0.unreadable()
+    }
+
+    #[getter]
     fn memory_bytes(&self) -> usize {
         self.0.memory_bytes()
     }

@@ -18,7 +18,7 @@ use crate::wire::uid_of;
 
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
-pub struct Matcher(model::Matcher);
+pub struct Matcher(pub model::Matcher);
 
 #[pymethods]
 impl Matcher {

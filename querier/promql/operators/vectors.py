@@ -201,6 +201,28 @@ class HistogramFraction:
 
 
 @dataclass(slots=True)
+class Info:
+    """`times` gives the times of the info series' samples; `names` tells which elements are info series themselves."""
+
+    operand: Operator
+    times: Operator
+    names: Sequence[native.Matcher]
+    labels: Sequence[str]
+    drops_unmatched: bool
+
+    def evaluate(self, run: Run) -> native.Frame:
+        frame = self.operand.evaluate(run)
+        return native.info(
+            run.native,
+            frame,
+            self.times.evaluate(run),
+            names=self.names,
+            labels=self.labels,
+            drops_unmatched=self.drops_unmatched,
+        )
+
+
+@dataclass(slots=True)
 class NoFloats:
     """What functions of native histograms and of start timestamps make of floats: nothing."""
 

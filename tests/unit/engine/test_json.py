@@ -7,7 +7,7 @@ import pytest
 
 from shared import native
 
-from .frames import frame_of, grid_of, series_of
+from .frames import Rows, frame_of, grid_of, series_of
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,12 @@ def test_raw_samples_keep_their_times() -> None:
     assert (text, is_cut) == (b'[{"metric":{"x":"2"},"values":[[60,"2"]]}]', False)
     assert native.json_samples(query, series, 0, 200_000, 1)[1]
     assert query.samples_read > 0
+
+
+def test_many_rows_are_written_in_order() -> None:
+    query = native.Query()
+    rows: Rows = [({"i": f"{i:04}"}, [i / 7] * 50) for i in range(4000)]
+    text, _ = native.json_matrix(query, frame_of(query, rows[::-1]), grid_of(50), 0)
+    written = json.loads(text)
+    assert [row["metric"] for row in written] == [labels for labels, _ in rows]
+    assert all(float(row["values"][49][1]) == values[49] for row, (_, values) in zip(written, rows, strict=True))

@@ -206,13 +206,26 @@ class TestSealing:
         await again.crash()
 
     async def test_when_memory_runs_short(self) -> None:
-        settings = IngesterSettings(read_timeout_ms=20, memory_bytes=1, min_seal_bytes=1)
+        settings = IngesterSettings(read_timeout_ms=20, memory_bytes=1)
         world = await World(Files.simulated(1), settings=settings).start()
         await world.write(MANY)
         await world.read()
         await world.step()
         assert world.held_samples == 0
         assert await world.read() == EXPECTED
+        await world.crash()
+
+    async def test_early_but_not_every_second(self) -> None:
+        settings = IngesterSettings(read_timeout_ms=20, memory_bytes=1)
+        world = await World(Files.simulated(1), settings=settings).start()
+        await world.write(MANY)
+        await world.step()
+        await world.write([series("m", (T, 1.0), job=f"k{n}") for n in range(25)])
+        await world.step()
+        assert world.held_samples == 25
+        world.clock.advance(15)
+        await world.step()
+        assert world.held_samples == 0
         await world.crash()
 
     async def test_consumption_waits_while_memory_is_full_and_the_store_refuses(self) -> None:
@@ -327,6 +340,18 @@ class TestRollback:
         await world.ingester.flush()
         assert world.ingester.stats().counters.rebuilds == 4
         assert await world.read() == EXPECTED | {labels("later"): [(T, "1")]}
+        await world.crash()
+
+    async def test_that_the_log_cannot_make_up_for_is_told(self, tmp_path: Path) -> None:
+        world = await self.lose_last_commit(tmp_path)
+        for partition in world.ingester._partitions.values():
+            partition.retained.clear()
+        await world.log.trim(dict.fromkeys(range(4), world.log.committed))
+        with pytest.raises(UnavailableError, match="restore a newer copy of the store"):
+            await world.ingester._store_all()
+        assert "rolled back" in world.ingester.stats().alarms
+        with pytest.raises(UnavailableError):
+            await world.read()
         await world.crash()
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from querier.promql import ALL_FEATURES, format_query, parse
 from querier.promql.format import canonical
 from querier.promql.numbers import format_general, format_plain
+
+from .queries import queries
 
 
 @pytest.mark.parametrize(
@@ -85,62 +86,8 @@ def test_numbers(value: float, plain: str, general: str) -> None:
 
 # ---- any query ------------------------------------------------------------------------------------------------------
 
-_names = st.sampled_from(["x", "sum", "a:b", "offset", "start", "fill", "le"])
-_labels = st.sampled_from(["a", "b", "on", "__name__", "le"])
-_values = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\ufffd"), max_size=5)
-_durations = st.sampled_from(["5m", "1h30m", "1500ms", "300", "1y", "step()", "(1h / 2)", "max_of(step(), 5m)"])
-_suffixes = st.sampled_from(["", " offset 5m", " offset -1h", " @ 1.500", " @ end()", " @ start() offset 1m"])
-# No Inf: it is printed as +Inf, whose sign is an operator of its own when it is read in front of `^`.
-_scalars = st.sampled_from(["1", "-2", "0.5", "5m", "time()", "pi()", "scalar(x)", "010", "0x1f", "1e-9"])
 
-
-@st.composite
-def _selectors(draw: st.DrawFn) -> str:
-    name = draw(_names)
-    matchers = draw(st.lists(st.tuples(_labels.filter(lambda label: label != "__name__"), _values), max_size=3))
-    inside = ", ".join(f"{label} = {_quoted(value)}" for label, value in matchers)
-    return f"{name}{{{inside}}}"
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def _deeper(vectors: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    labels = st.lists(_labels, max_size=2, unique=True).map(", ".join)
-    matching = st.one_of(
-        st.just(""),
-        labels.map(lambda names: f"on ({names})"),
-        labels.map(lambda names: f"ignoring({names}) group_left"),
-        st.just("fill(0)"),
-    )
-    return st.one_of(
-        st.tuples(vectors, st.sampled_from(["+", "-", "*", "/", "%", "^", "atan2", "==", ">"]), matching, vectors).map(
-            " ".join
-        ),
-        st.tuples(vectors, st.sampled_from(["and", "or", "unless"]), vectors).map(" ".join),
-        st.tuples(_scalars, st.sampled_from(["+", ">", "^"]), vectors).map(" ".join),
-        st.tuples(vectors, st.sampled_from(["== bool", "*", "</"]), _scalars).map(" ".join),
-        vectors.map(lambda inner: f"({inner})"),
-        vectors.map(lambda inner: f"-{inner}"),
-        vectors.map(lambda inner: f"abs({inner})"),
-        st.tuples(labels, vectors).map(lambda parts: f"sum by ({parts[0]}) ({parts[1]})"),
-        st.tuples(labels, vectors).map(lambda parts: f"topk(3, {parts[1]}) without ({parts[0]})"),
-        st.tuples(vectors, _durations, _durations, _suffixes).map(
-            lambda parts: f"max_over_time(({parts[0]})[{parts[1]}:{parts[2]}]{parts[3]})"
-        ),
-    )
-
-
-_plain = st.one_of(
-    st.tuples(_selectors(), _suffixes).map("".join),
-    st.tuples(_selectors(), _durations, _suffixes).map(lambda parts: f"rate({parts[0]}[{parts[1]}]{parts[2]})"),
-    _scalars.map(lambda scalar: f"vector({scalar})"),
-)
-_queries = st.recursive(_plain, _deeper, max_leaves=12)
-
-
-@given(_queries)
+@given(queries)
 def test_the_canonical_text_is_the_same_query(query: str) -> None:
     expr = parse(query, ALL_FEATURES)
     again = parse(canonical(expr), ALL_FEATURES)
@@ -150,7 +97,7 @@ def test_the_canonical_text_is_the_same_query(query: str) -> None:
     assert again == expr
 
 
-@given(_queries)
+@given(queries)
 def test_splitting_lines_changes_nothing(query: str) -> None:
     expr = parse(query, ALL_FEATURES)
     assert canonical(parse(format_query(query), ALL_FEATURES)) == canonical(expr)

@@ -149,13 +149,13 @@ impl Plan {
 
 /// Estimated bits of the sparse form.
 fn sparse_bits(lengths: &Lengths, len: usize) -> u64 {
-    let others = len - lengths.zeros();
-    if lengths.zeros() * 2 < len {
+    let zeros = lengths.zeros();
+    if zeros * 8 < len {
         return u64::MAX >> 1;
     }
-    let (bits, _) = lengths.without_zeros().best();
-    let distance = (len / (others + 1)).max(1).ilog2();
-    24 + bits.min(1 << 20) + others as u64 * u64::from(distance + 2)
+    let others = (len - zeros) as u64;
+    let distances = (0..8).map(|k| others * (k + 1) + (zeros as u64 >> k)).min().unwrap_or(0);
+    24 + distances + lengths.without_zeros().best().0
 }
 
 impl IntEncoder {

@@ -1,12 +1,17 @@
 //! One run of values: at most [`super::RUN`] float64, bit-exact.
 //!
-//! Values become integers, [`super::ints`] codes those. Most of what is measured has few decimals, so `value * 10^e` is tried first, and
-//! accepted where dividing gives the same bits back; else the bits themselves are the integer, ordered as the floats are. What decimals
-//! cannot say (NaN payloads, stale markers, infinities, -0.0) is listed beside them.
+//! Values become integers, [`super::ints`] codes those. There are three ways:
+//!
+//! * **Decimals.** Most of what is measured has few: `value * 10^e`, accepted where dividing gives the same bits back.
+//! * **Nudged decimals.** Sums of decimals, and decimals that were multiplied into place, are off by a few units in the last place:
+//!   the nearest decimal, and how many floats lie between.
+//! * **Bits.** The bits themselves, as integers that ascend as the floats do.
+//!
+//! What decimals cannot say (NaN payloads, stale markers, infinities, -0.0) is listed beside them.
 //!
 //! ```text
-//! [tag]  [exceptions: count, then (distance, 8 bytes of bits, or none for a stale marker) each]  [integers]
-//! tag: bits 0-3 decimals, 15: bits of the float; 0x10 there are exceptions; 0x20 differences from the run before
+//! [tag]  [exceptions: count, then (distance, 8 bytes of bits, or none for a stale marker) each]  [integers]  [nudges: integers]
+//! tag: bits 0-3 decimals, 15: bits of the float; 0x10 there are exceptions; 0x20 differences from the row above; 0x40 there are nudges
 //! ```
 
 use super::RUN;
@@ -19,16 +24,19 @@ const DECIMALS: u8 = 0x0f;
 const BITS: u8 = 15;
 const EXCEPTIONS: u8 = 0x10;
 const AGAINST: u8 = 0x20;
-const KNOWN: u8 = 0x3f;
+const NUDGED: u8 = 0x40;
+const KNOWN: u8 = 0x7f;
 
 /// Powers of ten by which values are scaled; all exact.
-const POWERS: [f64; 15] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
-];
+const POWERS: [f64; 15] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
 /// Every integer up to here is a float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 /// More exceptions than one in this many values, and decimals are given up.
 const RARE: usize = 8;
+/// Nanoseconds have this many decimals. Exact decimals up to here are taken without a look at the other ways.
+const USUAL: u8 = 9;
+/// The most floats between a value and its decimal. With more, any value would pass for a decimal too soon.
+const NUDGE: u64 = 512;
 
 /// The integers of one run, as a reference for the next row's.
 #[derive(Debug, Default, Clone)]
@@ -43,52 +51,69 @@ pub struct RunInts {
 /// Each reference costs a reader that wants a single row one more run to decode.
 const DEEPEST: u8 = 15;
 
+/// A run as integers.
+#[derive(Debug, Default)]
+struct Form {
+    scale: u8,
+    numbers: Vec<i64>,
+    /// Empty where the decimals are exact.
+    nudges: Vec<i64>,
+    exceptions: Vec<(usize, u64)>,
+    /// Encoded, and whether that leans on the reference.
+    bytes: Vec<u8>,
+    against: bool,
+}
+
 /// Encodes runs. Holds scratch memory.
 #[derive(Debug, Default)]
 pub struct RunEncoder {
     ints: IntEncoder,
-    exceptions: Vec<(usize, u64)>,
+    forms: [Form; 3],
 }
 
 impl RunEncoder {
-    /// Appends one run of 1 to [`RUN`] values. `reference` holds the run before it (the same samples' times, of the row above), and is
-    /// replaced by this one.
-    pub fn encode(&mut self, values: &[f64], reference: &mut RunInts, comparable: bool, out: &mut Vec<u8>) {
+    /// Appends one run of 1 to [`RUN`] values. `above` holds the run of the row above, on which this one may lean if it is `comparable`
+    /// (has the same times), and is replaced by this run.
+    pub fn encode(&mut self, values: &[f64], above: &mut RunInts, comparable: bool, out: &mut Vec<u8>) {
         debug_assert!((1..=RUN).contains(&values.len()));
-        let mut numbers = Vec::with_capacity(values.len());
-        let scale = self.scale(values, &mut numbers);
-        let usable = comparable
-            && reference.scale == scale
-            && reference.depth < DEEPEST
-            && reference.numbers.len() == numbers.len();
-        let tag = out.len();
-        out.push(scale);
-        if !self.exceptions.is_empty() {
-            out[tag] |= EXCEPTIONS;
-            put_varint(out, self.exceptions.len() as u64);
-            let mut last = 0;
-            for &(place, bits) in &self.exceptions {
-                let is_stale = u64::from(bits == STALE_BITS);
-                put_varint(out, ((place - last) as u64) << 1 | is_stale);
-                if is_stale == 0 {
-                    out.extend_from_slice(&bits.to_le_bytes());
+        let above_run = if comparable { &*above } else { &RunInts::default() };
+        let [exact, nudged, bits] = &mut self.forms;
+        let is_exact = exact.decimals(values);
+        let mut best = exact;
+        if is_exact {
+            best.write(&mut self.ints, above_run);
+        }
+        if !is_exact || best.scale > USUAL {
+            if nudged.nudged_decimals(values) {
+                nudged.write(&mut self.ints, above_run);
+                if best.bytes.is_empty() || nudged.bytes.len() < best.bytes.len() {
+                    best = nudged;
                 }
-                last = place;
+            }
+            bits.bits(values);
+            bits.write(&mut self.ints, above_run);
+            if best.bytes.is_empty() || bits.bytes.len() < best.bytes.len() {
+                best = bits;
             }
         }
-        let used = self
-            .ints
-            .encode(&numbers, usable.then_some(&reference.numbers), out);
-        out[tag] |= if used { AGAINST } else { 0 };
-        *reference = RunInts {
-            scale,
-            numbers,
-            depth: if used { reference.depth + 1 } else { 0 },
-        };
+        out.extend_from_slice(&best.bytes);
+        above.depth = if best.against { above.depth + 1 } else { 0 };
+        above.scale = best.scale;
+        std::mem::swap(&mut above.numbers, &mut best.numbers);
+    }
+}
+
+impl Form {
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.nudges.clear();
+        self.exceptions.clear();
+        self.bytes.clear();
     }
 
-    /// Turns values into integers and lists the exceptions, which take the integer before them.
-    fn scale(&mut self, values: &[f64], numbers: &mut Vec<i64>) -> u8 {
+    /// The fewest decimals that say all values but a few exceptions; false if none do.
+    fn decimals(&mut self, values: &[f64]) -> bool {
+        self.clear();
         let mut decimals = 0;
         let mut misfits = 0;
         for &value in values {
@@ -101,32 +126,73 @@ impl RunEncoder {
                 }
             }
             if misfits > values.len() / RARE {
-                break;
+                return false;
             }
         }
-        self.exceptions.clear();
-        if misfits <= values.len() / RARE {
-            let mut before = values
-                .iter()
-                .find_map(|&value| exact(value, decimals))
-                .unwrap_or(0);
-            for (place, &value) in values.iter().enumerate() {
-                if let Some(number) = exact(value, decimals) {
-                    before = number;
-                } else {
-                    self.exceptions.push((place, value.to_bits()));
+        self.scale = decimals as u8;
+        // A value that fitted with fewer decimals may be too large for this many: then it is one more exception.
+        self.fill(values, |value| exact(value, decimals).map(|number| (number, 0)))
+    }
+
+    /// The fewest decimals that come near all values but a few exceptions; false if none do.
+    fn nudged_decimals(&mut self, values: &[f64]) -> bool {
+        self.clear();
+        let near_all = |&decimals: &usize| {
+            values.iter().filter(|value| value.is_finite()).all(|&value| near(value, decimals).is_some())
+        };
+        let Some(decimals) = (0..POWERS.len()).find(near_all) else { return false };
+        self.scale = decimals as u8;
+        self.fill(values, |value| near(value, decimals))
+    }
+
+    /// Lists what `integers` cannot say as exceptions, which take the integers before them; false if there are too many.
+    fn fill(&mut self, values: &[f64], integers: impl Fn(f64) -> Option<(i64, i64)>) -> bool {
+        let mut before = values.iter().find_map(|&value| integers(value)).unwrap_or((0, 0));
+        for (place, &value) in values.iter().enumerate() {
+            if let Some(found) = integers(value) {
+                before = found;
+            } else {
+                self.exceptions.push((place, value.to_bits()));
+            }
+            self.numbers.push(before.0);
+            self.nudges.push(before.1);
+        }
+        if self.nudges.iter().all(|&nudge| nudge == 0) {
+            self.nudges.clear();
+        }
+        self.exceptions.len() <= values.len() / RARE
+    }
+
+    fn bits(&mut self, values: &[f64]) {
+        self.clear();
+        self.scale = BITS;
+        self.numbers.extend(values.iter().map(|value| ordered(value.to_bits())));
+    }
+
+    fn write(&mut self, ints: &mut IntEncoder, above: &RunInts) {
+        let out = &mut self.bytes;
+        out.push(self.scale);
+        if !self.exceptions.is_empty() {
+            out[0] |= EXCEPTIONS;
+            put_varint(out, self.exceptions.len() as u64);
+            let mut last = 0;
+            for &(place, bits) in &self.exceptions {
+                let is_stale = u64::from(bits == STALE_BITS);
+                put_varint(out, ((place - last) as u64) << 1 | is_stale);
+                if is_stale == 0 {
+                    out.extend_from_slice(&bits.to_le_bytes());
                 }
-                numbers.push(before);
+                last = place;
             }
-            // A value that fitted with fewer decimals may be too large for this many.
-            if self.exceptions.len() <= values.len() / RARE {
-                return decimals as u8;
-            }
-            self.exceptions.clear();
-            numbers.clear();
         }
-        numbers.extend(values.iter().map(|value| ordered(value.to_bits())));
-        BITS
+        let usable =
+            above.scale == self.scale && above.depth < DEEPEST && above.numbers.len() == self.numbers.len();
+        self.against = ints.encode(&self.numbers, usable.then_some(&above.numbers), out);
+        out[0] |= if self.against { AGAINST } else { 0 };
+        if !self.nudges.is_empty() {
+            out[0] |= NUDGED;
+            ints.encode(&self.nudges, None, out);
+        }
     }
 }
 
@@ -140,11 +206,27 @@ fn exact(value: f64, decimals: usize) -> Option<i64> {
     (fits && (number as f64 / POWERS[decimals]).to_bits() == value.to_bits()).then_some(number)
 }
 
+/// The nearest `integer / 10^decimals`, and how many floats lie from it to the value, if both are small.
+#[inline]
+fn near(value: f64, decimals: usize) -> Option<(i64, i64)> {
+    let scaled = (value * POWERS[decimals]).round_ties_even();
+    let fits = scaled.abs() < EXACT;
+    let number = scaled as i64;
+    let decimal = number as f64 / POWERS[decimals];
+    let nudge = ordered(value.to_bits()).wrapping_sub(ordered(decimal.to_bits()));
+    (fits && nudge.unsigned_abs() <= NUDGE).then_some((number, nudge))
+}
+
 /// Maps bits to integers that ascend as the floats do; its own inverse.
 #[inline]
 fn ordered(bits: u64) -> i64 {
     let bits = bits as i64;
     bits ^ ((bits >> 63) as u64 >> 1) as i64
+}
+
+#[inline]
+fn from_ordered(number: i64) -> f64 {
+    f64::from_bits(ordered(number as u64) as u64)
 }
 
 /// Whether a run needs the one before it, in the row above.
@@ -179,16 +261,23 @@ pub fn decode(
         Some(reference.unwrap_or(&[]))
     };
     ints::decode(&mut input, reference, numbers)?;
-    input.end("run")?;
     let start = out.len();
     match tag & DECIMALS {
         0 => out.extend(numbers.iter().map(|&n| n as f64)),
-        BITS => out.extend(numbers.iter().map(|&n| f64::from_bits(ordered(n as u64) as u64))),
+        BITS => out.extend(numbers.iter().map(|&n| from_ordered(n))),
         decimals => {
             let power = POWERS[usize::from(decimals)];
             out.extend(numbers.iter().map(|&n| n as f64 / power));
         }
     }
+    if tag & NUDGED != 0 {
+        let mut nudges = [0i64; RUN];
+        ints::decode(&mut input, None, &mut nudges[..len])?;
+        for (value, nudge) in out[start..].iter_mut().zip(nudges) {
+            *value = from_ordered(ordered(value.to_bits()).wrapping_add(nudge));
+        }
+    }
+    input.end("run")?;
     for &(place, bits) in exceptions {
         out[start + usize::from(place)] = f64::from_bits(bits);
     }
@@ -253,7 +342,11 @@ mod tests {
                     .map(|&n| if n == 0 { odd } else { n as f64 / POWERS[d] })
                     .collect()
             });
-        prop_oneof![mixed, alike, decimal]
+        let sums = (0usize..15, prop::collection::vec(-10_000i64..10_000, 1..=RUN)).prop_map(|(d, all)| {
+            let mut sum = 0.0;
+            all.iter().map(|&n| { sum += n as f64 / POWERS[d]; sum }).collect()
+        });
+        prop_oneof![mixed, alike, decimal, sums]
     }
 
     proptest! {
@@ -295,6 +388,14 @@ mod tests {
         assert!(size(&ended) <= 8, "{}", size(&ended));
         assert!(size(&[f64::NAN; 240]) <= 12);
         assert!(size(&[-0.0; 240]) <= 12);
+    }
+
+    #[test]
+    fn sums_of_decimals_are_nudged_not_raw() {
+        let mut sum = 0.0;
+        let sums: Vec<f64> = (0..240u32).map(|i| { sum += f64::from(i * 7919 % 1000) / 1000.0; sum }).collect();
+        assert!(sums.iter().any(|&v| exact(v, 3).is_none()));
+        assert!(size(&sums) < 600, "{}", size(&sums));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::context::QueryContext;
 use super::frame::{ABSENT, Frame, Grid};
 use super::labels::Pairs;
 use super::number::{write_plain, write_u64, write_value};
+use super::parallel::fold_chunks;
 use crate::Result;
 use crate::model::{Millis, SeriesTable, Symbols, is_stale};
 use crate::select::SeriesSet;
@@ -45,40 +46,59 @@ pub fn vector(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -
 
 /// The `result` of a range query. A frame of one step is the same at every step of the grid.
 pub fn matrix(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -> Result<Written> {
-    let symbols = context.symbols();
+    let guard = context.symbols();
+    let symbols: &Symbols = &guard;
     let mut rows: Vec<u32> = (0..frame.rows())
         .filter(|&row| frame.row(row).0.iter().any(|&kind| kind != ABSENT))
         .map(|row| row as u32)
         .collect();
-    sort_by_labels(&symbols, &frame.table, &mut rows);
+    sort_by_labels(symbols, &frame.table, &mut rows);
     let cut = cut_to(&mut rows, limit);
     let points = Points::new(grid.times());
-    let mut out = Vec::with_capacity(rows.len() * (64 + grid.steps * 28) + 2);
-    out.push(b'[');
-    for (i, &row) in rows.iter().enumerate() {
-        context.check()?;
-        separate(i, &mut out);
-        metric(&symbols, frame.table.row(row as usize), &mut out);
-        out.extend_from_slice(b",\"values\":[");
-        let (kind, value) = frame.row(row as usize);
-        let mut first = true;
-        for step in 0..grid.steps {
-            let cell = if frame.steps == 1 { 0 } else { step };
-            if kind[cell] == ABSENT {
-                continue;
+    // A point costs about as much as ten cells of a kernel.
+    let cost = rows.len().saturating_mul(grid.steps).saturating_mul(10);
+    let mut out = fold_chunks(
+        rows.len(),
+        cost,
+        vec![b'['],
+        |chunk| {
+            let mut text = Vec::with_capacity(chunk.len() * (64 + grid.steps * 28));
+            for row in chunk {
+                context.check()?;
+                separate(row, &mut text);
+                let row = rows[row] as usize;
+                metric(symbols, frame.table.row(row), &mut text);
+                write_points(frame.row(row), &points, &mut text);
             }
-            if !first {
-                out.push(b',');
-            }
-            first = false;
-            out.extend_from_slice(points.prefix(step));
-            write_value(value[cell], &mut out);
-            out.extend_from_slice(b"\"]");
-        }
-        out.extend_from_slice(b"]}");
-    }
+            Ok(text)
+        },
+        |out, text| {
+            out.extend_from_slice(&text);
+            Ok(())
+        },
+    )?;
     out.push(b']');
     Ok((out, cut))
+}
+
+/// `,"values":[…]}` with what is present of a row.
+fn write_points((kind, value): (&[u8], &[f64]), points: &Points, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"values\":[");
+    let mut first = true;
+    for step in 0..points.len() {
+        let cell = if kind.len() == 1 { 0 } else { step };
+        if kind[cell] == ABSENT {
+            continue;
+        }
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        out.extend_from_slice(points.prefix(step));
+        write_value(value[cell], out);
+        out.extend_from_slice(b"\"]");
+    }
+    out.extend_from_slice(b"]}");
 }
 
 /// Raw samples with their own times, stale markers left out: an instant query for a range selector.
@@ -211,6 +231,10 @@ impl Points {
             points.ends.push(points.text.len());
         }
         points
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len() - 1
     }
 
     fn prefix(&self, step: usize) -> &[u8] {

@@ -127,8 +127,9 @@ impl LabelIndex {
             let (name, value) = self.pairs[old];
             let new = fresh.intern(self.symbols.get(name), self.symbols.get(value));
             renamed[old] = new;
-            fresh.postings_bytes += posting.len() * 4;
-            fresh.postings[new as usize].clone_from(posting);
+            let posting = posting.clone();
+            fresh.postings_bytes += posting.capacity() * 4;
+            fresh.postings[new as usize] = posting;
             fresh.live_pairs += 1;
         }
         (fresh, renamed)

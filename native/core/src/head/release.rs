@@ -4,6 +4,9 @@ use crate::model::{Millis, Uid};
 
 use super::{Head, SERIES_PER_LOCK};
 
+/// Series removed while the head is locked: each part walks the postings that it touches, so parts are large; a few milliseconds.
+const REMOVED_PER_LOCK: usize = 4096;
+
 impl Head {
     /// Drops the chunks of a generation that is in the directory, and series that hold nothing else.
     pub fn release(&self, window: Millis, sealed: u64) {
@@ -45,14 +48,16 @@ impl Head {
             }
             from = to;
         }
+        for part in emptied.chunks(REMOVED_PER_LOCK) {
+            let mut state = self.state.write();
+            state.epoch += 1;
+            if let Some(instance) = state.instances.get_mut(&uid) {
+                instance.remove_empty(part);
+            }
+        }
         let mut state = self.state.write();
-        let state = &mut *state;
         if let Some(instance) = state.instances.get_mut(&uid) {
             instance.sheets.retain(|sheet| sheet.generation != generation);
-            if !emptied.is_empty() {
-                state.epoch += 1;
-                instance.remove_empty(&emptied);
-            }
             if instance.slab.len() == 0 && instance.metadata.is_empty() {
                 state.instances.remove(&uid);
             }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::Result;
-use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable};
+use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable, TimesKeys};
 
 use super::values::{self, BLOCK};
 
@@ -113,6 +113,8 @@ impl SampleSource for HeadSnapshot {
             },
             values: Vec::new(),
             merged: Merge::default(),
+            keys: TimesKeys::default(),
+            origin: Vec::new(),
         })
     }
 }
@@ -133,6 +135,9 @@ struct SnapshotReader<'a> {
     edges: Edges,
     values: Vec<f64>,
     merged: Merge,
+    keys: TimesKeys,
+    /// The times key of each piece of the row at hand.
+    origin: Vec<(u32, u64)>,
 }
 
 impl SnapshotReader<'_> {
@@ -195,17 +200,24 @@ impl SampleReader for SnapshotReader<'_> {
             return Ok(self.read_one(piece, min, max));
         }
         self.merged.clear();
+        self.origin.clear();
         for piece in pieces {
             let part = self.part(piece, min, max);
             if part.is_empty() {
                 continue;
             }
+            self.origin.push((0, times_key(piece.axis, &part)));
             let first = piece.first as usize;
             self.values.clear();
             snapshot.decode(piece, part.start - first..part.end - first, &mut self.values);
             self.merged
                 .add(&snapshot.axes[piece.axis as usize][part], &self.values);
         }
-        Ok(self.merged.samples())
+        // Keys of one piece are above 2^40, those of several count from 1.
+        let times_key = self.keys.of(&self.origin);
+        Ok(Samples {
+            times_key,
+            ..self.merged.samples()
+        })
     }
 }

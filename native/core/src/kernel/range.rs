@@ -122,6 +122,8 @@ pub struct RangeKernel<'a> {
     params: &'a [Vec<f64>],
     times_key: u64,
     windows: Vec<Window>,
+    /// The most samples of any window.
+    widest: usize,
     geometries: Vec<Geometry>,
     resets: Vec<Reset>,
     fresh: Fresh,
@@ -148,6 +150,7 @@ impl<'a> RangeKernel<'a> {
             params,
             times_key: 0,
             windows: Vec::new(),
+            widest: 0,
             geometries: Vec::new(),
             resets: Vec::new(),
             fresh: Fresh::default(),
@@ -161,6 +164,7 @@ impl<'a> RangeKernel<'a> {
         let Ranges { grid, range, offset } = self.ranges;
         if samples.times_key == 0 || samples.times_key != self.times_key {
             windows(samples.times, grid, range, offset, &mut self.windows);
+            self.widest = self.windows.iter().map(|window| window.len()).max().unwrap_or(0);
             if self.function.extrapolated().is_some() {
                 rate::geometries(samples.times, &self.windows, self.ranges, &mut self.geometries);
             }
@@ -200,7 +204,7 @@ impl<'a> RangeKernel<'a> {
                 value[step] = cell.unwrap_or(0.0);
             }
         }
-        Ok(self.windows.iter().map(|window| window.len()).max().unwrap_or(0))
+        Ok(self.widest)
     }
 }
 

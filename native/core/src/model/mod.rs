@@ -1,10 +1,12 @@
 //! The words everything else speaks.
 
+mod keys;
 mod matcher;
 mod merge;
 mod samples;
 mod table;
 
+pub use keys::TimesKeys;
 pub use matcher::{MatchOp, Matcher, compile_anchored};
 pub use merge::Merge;
 pub use samples::{SampleBuf, SampleReader, SampleSource, Samples};

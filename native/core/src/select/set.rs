@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use super::rows::{Place, Places};
 use crate::Result;
 use crate::engine::Charge;
-use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable};
+use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable, TimesKeys};
 
 /// Label sets, and a source whose row numbers are those of the table. Ids belong to the query's symbols.
 #[derive(Debug, Clone)]
@@ -58,7 +56,7 @@ impl SampleSource for SetSource {
             set: self,
             readers: self.sources.iter().map(|_| None).collect(),
             merge: Merge::default(),
-            keys: Keys::default(),
+            keys: TimesKeys::default(),
             origin: Vec::new(),
         })
     }
@@ -68,7 +66,7 @@ struct SetReader<'a> {
     set: &'a SetSource,
     readers: Vec<Option<Box<dyn SampleReader + 'a>>>,
     merge: Merge,
-    keys: Keys,
+    keys: TimesKeys,
     /// (source, times key) of each column of the row at hand.
     origin: Vec<(u32, u64)>,
 }
@@ -110,42 +108,5 @@ impl SampleReader for SetReader<'_> {
             times_key,
             ..self.merge.samples()
         })
-    }
-}
-
-/// Keys of time columns that are unique over all sources.
-#[derive(Debug, Default)]
-struct Keys {
-    known: HashMap<Vec<(u32, u64)>, u64>,
-    last: Vec<(u32, u64)>,
-    last_key: u64,
-    given: u64,
-}
-
-/// Columns remembered; beyond it new keys are given, which costs only what sharing would have saved.
-const KEYS: usize = 1 << 16;
-
-impl Keys {
-    /// The key of what is merged out of these columns in this order.
-    fn of(&mut self, origin: &[(u32, u64)]) -> u64 {
-        if origin.iter().any(|&(_, key)| key == 0) {
-            return 0;
-        }
-        if self.last_key != 0 && self.last == origin {
-            return self.last_key;
-        }
-        self.last.clear();
-        self.last.extend_from_slice(origin);
-        self.last_key = if let Some(&key) = self.known.get(origin) {
-            key
-        } else {
-            if self.known.len() >= KEYS {
-                self.known.clear();
-            }
-            self.given += 1;
-            self.known.insert(origin.to_vec(), self.given);
-            self.given
-        };
-        self.last_key
     }
 }

@@ -1,13 +1,13 @@
-//! What only experimental features of the language use: extended range selectors and sorting by labels.
+//! What only experimental features of the language use: extended range selectors, `info` and sorting by labels.
 
-use headrace_core::engine::{self, RowPlan};
+use headrace_core::engine::{self, InfoJoin, RowPlan};
 use headrace_core::kernel::{Edges, ExtendedRanges, Ranges};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::{Frame, GridTuple, Query, grid_of};
 use crate::errors::{detached, to_py};
-use crate::select::SeriesSet;
+use crate::select::{Matcher, SeriesSet};
 
 #[pyfunction]
 #[pyo3(signature = (query, series, grid, function, *, range_ms, offset_ms, lookback_ms, edges))]
@@ -82,8 +82,31 @@ fn sort_by_label(
     Ok(Frame { inner })
 }
 
+#[pyfunction]
+#[pyo3(signature = (query, frame, times, *, names, labels, drops_unmatched))]
+fn info(
+    py: Python<'_>,
+    query: &Query,
+    frame: &Frame,
+    times: &Frame,
+    names: Vec<Bound<'_, Matcher>>,
+    labels: Vec<String>,
+    drops_unmatched: bool,
+) -> PyResult<Frame> {
+    let join = InfoJoin {
+        names: names.iter().map(|matcher| &matcher.get().0).collect(),
+        labels,
+        drops_unmatched,
+    };
+    let joined = detached(py, || {
+        engine::info(&query.context, &frame.inner, &times.inner, &join)
+    })?;
+    Ok(joined.into())
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(select_extended, module)?)?;
     module.add_function(wrap_pyfunction!(select_smoothed, module)?)?;
+    module.add_function(wrap_pyfunction!(info, module)?)?;
     module.add_function(wrap_pyfunction!(sort_by_label, module)?)
 }

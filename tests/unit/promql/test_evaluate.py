@@ -1,0 +1,100 @@
+"""Whatever the query, it has an answer or is refused: nothing else comes out of it."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querier.promql import ALL_FEATURES, ParseError, Result, evaluate, parse, prepare
+from shared import native
+from shared.errors import HeadraceError
+
+from .queries import queries
+
+_REFUSALS = (HeadraceError, native.ExecutionError)
+_SERIES = [
+    ({"__name__": name, "a": a, "le": le}, [0, 60_000, 120_000, 180_000], values)
+    for name, a, le, values in [
+        ("x", "1", "1", [1.0, 2.0, float("nan"), 3.0]),
+        ("x", "1", "+Inf", [5.0, 4.0, 6.0, float("inf")]),
+        ("x", "2", "wide", [0.0, -1.0, 1e300, 1e300]),
+        ("sum", "1", "1", [7.0, 7.0, 7.0, 7.0]),
+    ]
+]
+
+
+def run(text: str, grid: tuple[int, int, int], *, is_range: bool) -> Result:
+    plan = prepare(text, grid, ALL_FEATURES, is_range=is_range)
+    query = native.Query()
+    sets = []
+    for select in plan.selects:
+        chosen = [
+            (labels, times, values)
+            for labels, times, values in _SERIES
+            if all(
+                matcher.matches(labels.get(wanted.name, ""))
+                for wanted, matcher in zip(select.selector, select.matchers, strict=True)
+            )
+        ]
+        sets.append(native.series_from_samples(query, chosen))
+    return evaluate(plan, sets, query)
+
+
+@given(queries)
+def test_every_query_is_answered_or_refused(text: str) -> None:
+    for grid, is_range in (((120_000, 1, 1), False), ((0, 45_000, 6), True)):
+        try:
+            result = run(text, grid, is_range=is_range)
+        except _REFUSALS:
+            continue
+        assert isinstance(json.loads(result.json), list)
+
+
+@given(queries)
+def test_a_range_query_gives_at_each_step_what_an_instant_query_gives(text: str) -> None:
+    if any(word in text for word in ("start()", "end()", "step()", "sort", "topk", "bottomk", "limitk")):
+        return
+    try:
+        rows = json.loads(run(text, (0, 60_000, 3), is_range=True).json)
+    except _REFUSALS:
+        return
+    for step in range(3):
+        found = {
+            json.dumps(row["metric"], sort_keys=True): value
+            for row in rows
+            for time, value in row["values"]
+            if time == step * 60
+        }
+        instant = json.loads(run(text, (step * 60_000, 1, 1), is_range=False).json)
+        assert {json.dumps(row["metric"], sort_keys=True): row["value"][1] for row in instant} == found
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=60))
+def test_any_text_parses_or_is_a_parse_error(text: str) -> None:
+    with contextlib.suppress(ParseError):
+        parse(text, ALL_FEATURES)
+
+
+@given(st.text(st.sampled_from('abx019.{}[]()"=~!,:+-*/^%<>@# \nmsyof'), max_size=40))
+def test_any_mix_of_tokens_parses_or_is_a_parse_error(text: str) -> None:
+    with contextlib.suppress(ParseError):
+        parse(text, ALL_FEATURES)
+
+
+def test_a_cancelled_query_stops() -> None:
+    plan = prepare("sum(x)", (0, 1, 1), is_range=False)
+    query = native.Query()
+    series = native.series_from_samples(query, _SERIES)
+    query.cancel()
+    with pytest.raises(native.CanceledError):
+        evaluate(plan, [series], query)
+
+
+def test_the_limit_cuts_vectors_and_says_so() -> None:
+    plan = prepare("x", (0, 1, 1), is_range=False)
+    query = native.Query()
+    result = evaluate(plan, [native.series_from_samples(query, _SERIES[:3])], query, limit=2)
+    assert len(json.loads(result.json)) == 2
+    assert result.is_truncated
