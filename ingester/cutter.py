@@ -70,26 +70,27 @@ class Cutter:
             return True
         directory = await self._directory(partition)
         batch: dict[int, Sealed] = {}
+        passed: set[int] = set()  # the generations of a window follow one another: none overtakes one that waits
         for info in waiting:
-            if info.window in batch or len(batch) == self._settings.batch_windows:
-                continue  # the generations of a window follow one another
+            if info.window in passed or len(batch) == self._settings.batch_windows:
+                continue
             match self._step(partition, directory, info):
                 case Step.DONE:
                     if await self._compare(partition, directory, info):
                         return True
                 case Step.COMMIT if self._is_our_turn(partition, info):
+                    passed.add(info.window)
                     batch[info.window] = Sealed(
                         info.window, directory.through.get(info.window, 0), info.first_offset, _marker(info)
                     )
                 case Step.COMMIT:
-                    pass
+                    passed.add(info.window)
                 case Step.ROLLED_BACK:
                     raise RolledBackError(f"partition {partition.number}, window {info.window}")
                 case Step.DIVERGED:
+                    passed.add(info.window)
                     self._alarm(
-                        partition,
-                        info,
-                        f"the store ends at offset {directory.through[info.window]}, inside the generation",
+                        partition, info, f"the store ends inside it, at offset {directory.through[info.window]}"
                     )
         if batch:
             await self._store_batch(partition, list(batch.values()))
@@ -205,11 +206,11 @@ class Cutter:
         return self._clock.monotonic() - seen >= self._settings.takeover_s
 
     def _alarm(self, partition: Partition, info: WindowInfo, text: str) -> None:
-        log.error("generation_differs", partition=partition.number, window=info.window, marker=info.sealed, detail=text)
-        self._alarms[f"generation/{partition.number}"] = (
-            f"partition {partition.number}, window {info.window}, marker {info.sealed}: {text}; "
-            "it is kept, and the log is not trimmed"
-        )
+        message = f"the generation of window {info.window} that ends at {info.sealed} cannot be handed over: {text}"
+        kind = f"generation/{partition.number}"
+        if self._alarms.get(kind) != message:
+            log.error("generation_kept", partition=partition.number, detail=message)
+        self._alarms[kind] = message
 
 
 def _holds(directory: Directory, encoded: Encoded) -> bool:

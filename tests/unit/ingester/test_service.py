@@ -13,6 +13,7 @@ from shared import faults
 from shared.errors import ConflictError, InternalError, UnavailableError
 from shared.local.membership import LocalMembership
 from shared.native import Files, Matcher
+from shared.seams.store import Generation
 from tests.support.world import HOUR_MS, World, instance, labels, series
 
 T = 1_700_000_000_000 // (2 * HOUR_MS) * (2 * HOUR_MS)
@@ -232,6 +233,7 @@ class TestSealing:
         settings = IngesterSettings(read_timeout_ms=20, memory_bytes=1)
         world = await World(Files.simulated(1), settings=settings).start()
         await world.write(MANY)
+        await world.caught_up()
         world.ingester._watch_memory()
         assert not world.ingester.stats().paused
         world.ingester._failed(UnavailableError("disk full"))
@@ -298,6 +300,27 @@ class TestFailures:
         assert world.ingester.stats().counters.commits == 0
         assert other.stats().counters.commits == 4
         await other.stop()
+        await world.crash()
+
+
+class TestDivergence:
+    async def test_a_generation_the_store_ends_in_is_kept_and_none_overtakes_it(self, world: World) -> None:
+        await world.write([series("m", (T, 1.0))])
+        await world.write([series("m", (T + 1, 1.0))])
+        await world.caught_up()
+        [number] = [n for n, head in enumerate(world.heads()) if head.samples]
+        window = world.heads()[number].windows()[0]
+        assert await world.store.commit(number, [Generation(window.window, 0, window.first_offset + 1, ())])
+        for later in (2, 3):
+            await world.ingester._seal(number, [window.window])
+            await world.write([series("m", (T + later, 1.0))])
+            await world.caught_up()
+        await world.ingester._store_all(at_once=True)
+        stats = world.ingester.stats()
+        assert "the store ends inside it" in stats.alarms[f"generation/{number}"]
+        assert stats.counters.commits == 0
+        assert stats.partitions[number].replay_from == window.first_offset
+        assert await world.read() == {labels("m"): [(T + n, "1") for n in range(4)]}
         await world.crash()
 
 
