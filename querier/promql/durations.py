@@ -5,6 +5,8 @@ import re
 _UNITS_MS = {"y": 31_536_000_000, "w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _ORDER = list(_UNITS_MS)
 _PART = re.compile(r"([0-9]+)([^0-9]+)")
+FAR_MS = 2**62
+"""No sample lies beyond; times are cut to it where adding to them could leave 64 bits."""
 MAX_DURATION_MS = (2**63 - 1) // 1_000_000
 """Prometheus holds durations as nanoseconds in 64 bits: some 292 years."""
 

@@ -29,6 +29,7 @@ from querier.promql.ast import (
 )
 from querier.promql.cursor import MAX_DEPTH
 from querier.promql.duration_parser import DurationParser, literal_ms
+from querier.promql.durations import FAR_MS
 from querier.promql.errors import ParseError
 from querier.promql.features import DEFAULT_FEATURES, Features
 from querier.promql.functions import FUNCTIONS
@@ -475,7 +476,7 @@ def _rounded_ms(seconds: float) -> int:
     """Half away from zero, as Go rounds."""
     scaled = abs(seconds) * 1000
     whole = int(scaled)
-    whole += scaled - whole >= 0.5
+    whole = min(whole + (scaled - whole >= 0.5), FAR_MS)
     return -whole if seconds < 0 else whole
 
 

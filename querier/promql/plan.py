@@ -82,7 +82,6 @@ def prepare(
     start_ms, step_ms, steps = grid
     last_ms = start_ms + (steps - 1) * step_ms
     planner = Planner(
-        query,
         (start_ms, end_ms if is_range and end_ms is not None else last_ms),
         step_ms if is_range else 0,
         lookback_ms,

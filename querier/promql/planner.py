@@ -19,6 +19,7 @@ from querier.promql.ast import (
 )
 from querier.promql.calls import plan_call
 from querier.promql.duration_parser import duration_ms
+from querier.promql.durations import FAR_MS
 from querier.promql.operators.binary import Chain, Link, MatchLink, MixedLink, ScalarLink, SetLink, TrimLink
 from querier.promql.operators.sources import (
     AggregateInstant,
@@ -45,26 +46,27 @@ if TYPE_CHECKING:
     from querier.promql.run import Operator
     from shared.native import Grid, Matcher
 
+MAX_SUBQUERY_STEPS = 10_000_000
+"""Their times alone are 80 MB. Prometheus stops at some point behind, when the samples are too many."""
+
 _FUSED = frozenset({"sum", "avg", "count", "min", "max", "group"})
 
 
 class Planner:
     """Plans one query. `bounds` are the query's start and end, `step_ms` is 0 for an instant query."""
 
-    __slots__ = ("_selects", "bounds", "invariance", "lookback_ms", "query", "step_ms", "subquery_step_ms")
+    __slots__ = ("_selects", "bounds", "invariance", "lookback_ms", "step_ms", "subquery_step_ms")
     bounds: tuple[int, int]
     step_ms: int
 
     def __init__(
         self,
-        query: str,
         bounds: tuple[int, int],
         step_ms: int,
         lookback_ms: int,
         subquery_step_ms: int,
         invariance: Invariance,
     ) -> None:
-        self.query = query
         self.bounds = bounds
         self.step_ms = step_ms
         self.lookback_ms = lookback_ms
@@ -150,6 +152,11 @@ class Planner:
         first = (grid[0] - offset_ms - range_ms) // step_ms + 1
         last = (_last(grid) - offset_ms) // step_ms
         inner_grid = (min(first, last) * step_ms, step_ms, max(last - first + 1, 1))
+        if inner_grid[2] > MAX_SUBQUERY_STEPS:
+            raise ExecutionError(
+                f"a subquery of {inner_grid[2]} steps is longer than {MAX_SUBQUERY_STEPS}: "
+                "take a longer step or a shorter range"
+            )
         inner = self.plan(expr.expr, inner_grid)
         return SubquerySamples(inner, inner_grid, grid, range_ms, offset_ms, expr.start)
 
@@ -181,7 +188,8 @@ class Planner:
     def _select(self, selector: VectorSelector, grid: Grid, offset_ms: int, back_ms: int, *, ahead_ms: int = 0) -> int:
         """The index of the select that serves `selector`, widened to the times (start - back, last + ahead]."""
         key = tuple((matcher.name, matcher.op, matcher.value) for matcher in selector.matchers)
-        min_ms, max_ms = grid[0] - offset_ms - back_ms + 1, _last(grid) - offset_ms + ahead_ms
+        min_ms = max(grid[0] - offset_ms - back_ms + 1, -FAR_MS)
+        max_ms = min(_last(grid) - offset_ms + ahead_ms, FAR_MS)
         needed = self._selects.get(key)
         if needed is None:
             needed = self._selects[key] = _Needed(len(self._selects), selector.matchers, min_ms, max_ms)

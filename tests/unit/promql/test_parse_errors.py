@@ -202,6 +202,12 @@ def test_a_long_chain_is_not_deep() -> None:
     parse(" or ".join(["a"] * 5000))
 
 
+@pytest.mark.parametrize("number", ["1" * 5000, "0" + "7" * 5000, "0x" + "f" * 5000, "1" * 5000 + "m", "1e99999"])
+def test_numbers_of_any_length_are_refused(number: str) -> None:
+    with pytest.raises(ParseError):
+        parse(number)
+
+
 def test_a_query_beyond_the_limit_is_refused() -> None:
     with pytest.raises(ParseError, match=f"longer than {MAX_QUERY_LENGTH} characters"):
         parse("a" * (MAX_QUERY_LENGTH + 1))

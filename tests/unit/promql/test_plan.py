@@ -76,6 +76,18 @@ def test_a_subquery_without_steps_looks_at_one_outside_its_window() -> None:
     assert samples.inner_grid[0] <= 720_000 - 60_000
 
 
+def test_a_subquery_of_too_many_steps_is_refused() -> None:
+    with pytest.raises(ExecutionError, match="a subquery of 3153600000000 steps is longer than 10000000"):
+        instant("sum_over_time(vector(1)[100y:1ms])")
+
+
+def test_times_beyond_all_data_are_cut() -> None:
+    for query in ("x @ 9e18", "x @ -9e18 offset 290y", "rate(x[290y] @ -9e18)", "x @ 9e18 offset -290y"):
+        [(min_ms, max_ms)] = times(instant(query))
+        assert -(2**62) <= min_ms <= 2**63 - 1
+        assert -(2**63) <= max_ms <= 2**62
+
+
 def test_aggregations_read_selectors_directly() -> None:
     assert isinstance(ranged("sum by (a) ((x))").root, AggregateInstant)
     assert isinstance(ranged("max without (a) (rate(x[5m]))").root, AggregateRange)
