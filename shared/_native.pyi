@@ -3,6 +3,70 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, final
 
+__all__ = [
+    "BadDataError",
+    "BlockParts",
+    "BlockReader",
+    "CanceledError",
+    "CorruptError",
+    "ExecutionError",
+    "Files",
+    "FolderLock",
+    "Frame",
+    "Head",
+    "Journal",
+    "LocalLog",
+    "LogRecord",
+    "Matcher",
+    "Names",
+    "Packs",
+    "Query",
+    "Selection",
+    "SeriesSet",
+    "SplitBatch",
+    "Splitter",
+    "TooLargeError",
+    "UnsupportedError",
+    "WindowInfo",
+    "WriteLimits",
+    "absent",
+    "aggregate",
+    "aggregate_instant",
+    "aggregate_range",
+    "apply_function",
+    "as_series",
+    "binary",
+    "binary_scalar",
+    "binary_scalars",
+    "broadcast",
+    "crc32c",
+    "drop_names",
+    "format_float",
+    "histogram_fraction",
+    "histogram_quantile",
+    "info",
+    "json_matrix",
+    "json_samples",
+    "json_scalar",
+    "json_string",
+    "json_vector",
+    "label_join",
+    "label_replace",
+    "merge_blocks",
+    "number",
+    "select_extended",
+    "select_instant",
+    "select_range",
+    "select_smoothed",
+    "series_from_samples",
+    "set_operator",
+    "sort",
+    "sort_by_label",
+    "time_of",
+    "to_scalar",
+    "to_vector",
+]
+
 # ---- errors -------------------------------------------------------------------------------------------------------
 
 class BadDataError(Exception):
@@ -125,7 +189,9 @@ class LocalLog:
     """Checksummed segment files under `folder`; one sequence of records for all partitions; group commit on a native thread."""
 
     @staticmethod
-    def open(files: Files, folder: str, *, splitter: Splitter, segment_bytes: int = ..., queue_bytes: int = ...) -> LocalLog:
+    def open(
+        files: Files, folder: str, *, splitter: Splitter, segment_bytes: int = ..., queue_bytes: int = ...
+    ) -> LocalLog:
         """Repairs a torn tail; raises CorruptError, naming file and position, if bytes before it were changed."""
     def append(self, batch: SplitBatch, *, now_ms: int) -> int:
         """Queue a batch; returns its offset. Durable once `committed` is above it. Raises BlockingIOError when the queue is full, OSError
@@ -164,7 +230,13 @@ class Journal:
     def open(files: Files, path: str) -> Journal: ...
     def get(self, key: str) -> bytes | None: ...
     def scan(self, prefix: str) -> list[tuple[str, bytes]]: ...
-    def commit(self, puts: Mapping[str, bytes], deletes: Sequence[str] = ..., *, expect: Mapping[str, bytes | None] = ...) -> bool:
+    def commit(
+        self,
+        puts: Mapping[str, bytes],
+        deletes: Sequence[str] = ...,
+        *,
+        expect: Mapping[str, bytes | None] | None = ...,
+    ) -> bool:
         """Atomic and durable when it returns True; False, and nothing done, if a key of `expect` has another value (None: exists not).
         A key that is deleted and put is put."""
     def close(self) -> None: ...
@@ -330,7 +402,7 @@ class Names:
 # one step broadcasts. A scalar is a frame of one row without labels. Every function returns a new frame (or reuses an
 # argument's memory when nobody else holds it), counts its memory in the query's budget and polls its cancel flag.
 
-Grid = tuple[int, int, int]
+_Grid = tuple[int, int, int]
 """(start_ms, step_ms, steps). A step of 0 repeats one time."""
 
 @final
@@ -370,21 +442,30 @@ class Frame:
     def steps(self) -> int: ...
 
 def number(value: float, steps: int) -> Frame: ...
-def time_of(grid: Grid) -> Frame:
+def time_of(grid: _Grid) -> Frame:
     """`time()`: seconds of each step, as a scalar."""
 
-def select_instant(query: Query, series: SeriesSet, grid: Grid, *, offset_ms: int, lookback_ms: int, timestamps: bool = ...) -> Frame:
+def select_instant(
+    query: Query, series: SeriesSet, grid: _Grid, *, offset_ms: int, lookback_ms: int, timestamps: bool = ...
+) -> Frame:
     """The newest sample with T - offset - lookback < t <= T - offset, unless stale; or its time in seconds. Names stay."""
 
 def select_range(
-    query: Query, series: SeriesSet, grid: Grid, function: str, *, range_ms: int, offset_ms: int, params: Sequence[Frame] = ...
+    query: Query,
+    series: SeriesSet,
+    grid: _Grid,
+    function: str,
+    *,
+    range_ms: int,
+    offset_ms: int,
+    params: Sequence[Frame] = ...,
 ) -> Frame:
     """A range function over (T - offset - range, T - offset]. Names stay; the caller drops them."""
 
 def select_extended(
     query: Query,
     series: SeriesSet,
-    grid: Grid,
+    grid: _Grid,
     function: str,
     *,
     range_ms: int,
@@ -395,18 +476,26 @@ def select_extended(
     """A function of an extended range selector: rate, increase, delta, and if anchored changes and resets. `series` holds the
     samples of `lookback_ms` before the windows, too, and if smoothed of as much behind them."""
 
-def select_smoothed(query: Query, series: SeriesSet, grid: Grid, *, offset_ms: int, lookback_ms: int) -> Frame:
+def select_smoothed(query: Query, series: SeriesSet, grid: _Grid, *, offset_ms: int, lookback_ms: int) -> Frame:
     """A smoothed instant selector: interpolated between neighbours at most `lookback_ms` away. Names stay."""
 
 def aggregate_instant(
-    query: Query, series: SeriesSet, grid: Grid, *, offset_ms: int, lookback_ms: int, op: str, without: bool, labels: Sequence[str]
+    query: Query,
+    series: SeriesSet,
+    grid: _Grid,
+    *,
+    offset_ms: int,
+    lookback_ms: int,
+    op: str,
+    without: bool,
+    labels: Sequence[str],
 ) -> Frame:
     """`op` over `select_instant`, without holding rows × steps. op: sum avg count min max group."""
 
 def aggregate_range(
     query: Query,
     series: SeriesSet,
-    grid: Grid,
+    grid: _Grid,
     function: str,
     *,
     range_ms: int,
@@ -416,7 +505,7 @@ def aggregate_range(
     without: bool,
     labels: Sequence[str],
 ) -> Frame: ...
-def as_series(query: Query, frame: Frame, grid: Grid) -> SeriesSet:
+def as_series(query: Query, frame: Frame, grid: _Grid) -> SeriesSet:
     """The inner frame of a subquery as a source of samples."""
 
 def series_from_samples(
@@ -428,7 +517,7 @@ def broadcast(frame: Frame, steps: int) -> Frame: ...
 def drop_names(query: Query, frame: Frame) -> Frame:
     """Remove `__name__`, `__type__` and `__unit__`; equal label sets merge, and two present at one step raise ExecutionError."""
 
-def apply_function(query: Query, function: str, frame: Frame, params: Sequence[Frame] = ..., *, grid: Grid) -> Frame:
+def apply_function(query: Query, function: str, frame: Frame, params: Sequence[Frame] = ..., *, grid: _Grid) -> Frame:
     """Element-wise functions (abs … clamp, round, sgn, timestamp, hour …), unary minus as `neg`. Names stay."""
 
 def binary_scalars(op: str, left: Frame, right: Frame) -> Frame: ...
@@ -452,9 +541,18 @@ def binary(
     """Vector matching with result labels as the language defines them, the name dropped where it says so. With
     `one-to-many` too `fill_left` stands in on the "many" side, as in Prometheus."""
 
-def set_operator(query: Query, op: Literal["and", "or", "unless"], left: Frame, right: Frame, *, on: bool, labels: Sequence[str]) -> Frame: ...
+def set_operator(
+    query: Query, op: Literal["and", "or", "unless"], left: Frame, right: Frame, *, on: bool, labels: Sequence[str]
+) -> Frame: ...
 def aggregate(
-    query: Query, op: str, frame: Frame, *, without: bool, labels: Sequence[str], param: Frame | None = ..., text: str | None = ...
+    query: Query,
+    op: str,
+    frame: Frame,
+    *,
+    without: bool,
+    labels: Sequence[str],
+    param: Frame | None = ...,
+    text: str | None = ...,
 ) -> Frame:
     """Every aggregation. `param` is k, q or the ratio; `text` the label of count_values."""
 
@@ -475,11 +573,10 @@ def sort_by_label(query: Query, frame: Frame, labels: Sequence[str], *, descendi
 
 def histogram_quantile(query: Query, quantile: Frame, frame: Frame) -> Frame: ...
 def histogram_fraction(query: Query, lower: Frame, upper: Frame, frame: Frame) -> Frame: ...
-
-def json_vector(query: Query, frame: Frame, grid: Grid, limit: int) -> tuple[bytes, bool]:
+def json_vector(query: Query, frame: Frame, grid: _Grid, limit: int) -> tuple[bytes, bool]:
     """The `result` array of an instant vector, and whether `limit` (0: none) cut it."""
 
-def json_matrix(query: Query, frame: Frame, grid: Grid, limit: int) -> tuple[bytes, bool]:
+def json_matrix(query: Query, frame: Frame, grid: _Grid, limit: int) -> tuple[bytes, bool]:
     """Rows sorted by label set; rows without any cell are left out."""
 
 def json_samples(query: Query, series: SeriesSet, min_time: int, max_time: int, limit: int) -> tuple[bytes, bool]:

@@ -3,4 +3,8 @@
 from shared import _native
 from shared._native import *  # noqa: F403  the stub lists every name, and stubtest proves that it does
 
-__all__ = _native.__all__  # noqa: PLE0605
+__all__ = ["Grid"]
+__all__ += _native.__all__
+
+Grid = tuple[int, int, int]
+"""(start_ms, step_ms, steps)."""
