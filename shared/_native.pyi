@@ -1,7 +1,7 @@
 """The native core. Times are int milliseconds since the epoch; uids are 16 bytes; offsets are log sequence numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, final
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, final
 
 __all__ = [
     "BadDataError",
@@ -398,11 +398,11 @@ class Names:
         """A JSON array of label objects sorted by label set, and whether `limit` (0: none) cut it."""
 
 # ---- engine --------------------------------------------------------------------------------------------------------
-# A Frame is rows × steps of cells (absent, float) with one label set per row. Steps are start + i·step. A frame of
+# A Frame is rows by steps of cells (absent, float) with one label set per row. Steps are start + i·step. A frame of
 # one step broadcasts. A scalar is a frame of one row without labels. Every function returns a new frame (or reuses an
 # argument's memory when nobody else holds it), counts its memory in the query's budget and polls its cancel flag.
 
-_Grid = tuple[int, int, int]
+_Grid: TypeAlias = tuple[int, int, int]
 """(start_ms, step_ms, steps). A step of 0 repeats one time."""
 
 @final
@@ -490,7 +490,7 @@ def aggregate_instant(
     without: bool,
     labels: Sequence[str],
 ) -> Frame:
-    """`op` over `select_instant`, without holding rows × steps. op: sum avg count min max group."""
+    """`op` over `select_instant`, without holding rows by steps. op: sum avg count min max group."""
 
 def aggregate_range(
     query: Query,
