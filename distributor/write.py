@@ -63,23 +63,25 @@ class WriteHandler:
         headers = request.headers
         instance = await on.authenticator.authenticate(headers.get(b"authorization"))
         self._check_headers(headers.get(b"content-encoding"), headers.get(b"content-type"))
-        body = await request.body(instance.limits.max_body_bytes)
-        size = len(body)
-        if self._inflight_bytes + size > self._max_inflight_bytes:
+        most = instance.limits.max_body_bytes
+        # Counted from before the first byte is read: bodies that arrive slowly are in memory too.
+        declared = request.declared_bytes
+        held = min(most, self._max_inflight_bytes // 4 if declared is None else declared)
+        if self._inflight_bytes + held > self._max_inflight_bytes:
             raise UnavailableError(
-                f"{self._inflight_bytes} bytes of writes wait for the log, the limit is {self._max_inflight_bytes}"
+                f"{self._inflight_bytes} bytes of writes are in memory, the limit is {self._max_inflight_bytes}"
             )
-        self._inflight_bytes += size
+        self._inflight_bytes += held
         try:
-            batch = await self._split(instance, body)
-            batch = on.guard.admit(instance, batch)
+            body = await request.body(most)
+            batch = on.guard.admit(instance, await self._split(instance, body))
             if batch.samples or batch.metadata:
                 started = time.perf_counter()
                 await on.log.append(batch, now_ms=on.clock.now_ms())
                 on.metrics.log_append_seconds.observe(time.perf_counter() - started)
         finally:
-            self._inflight_bytes -= size
-        self._count(batch, size)
+            self._inflight_bytes -= held
+        self._count(batch, len(body))
         refused = batch.refused
         return Response(204, b"", None) if not refused else self._refused(instance, batch, refused)
 

@@ -26,12 +26,15 @@ from querier.storage import Storage
 from shared import native
 from shared.asgi.messages import Request, Response
 from shared.asgi.router import Route
-from shared.errors import HeadraceError
+from shared.errors import HeadraceError, UnavailableError
 from shared.local.log import LocalLog
 from shared.local.membership import LocalMembership
 from shared.local.store import LocalStore
 
 log = structlog.get_logger(__name__)
+
+FLUSH_S = 600
+"""Longest that POST /api/v1/admin/flush tries."""
 
 NEVER_MS = 1 << 50  # 35,000 years
 
@@ -118,7 +121,12 @@ class Roles:
 
         async def flush(request: Request) -> Response:
             gate.check(request.headers.get(HEADER))
-            await self.ingester.flush()
+            try:
+                async with asyncio.timeout(FLUSH_S):
+                    await self.ingester.flush()
+            except TimeoutError:
+                alarms = "; ".join(self.ingester.stats().alarms.values()) or "it takes longer"
+                raise UnavailableError(f"not everything is stored after {FLUSH_S} s: {alarms}") from None
             return Response(204, b"", None)
 
         exact, patterns = query_routes(

@@ -26,10 +26,15 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])  # names in lower case, as ASGI has them
         self.receive = receive
 
+    @property
+    def declared_bytes(self) -> int | None:
+        """What Content-Length says; None without it, or if it is no number."""
+        declared = self.headers.get(b"content-length")
+        return int(declared[:20]) if declared is not None and declared.isdigit() else None
+
     async def body(self, limit: int) -> bytes:
         """All of it. Raises TooLargeError once it is known to pass `limit` bytes, ClientGoneError if it ends early."""
-        declared = self.headers.get(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared[:20]) > limit:
+        if (self.declared_bytes or 0) > limit:
             raise TooLargeError(f"request body exceeds the {limit} bytes limit")
         message = await self.receive()
         if not message.get("more_body") and message["type"] == "http.request":
