@@ -112,9 +112,9 @@ class Executor:
 
     async def _in_thread(self, job: Job, sets: Sequence[SeriesSet], query: Query, receive: Receive) -> Result:
         """Cancels the evaluation when the deadline passes or the client goes, and waits until the thread has let go."""
-        loop = asyncio.get_running_loop()
-        evaluating = loop.run_in_executor(self._pool, evaluate, job.plan, sets, query, job.limit)
-        leaving = loop.create_task(_disconnected(receive))
+        work = self._pool.submit(evaluate, job.plan, sets, query, job.limit)
+        evaluating = asyncio.wrap_future(work)
+        leaving = asyncio.create_task(_disconnected(receive))
         first: set[asyncio.Future[Any]] = {evaluating, leaving}
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
@@ -123,7 +123,7 @@ class Executor:
             raise ClientGoneError
         finally:
             leaving.cancel()
-            if not evaluating.done():
+            if not evaluating.done() and not work.cancel():  # a thread is at it
                 query.cancel()
                 await asyncio.wait({evaluating})
                 evaluating.exception()  # that of the cancellation: nobody is there to read it

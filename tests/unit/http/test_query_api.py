@@ -357,6 +357,19 @@ async def test_a_client_that_goes_ends_its_evaluation(server: Server) -> None:
 
 
 @pytest.mark.usefixtures("endless_evaluation")
+async def test_a_query_that_waits_for_a_thread_keeps_its_deadline(server: Server) -> None:
+    threads = server.core.settings.query.threads
+    busy = [asyncio.create_task(server.get("/api/v1/query", query="up")) for _ in range(threads)]
+    answer = await server.get("/api/v1/query", query="up", timeout="50ms")
+    assert answer.status_code == 503
+    assert not any(task.done() for task in busy)
+    for task in busy:
+        task.cancel()
+    await asyncio.wait(busy)
+    assert await anext(running_queries(server)) == 0
+
+
+@pytest.mark.usefixtures("endless_evaluation")
 async def test_a_query_that_finds_no_place_waits_until_its_own_deadline(server: Server) -> None:
     await server.set_limits(max_concurrent_queries=1)
     first = asyncio.create_task(server.get("/api/v1/query", query="up", timeout="200ms"))

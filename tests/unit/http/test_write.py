@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.errors import HeadraceError, LimitedError, UnavailableError
+from shared.local.log import LocalLog
 from tests.support.remote_write import body, snappy, varint
 from tests.support.server import ADMIN_HEADER, SNAPPY, Server, serving
 
@@ -226,3 +228,20 @@ async def test_metadata_of_a_write_is_served(server: Server) -> None:
     assert (await server.post_body(body((), [(1, "x_total", "how many", "")]))).status_code == 204
     data = (await server.get("/api/v1/metadata")).json()["data"]
     assert data == {"x_total": [{"type": "counter", "help": "how many", "unit": ""}]}
+
+
+@pytest.mark.parametrize(
+    "error", [UnavailableError("the log's queue is full"), LimitedError("slower", retry_after_s=3)]
+)
+async def test_a_log_that_cannot_take_more_asks_for_patience(
+    error: HeadraceError, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> int:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalLog, "append", refuse)
+        answer = await server.post_body(one())
+    assert (answer.status_code, answer.json()["error"]) == (error.status, str(error))
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (await server.post_body(one())).status_code == 204

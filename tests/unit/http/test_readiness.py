@@ -1,0 +1,81 @@
+"""Probes, and what is said while the log replays."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from headrace.banner import Banner
+from headrace.readiness import Readiness
+from headrace.roles import Roles
+from ingester.stats import Replay
+from shared.asgi.messages import Request
+from shared.errors import UnavailableError
+
+
+async def get(readiness: Readiness, path: str) -> Any:
+    async def nothing() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    scope = {"method": "GET", "path": path, "query_string": b"", "headers": []}
+    return await readiness.routes()[path].methods["GET"](Request(scope, nothing))
+
+
+async def test_ready_names_what_is_missing() -> None:
+    readiness = Readiness()
+    readiness.waits_for(lambda: "replaying the log: 40%")
+    answer = await get(readiness, "/ready")
+    assert (answer.status, answer.body) == (503, b'{"status":"not ready","missing":"replaying the log: 40%"}')
+    answer = await get(readiness, "/-/ready")
+    assert (answer.status, answer.body) == (503, b"Service Unavailable")
+    assert (b"x-prometheus-stopping", b"false") in answer.headers
+    with pytest.raises(UnavailableError, match="not ready: replaying the log: 40%"):
+        readiness.check()
+    assert (await get(readiness, "/healthz")).status == 200
+    assert (await get(readiness, "/-/healthy")).body == b"Headrace is Healthy.\n"
+
+
+async def test_ready_until_it_stops() -> None:
+    readiness = Readiness()
+    readiness.waits_for(lambda: None)
+    readiness.check()
+    assert (await get(readiness, "/ready")).status == 200
+    assert (await get(readiness, "/-/ready")).body == b"Headrace is Ready.\n"
+    readiness.stop()
+    assert b'"missing":"stopping"' in (await get(readiness, "/ready")).body
+    assert (b"x-prometheus-stopping", b"true") in (await get(readiness, "/-/ready")).headers
+
+
+def roles_at(offset: int, *, eta_s: float | None = 3.4, failure: str | None = None, ended: bool = False) -> Any:
+    replay = Replay(begin=100, offset=offset, end=200, samples_per_s=1.0, eta_s=eta_s)
+    done = SimpleNamespace(flag=False)
+    return SimpleNamespace(
+        ingesting=SimpleNamespace(done=lambda: ended),
+        log=SimpleNamespace(failure=failure),
+        ingester=SimpleNamespace(stats=lambda: SimpleNamespace(replay=replay)),
+        replayed=SimpleNamespace(is_set=lambda: done.flag, set=lambda: setattr(done, "flag", True)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("roles", "missing"),
+    [
+        (roles_at(100, eta_s=None), "replaying the log: 0%"),
+        (roles_at(150), "replaying the log: 50%, about 3 s left"),
+        (roles_at(200), None),
+        (roles_at(200, failure="no space"), "the log has failed, restart the server: no space"),
+        (roles_at(200, ended=True), "the ingester has ended"),
+    ],
+)
+def test_progress(roles: Any, missing: str | None) -> None:
+    assert Roles.missing(roles) == missing
+
+
+def test_the_banner_shows_a_token_only_where_it_is_given_one() -> None:
+    shown = Banner("1", "http://h:1", Path("/d"), "app", created=True, token="s3cret-token").text()
+    assert "curl -u app:s3cret-token 'http://h:1/api/v1/query?query=up'" in shown
+    assert 'password: "s3cret-token"' in shown
+    hidden = Banner("1", "http://h:1", Path("/d"), "app", created=False, token=None)
+    assert "headrace instances show app --token --data /d" in hidden.text()
+    assert "s3cret" not in repr(Banner("1", "http://h:1", Path("/d"), "app", created=True, token="s3cret-token"))
