@@ -56,6 +56,8 @@ class Roles:
     store: LocalStore
     ingester: Ingester
     splitter: native.Splitter
+    storage: Storage
+    executor: Executor
     ingesting: asyncio.Task[None]
     replayed: asyncio.Event
 
@@ -84,8 +86,18 @@ class Roles:
             await ingester.start()
         except (native.CorruptError, native.UnsupportedError, HeadraceError, OSError) as error:
             raise OpenError(f"{data}: {error}") from error
-        ingesting = asyncio.create_task(ingester.run(), name="ingester")
-        return cls(core, local_log, store, ingester, splitter, ingesting, asyncio.Event())
+        storage = Storage(log=local_log, store=store, client=ingester.client(), partitions_of=splitter.partitions_of)
+        return cls(
+            core=core,
+            log=local_log,
+            store=store,
+            ingester=ingester,
+            splitter=splitter,
+            storage=storage,
+            executor=Executor(storage, threads=settings.query.threads, metrics=core.metrics),
+            ingesting=asyncio.create_task(ingester.run(), name="ingester"),
+            replayed=asyncio.Event(),
+        )
 
     def missing(self) -> str | None:
         """What stands between this server and its job. Asked before every request, so it has to be cheap."""
@@ -143,14 +155,11 @@ class Roles:
 
     def _querier(self) -> QuerierDependencies:
         core, settings = self.core, self.core.settings
-        storage = Storage(
-            log=self.log, store=self.store, client=self.ingester.client(), partitions_of=self.splitter.partitions_of
-        )
         retention_s = settings.ingester.retention_s
         return QuerierDependencies(
             authenticator=core.authenticator,
-            storage=storage,
-            executor=Executor(storage, threads=settings.query.threads, metrics=core.metrics),
+            storage=self.storage,
+            executor=self.executor,
             clock=core.clock,
             metrics=core.metrics,
             facts=ServerFacts(
@@ -180,6 +189,7 @@ class Roles:
         if not self.ingesting.cancelled() and (error := self.ingesting.exception()) is not None:
             log.error("ingester_ended", exc_info=error)
         await self.ingester.stop()
+        self.executor.close()
         await self.log.close()
         await self.store.close()
 

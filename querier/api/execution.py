@@ -79,6 +79,7 @@ class Executor:
             raise TimedOutError(TIMED_OUT) from None
 
     def close(self) -> None:
+        """Nobody asks any more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def _run(self, job: Job, query: Query, receive: Receive) -> Outcome:
