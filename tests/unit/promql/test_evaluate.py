@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 
 import pytest
 from hypothesis import given
@@ -98,3 +99,12 @@ def test_the_limit_cuts_vectors_and_says_so() -> None:
     result = evaluate(plan, [native.series_from_samples(query, _SERIES[:3])], query, limit=2)
     assert len(json.loads(result.json)) == 2
     assert result.is_truncated
+
+
+def test_one_row_of_overlapping_windows_can_be_cancelled() -> None:
+    # A third of a million steps with windows of as many samples: without a look at the flag inside the row it takes minutes.
+    plan = prepare("max_over_time(sum_over_time(vector(time())[5m:1ms])[5m:1ms])", (10**12, 1, 1), is_range=False)
+    query = native.Query()
+    threading.Timer(0.1, query.cancel).start()
+    with pytest.raises(native.CanceledError):
+        evaluate(plan, [], query)

@@ -145,14 +145,20 @@ enum RowKernel<'a> {
 
 impl RowKernel<'_> {
     /// Fills one row of cells.
-    fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) -> Result<usize> {
+    fn run(
+        &mut self,
+        context: &QueryContext,
+        samples: Samples<'_>,
+        kind: &mut [u8],
+        value: &mut [f64],
+    ) -> Result<usize> {
         match self {
             Self::Instant(kernel) => {
                 kernel.run(samples, kind, value);
                 Ok(1)
             }
-            Self::Range(kernel) => kernel.run(samples, kind, value),
-            Self::Extended(kernel) => Ok(kernel.run(samples, kind, value)),
+            Self::Range(kernel) => kernel.run(samples, kind, value, || context.check()),
+            Self::Extended(kernel) => kernel.run(samples, kind, value, || context.check()),
             Self::Smoothed(kernel) => {
                 kernel.run(samples, kind, value);
                 Ok(1)
@@ -193,7 +199,7 @@ fn run_rows(
         context.check()?;
         let samples = reader.read(row, min, max)?;
         samples_read += samples.times.len() as u64;
-        let widest = kernel.run(samples, &mut kind, &mut value)?;
+        let widest = kernel.run(context, samples, &mut kind, &mut value)?;
         context.check_samples(widest as u64)?;
         if wants_counter && kind.iter().any(|&kind| kind != ABSENT) {
             let name = series.table.value(row, Symbols::NAME);

@@ -1,7 +1,7 @@
 //! Range functions over `anchored` and `smoothed` selectors: the values at both ends of the window are looked up
 //! beyond it, so that nothing has to be extrapolated.
 
-use super::range::{RangeFunction, Ranges};
+use super::range::{POLL_SAMPLES, RangeFunction, Ranges};
 use super::window::{Fresh, Window, windows};
 use crate::engine::{ABSENT, FLOAT};
 use crate::model::{Millis, Samples};
@@ -71,8 +71,14 @@ impl ExtendedKernel {
         })
     }
 
-    /// kind, value: one cell per step, overwritten. Returns the most samples that one window held.
-    pub fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) -> usize {
+    /// As [`RangeKernel::run`](super::RangeKernel::run).
+    pub fn run(
+        &mut self,
+        samples: Samples<'_>,
+        kind: &mut [u8],
+        value: &mut [f64],
+        poll: impl Fn() -> Result<()>,
+    ) -> Result<usize> {
         let samples = self.fresh.of(samples);
         let ExtendedRanges {
             ranges,
@@ -86,9 +92,14 @@ impl ExtendedKernel {
             windows(samples.times, ranges.grid, range, offset, &mut self.windows);
             self.times_key = samples.times_key;
         }
-        let mut widest = 0;
+        let (mut widest, mut unpolled) = (0, 0);
         for (step, window) in self.windows.iter().enumerate() {
             widest = widest.max(window.len());
+            unpolled += window.len();
+            if unpolled > POLL_SAMPLES {
+                poll()?;
+                unpolled = 0;
+            }
             let end = ranges.grid.time(step).saturating_sub(ranges.offset);
             let cell = Stretch {
                 times: window.of(samples.times),
@@ -100,7 +111,7 @@ impl ExtendedKernel {
             kind[step] = if cell.is_some() { FLOAT } else { ABSENT };
             value[step] = cell.unwrap_or(0.0);
         }
-        widest
+        Ok(widest)
     }
 }
 
@@ -291,7 +302,8 @@ mod tests {
     fn reduce(function: RangeFunction, edges: Edges, values: &[f64], at: i64, range: i64) -> Option<f64> {
         let mut kernel = ExtendedKernel::new(function, extended(edges, at, range)).unwrap();
         let (mut kind, mut value) = ([9], [9.0]);
-        kernel.run(samples(&TIMES[..values.len()], values), &mut kind, &mut value);
+        let input = samples(&TIMES[..values.len()], values);
+        kernel.run(input, &mut kind, &mut value, || Ok(())).unwrap();
         (kind[0] == FLOAT).then_some(value[0])
     }
 

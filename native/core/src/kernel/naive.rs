@@ -164,8 +164,8 @@ proptest! {
             let (mut kind, mut value) = (vec![9; steps], vec![9.0; steps]);
             let samples = Samples { times: &times, values: &values, times_key: key };
             // Twice: the second row may use the edges of the first.
-            kernel.run(samples, &mut kind, &mut value).unwrap();
-            kernel.run(samples, &mut kind, &mut value).unwrap();
+            kernel.run(samples, &mut kind, &mut value, || Ok(())).unwrap();
+            kernel.run(samples, &mut kind, &mut value, || Ok(())).unwrap();
             for i in 0..steps {
                 let end = ranges.grid.time(i) - offset;
                 let expected = naive(name, &window(&times, &values, ranges, i), end - range, end);
@@ -205,6 +205,7 @@ fn one(function: &str, params: &[Vec<f64>], samples: &[(i64, f64)], time: i64, r
             },
             &mut kind,
             &mut value,
+            || Ok(()),
         )
         .unwrap();
     (kind[0] == FLOAT).then_some(value[0])
@@ -257,7 +258,7 @@ fn smoothing_refuses_factors_outside_zero_and_one() {
         values: &[1.0, 2.0],
         times_key: 0,
     };
-    let error = kernel.run(samples, &mut [0], &mut [0.0]).unwrap_err();
+    let error = kernel.run(samples, &mut [0], &mut [0.0], || Ok(())).unwrap_err();
     assert_eq!(
         error.to_string(),
         "invalid trend factor. Expected: 0 < tf < 1, got: 2.000000"

@@ -7,6 +7,9 @@ use crate::engine::{ABSENT, FLOAT, Grid};
 use crate::model::{Millis, Samples};
 use crate::{Error, Result};
 
+/// After so many samples a kernel asks whether to go on: some milliseconds.
+pub(super) const POLL_SAMPLES: usize = 1 << 20;
+
 /// What a range selector asks for at each step.
 #[derive(Debug, Clone, Copy)]
 pub struct Ranges {
@@ -158,8 +161,15 @@ impl<'a> RangeKernel<'a> {
         })
     }
 
-    /// kind, value: one cell per step, overwritten. Returns the most samples that one window held.
-    pub fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) -> Result<usize> {
+    /// kind, value: one cell per step, overwritten. Returns the most samples that one window held. Windows may overlap
+    /// so much that one row takes minutes: `poll` is asked now and then, and its error ends the row.
+    pub fn run(
+        &mut self,
+        samples: Samples<'_>,
+        kind: &mut [u8],
+        value: &mut [f64],
+        poll: impl Fn() -> Result<()>,
+    ) -> Result<usize> {
         let samples = self.fresh.of(samples);
         let Ranges { grid, range, offset } = self.ranges;
         if samples.times_key == 0 || samples.times_key != self.times_key {
@@ -187,8 +197,14 @@ impl<'a> RangeKernel<'a> {
             );
         } else {
             self.scratch.prepare(self.function, samples.values);
+            let mut unpolled = 0;
             for (step, window) in self.windows.iter().enumerate() {
                 let window = *window;
+                unpolled += window.len();
+                if unpolled > POLL_SAMPLES {
+                    poll()?;
+                    unpolled = 0;
+                }
                 let cell = if window.len() == 0 {
                     None
                 } else {
