@@ -102,7 +102,7 @@ def test_the_limit_cuts_vectors_and_says_so() -> None:
 
 
 def test_one_row_of_overlapping_windows_can_be_cancelled() -> None:
-    # Windows of a third of a million samples at as many steps: unless the row itself looks at the flag, that takes minutes.
+    # A third of a million windows of as many samples: minutes, unless the row itself looks at the flag.
     plan = prepare("max_over_time(sum_over_time(vector(time())[5m:1ms])[5m:1ms])", (10**12, 1, 1), is_range=False)
     query = native.Query()
     threading.Timer(0.1, query.cancel).start()
