@@ -129,6 +129,8 @@ proptest! {
     fn what_goes_in_comes_out(model in wild_model(), from in 0i64..9_000_000, width in 0i64..9_000_000) {
         let parts = build(&model);
         prop_assert_eq!(&read(&parts, ALL).unwrap(), &model);
+        let (reader, pages) = open(&parts).unwrap();
+        prop_assert_eq!(BlockCursor::new(&reader, &pages).unwrap().verify().unwrap(), parts.digest);
         let (min, max) = (from, from + width);
         let cut: Model = model
             .iter()
@@ -195,6 +197,27 @@ proptest! {
         let _ = read_any(&parts);
     }
 
+    /// A page whose bytes are wrong though its checksums are right, as if a writer had been.
+    #[test]
+    fn forged_pages_are_safe(model in wild_model(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let parts = build(&model);
+        let mut reader = BlockReader::open(&parts.root).unwrap();
+        let mut pages = if parts.pages.is_empty() { reader.inline_pages().to_vec() } else { parts.pages };
+        for (place, byte) in &changes {
+            let number = place.index(pages.len());
+            let page = &mut pages[number];
+            let at = 6 + place.index(page.len() - 6);
+            page[at] = *byte;
+            let crc = crc32c::crc32c(&page[4..]);
+            page[..4].copy_from_slice(&crc.to_le_bytes());
+            reader.trust(number, crc);
+        }
+        let supplied = (0..).zip(pages);
+        if let Ok(pages) = PageSet::new(&reader, supplied) {
+            read_rows(&reader, &pages);
+        }
+    }
+
     #[test]
     fn any_bytes_are_no_root(bytes: Vec<u8>) {
         prop_assert!(BlockReader::open(&bytes).is_err());
@@ -204,11 +227,16 @@ proptest! {
 /// Reads all rows, with every error allowed.
 fn read_any(parts: &BlockParts) -> Result<()> {
     let (reader, pages) = open(parts)?;
-    let mut cursor = BlockCursor::new(&reader, &pages)?;
+    read_rows(&reader, &pages);
+    Ok(())
+}
+
+fn read_rows(reader: &BlockReader, pages: &PageSet) {
+    let mut cursor = BlockCursor::new(reader, pages).unwrap();
     for row in 0..reader.series() as u32 {
+        let _ = cursor.read(row, 1_000_000, 5_000_000);
         let _ = cursor.read(row, Millis::MIN, Millis::MAX);
     }
-    Ok(())
 }
 
 #[test]
@@ -219,6 +247,42 @@ fn a_block_of_nothing_opens() {
         (0, 0, 0, -1)
     );
     assert_eq!(read(&parts, ALL).unwrap(), Model::new());
+}
+
+#[test]
+fn large_blocks_have_pages_of_a_size_that_redis_likes() {
+    let mut model = Model::new();
+    let mut state = 1u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state
+    };
+    for series in 0..200 {
+        let jitter = noise() % 7;
+        let samples = (0..500i64).map(|row| (row * 15_000 + (noise() % (jitter + 1)) as i64, noise() >> 2));
+        model.insert(("m".into(), format!("{series:03}")), samples.collect());
+    }
+    let parts = build(&model);
+    assert!(parts.pages.len() > 8);
+    assert!(parts.pages.iter().all(|page| page.len() <= 131_000));
+    assert_eq!(read(&parts, ALL).unwrap(), model);
+
+    let reader = BlockReader::open(&parts.root).unwrap();
+    assert_eq!(reader.pages(), parts.pages.len());
+    let one = reader.pages_for(&[100], 0, 1_000_000);
+    assert!(one.len() <= 2, "values and timestamps of one row: {one:?}");
+    assert!(reader.pages_for(&[100], 10_000_000, 20_000_000).is_empty());
+    let unsupplied = PageSet::new(&reader, []).unwrap();
+    let read = BlockCursor::new(&reader, &unsupplied)
+        .unwrap()
+        .read(0, 0, 1_000_000)
+        .map(|_| ());
+    assert!(matches!(read, Err(Error::Corrupt(_))));
+    // One page in the place of another.
+    assert!(matches!(
+        PageSet::new(&reader, [(0, parts.pages[1].clone())]),
+        Err(Error::Corrupt(_))
+    ));
 }
 
 #[test]

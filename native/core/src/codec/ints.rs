@@ -154,7 +154,10 @@ fn sparse_bits(lengths: &Lengths, len: usize) -> u64 {
         return u64::MAX >> 1;
     }
     let others = (len - zeros) as u64;
-    let distances = (0..8).map(|k| others * (k + 1) + (zeros as u64 >> k)).min().unwrap_or(0);
+    let distances = (0..8)
+        .map(|k| others * (k + 1) + (zeros as u64 >> k))
+        .min()
+        .unwrap_or(0);
     24 + distances + lengths.without_zeros().best().0
 }
 

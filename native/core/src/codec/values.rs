@@ -28,7 +28,9 @@ const NUDGED: u8 = 0x40;
 const KNOWN: u8 = 0x7f;
 
 /// Powers of ten by which values are scaled; all exact.
-const POWERS: [f64; 15] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+const POWERS: [f64; 15] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
+];
 /// Every integer up to here is a float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 /// More exceptions than one in this many values, and decimals are given up.
@@ -138,9 +140,14 @@ impl Form {
     fn nudged_decimals(&mut self, values: &[f64]) -> bool {
         self.clear();
         let near_all = |&decimals: &usize| {
-            values.iter().filter(|value| value.is_finite()).all(|&value| near(value, decimals).is_some())
+            values
+                .iter()
+                .filter(|value| value.is_finite())
+                .all(|&value| near(value, decimals).is_some())
         };
-        let Some(decimals) = (0..POWERS.len()).find(near_all) else { return false };
+        let Some(decimals) = (0..POWERS.len()).find(near_all) else {
+            return false;
+        };
         self.scale = decimals as u8;
         self.fill(values, |value| near(value, decimals))
     }
@@ -166,7 +173,8 @@ impl Form {
     fn bits(&mut self, values: &[f64]) {
         self.clear();
         self.scale = BITS;
-        self.numbers.extend(values.iter().map(|value| ordered(value.to_bits())));
+        self.numbers
+            .extend(values.iter().map(|value| ordered(value.to_bits())));
     }
 
     fn write(&mut self, ints: &mut IntEncoder, above: &RunInts) {
@@ -344,7 +352,12 @@ mod tests {
             });
         let sums = (0usize..15, prop::collection::vec(-10_000i64..10_000, 1..=RUN)).prop_map(|(d, all)| {
             let mut sum = 0.0;
-            all.iter().map(|&n| { sum += n as f64 / POWERS[d]; sum }).collect()
+            all.iter()
+                .map(|&n| {
+                    sum += n as f64 / POWERS[d];
+                    sum
+                })
+                .collect()
         });
         prop_oneof![mixed, alike, decimal, sums]
     }
@@ -393,7 +406,12 @@ mod tests {
     #[test]
     fn sums_of_decimals_are_nudged_not_raw() {
         let mut sum = 0.0;
-        let sums: Vec<f64> = (0..240u32).map(|i| { sum += f64::from(i * 7919 % 1000) / 1000.0; sum }).collect();
+        let sums: Vec<f64> = (0..240u32)
+            .map(|i| {
+                sum += f64::from(i * 7919 % 1000) / 1000.0;
+                sum
+            })
+            .collect();
         assert!(sums.iter().any(|&v| exact(v, 3).is_none()));
         assert!(size(&sums) < 600, "{}", size(&sums));
     }
