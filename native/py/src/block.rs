@@ -1,5 +1,7 @@
 //! `BlockParts`, `BlockReader`, `merge_blocks`.
 
+#![expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it extracted")]
+
 use std::sync::Arc;
 
 use headrace_core::block::{self, BlockCursor, PageSet};
