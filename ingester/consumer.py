@@ -16,6 +16,10 @@ log = structlog.get_logger(__name__)
 
 _RETRY_S = 1.0
 
+_LINGER_S = 0.02
+_FEW_RECORDS = 16
+"""After so few records the thread waits a little, so that the next ones come together."""
+
 
 @dataclass(slots=True)
 class _Rebuild:
@@ -60,6 +64,7 @@ class Consumer:
         self._stopping = threading.Event()
         self._running = threading.Event()
         self._running.set()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
 
     def start(self) -> None:
@@ -68,6 +73,7 @@ class Consumer:
     async def stop(self) -> None:
         self._stopping.set()
         self._running.set()
+        self._hurry.set()
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
 
@@ -88,6 +94,7 @@ class Consumer:
             return
         waiter = self._loop.create_future()
         self._waiting.append((offset, waiter))
+        self._hurry.set()
         # The thread looks for waiters after it has moved `applied`; one that came in between is served here.
         self._wake()
         try:
@@ -138,6 +145,10 @@ class Consumer:
             self._loop.call_soon_threadsafe(self._on_seal)
         if self._waiting:
             self._loop.call_soon_threadsafe(self._wake)
+        elif len(records) < _FEW_RECORDS:
+            # Waking for each commit would cost more than applying it. Whoever waits for what was written hurries us.
+            self._hurry.wait(_LINGER_S)
+        self._hurry.clear()
 
     def _replay(self, order: _Rebuild) -> None:
         offset = order.offset
