@@ -26,7 +26,10 @@ pub fn to_py(error: Error) -> PyErr {
 }
 
 /// Runs a long native call without the GIL and translates its error.
-pub fn detached<T: Send>(py: Python<'_>, call: impl FnOnce() -> headrace_core::Result<T> + Send) -> PyResult<T> {
+pub fn detached<T: Send>(
+    py: Python<'_>,
+    call: impl FnOnce() -> headrace_core::Result<T> + Send,
+) -> PyResult<T> {
     py.detach(call).map_err(to_py)
 }
 

@@ -70,7 +70,10 @@ fn finished() -> PyErr {
 
 #[pymethods]
 impl Selection {
-    #[expect(clippy::needless_pass_by_value, reason = "that is how PyO3 hands collections over")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
     #[new]
     fn new(
         query: &Query,
@@ -87,7 +90,10 @@ impl Selection {
         self.with(py, |selection| selection.add_block(&reader.0))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "that is how PyO3 hands collections over")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
     fn supply(&self, py: Python<'_>, pages: Vec<PyBackedBytes>) -> PyResult<()> {
         self.with(py, |selection| {
             selection.supply(pages.iter().map(|page| page.to_vec()).collect())
@@ -113,7 +119,10 @@ pub struct Names(Mutex<select::Names>);
 
 #[pymethods]
 impl Names {
-    #[expect(clippy::needless_pass_by_value, reason = "that is how PyO3 hands collections over")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
     #[new]
     fn new(matcher_sets: Vec<Vec<PyRef<'_, Matcher>>>, min_time: Millis, max_time: Millis) -> Self {
         let sets = matcher_sets

@@ -27,7 +27,11 @@ impl SampleBuf {
     }
 
     pub fn as_samples(&self) -> Samples<'_> {
-        Samples { times: &self.times, values: &self.values, times_key: 0 }
+        Samples {
+            times: &self.times,
+            values: &self.values,
+            times_key: 0,
+        }
     }
 }
 

@@ -117,7 +117,10 @@ impl LocalLog {
         appended.map_err(full_or)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a sequence from Python becomes a vector")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a sequence from Python becomes a vector"
+    )]
     fn append_seal(&self, partition: u16, windows: Vec<Millis>) -> PyResult<u64> {
         self.0.append_seal(partition, &windows).map_err(full_or)
     }

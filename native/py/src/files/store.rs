@@ -68,7 +68,10 @@ impl Packs {
         })?))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a sequence from Python becomes a vector")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a sequence from Python becomes a vector"
+    )]
     fn write(&self, py: Python<'_>, name: &str, values: Vec<PyBackedBytes>) -> PyResult<Vec<store::Span>> {
         detached(py, || self.0.write(name, &values))
     }
