@@ -181,7 +181,7 @@ fn journal_lives(seed: u64, lie: Option<SyncKind>) -> Result<(), String> {
 fn commit_some(journal: &Journal, random: &mut Random, possible: &mut Vec<Map>) {
     for _ in 0..random.below(30) {
         let mut transaction = Transaction::default();
-        for _ in 0..1 + random.below(3) {
+        for _ in 0..=random.below(3) {
             let key = format!("key{}", random.below(6));
             if random.below(4) == 0 {
                 transaction.deletes.push(key);

@@ -22,7 +22,7 @@ fn request(number: u64) -> Vec<u8> {
             &mut plain,
             &labels,
             &times,
-            &[series as f64, f64::from_bits(crate::model::STALE_BITS)],
+            &[f64::from(series), f64::from_bits(crate::model::STALE_BITS)],
         );
     }
     put_metadata(&mut plain, 1, "requests_total", "help", "");
