@@ -86,7 +86,13 @@ class Roles:
             await ingester.start()
         except (native.CorruptError, native.UnsupportedError, HeadraceError, OSError) as error:
             raise OpenError(f"{data}: {error}") from error
-        storage = Storage(log=local_log, store=store, client=ingester.client(), partitions_of=splitter.partitions_of)
+        storage = Storage(
+            log=local_log,
+            store=store,
+            client=ingester.client(),
+            partitions_of=splitter.partitions_of,
+            wait_s=settings.query.consistency_wait_s,
+        )
         return cls(
             core=core,
             log=local_log,

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from shared.seams.log import Log
     from shared.seams.store import BlockStore, Directory
 
-# How long a read waits for what was acknowledged before it.
-_WAIT_S = 2.0
-
 # Beyond this an answer's steps run in a worker thread: handing one over costs about a tenth of it.
 _DIRECT_S = 0.001
 
@@ -58,16 +55,19 @@ class Storage:
         store: BlockStore,
         client: IngesterClient,
         partitions_of: Callable[[bytes, int], Sequence[int]],
+        wait_s: float = 2.0,
         cache_bytes: int = 256 << 20,
     ) -> None:
+        """`wait_s`: how long a read waits at most for what was acknowledged before it."""
         self._log = log
         self._store = store
         self._client = client
         self._partitions_of = partitions_of
+        self._wait_s = wait_s
         self._roots = Roots(cache_bytes)
 
     async def wait_visible(self, instance: Instance, consistency: Consistency = Consistency.DEFAULT) -> list[str]:
-        """Waits until the heads have applied every sample acknowledged before the call, for two seconds; returns
+        """Waits until the heads have applied every sample acknowledged before the call, for `wait_s` at most; returns
         warnings.
 
         UnavailableError: the wait was in vain and `consistency` is strong.
@@ -75,12 +75,12 @@ class Storage:
         if consistency is Consistency.EVENTUAL:
             return []
         ends = await self._log.end_offsets(self._partitions_of(instance.uid, instance.shards))
-        lag = await self._client.wait_applied(ends, timeout_s=_WAIT_S)
+        lag = await self._client.wait_applied(ends, timeout_s=self._wait_s)
         if not lag:
             return []
         behind = ", ".join(f"partition {partition} by {records}" for partition, records in sorted(lag.items()))
         message = (
-            f"recent samples may be missing: after {_WAIT_S:g} s ingesters lag behind the log, in records: {behind}"
+            f"recent samples may be missing: after {self._wait_s:g} s ingesters lag behind the log, in records: {behind}"
         )
         if consistency is Consistency.STRONG:
             raise UnavailableError(message)

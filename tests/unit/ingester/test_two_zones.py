@@ -23,6 +23,7 @@ async def write_rounds(world: World, rounds: int) -> None:
         for n in range(6):
             times = [T + ((round_ * 7 + n + k) % 16) * 900_000 for k in range(5)]
             await world.write([series("m", *((t, float(round_ + n % 2)) for t in sorted(set(times))), job=f"j{n}")])
+        await world.caught_up()
         for number in range(4):
             windows = [info.window for info in world.ingester._partitions[number].head.windows() if info.sealed is None]
             if windows:
