@@ -10,10 +10,10 @@ help: ## show this list
 setup: ## prepare .venv and the release build
 	@scripts/setup.sh
 
-run: setup ## start Headrace on 127.0.0.1:9009
+run: setup ## build what is not built, then serve on 127.0.0.1:9009 (ARGS: flags of headrace standalone)
 	@exec .venv/bin/headrace standalone $(ARGS)
 
-test: ## set up what the tests need, and run them all
+test: ## set up what the tests need, and run them all (ARGS: arguments of pytest, which then runs alone)
 	@scripts/test.sh $(ARGS)
 
 lint: ## formatting, lint, types, stub, import contracts

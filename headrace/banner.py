@@ -9,6 +9,7 @@ class Banner:
     """`token` is None where a terminal is not what reads this: logs are kept, and read by others."""
 
     version: str
+    command: str
     address: str
     data: Path
     app_id: str
@@ -16,7 +17,7 @@ class Banner:
     token: str | None = field(repr=False)
 
     def text(self) -> str:
-        show = f"headrace instances show {self.app_id} --token --data {self.data}"
+        show = f"{self.command} instances show {self.app_id} --token --data {self.data}"
         token = self.token or "TOKEN"
         instance = f"  instance   {self.app_id}" + (" (new)" if self.created else "")
         return "\n".join(

@@ -11,17 +11,31 @@ import typer
 from headrace import release
 from headrace.settings import Loaded, SettingsError, load
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Headrace: a Prometheus backend. Remote write in, PromQL out.",
+)
 instances = typer.Typer(no_args_is_help=True, help="Create, show and change the instances of a running server.")
 config = typer.Typer(no_args_is_help=True, help="Look at settings without starting anything.")
 app.add_typer(instances, name="instances")
 app.add_typer(config, name="config")
 
-Data = Annotated[Path | None, typer.Option("--data", help="The server's data folder.", show_default="data")]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="A YAML file with settings; flags and variables win over it.")
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="The server's data folder; by default HEADRACE_DATA, else ./data.",
+        metavar="DIR",
+        show_default=False,
+    ),
 ]
-AppId = Annotated[str, typer.Argument(help="The instance's name.", show_default=False)]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="A YAML file with settings; flags and variables win over it.", metavar="FILE"),
+]
+AppId = Annotated[str, typer.Argument(help="The instance's name.", metavar="APPID", show_default=False)]
 
 USAGE_ERROR = 2
 
@@ -32,7 +46,14 @@ def main() -> None:
 
 @app.command()
 def standalone(
-    listen: Annotated[str | None, typer.Option(help="HOST:PORT to serve on.", show_default="127.0.0.1:9009")] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to serve on; by default HEADRACE_LISTEN, else 127.0.0.1:9009.",
+            metavar="HOST:PORT",
+            show_default=False,
+        ),
+    ] = None,
     data: Data = None,
     config_file: ConfigFile = None,
 ) -> None:
@@ -68,7 +89,9 @@ def fsck(data: Data = None, config_file: ConfigFile = None) -> None:
 
 
 @config.command("check")
-def config_check(file: Annotated[Path | None, typer.Argument(help="A YAML file.", show_default=False)] = None) -> None:
+def config_check(
+    file: Annotated[Path | None, typer.Argument(help="A YAML file.", metavar="FILE", show_default=False)] = None,
+) -> None:
     """Validate the settings of a file and of HEADRACE_* variables; print nothing secret."""
     loaded = _load(file)
     for name in loaded.unknown_variables:
@@ -121,7 +144,9 @@ def rotate_token(
 @instances.command("set-limit")
 def set_limit(
     app_id: AppId,
-    limits: Annotated[list[str], typer.Argument(help="NAME=VALUE, for example max_series=100000 or max_age_s=none.")],
+    limits: Annotated[
+        list[str], typer.Argument(help="For example max_series=100000 or max_age_s=none.", metavar="NAME=VALUE")
+    ],
     data: Data = None,
 ) -> None:
     """Change limits of an instance; in force at once."""

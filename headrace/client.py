@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from headrace import command
 from headrace.server_file import ServerFile
 
 TIMEOUT_S = 30
@@ -44,7 +45,7 @@ class AdminClient:
 
     def _not_running(self) -> str:
         return (
-            f"no Headrace is running on {self._data}: start it with `headrace standalone --data {self._data}`, "
+            f"no Headrace is running on {self._data}: start it with `{command()} standalone --data {self._data}`, "
             "or name its folder with --data"
         )
 

@@ -36,7 +36,7 @@ def check(settings: Settings) -> Report:
     try:
         lock = Files.real().lock(str(settings.data))
     except OSError as error:
-        raise CheckError(f"{settings.data} cannot be checked: {error.strerror}") from None
+        raise CheckError(str(error.strerror)) from None
     try:
         return asyncio.run(_Checker(settings).run())
     finally:

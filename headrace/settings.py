@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from headrace.instances import check_app_id
 from shared.auth.tokens import check_token
 from shared.errors import BadDataError
 from shared.model.instance import Limits, changed_limits
@@ -16,6 +26,9 @@ from shared.model.instance import Limits, changed_limits
 PREFIX = "HEADRACE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 FAULTS_VARIABLE = PREFIX + "FAULTS"  # of shared.faults, for tests only
+
+_SECRETS = frozenset({("admin_token",), ("bootstrap_token",)})
+"""Not even shown where they are wrong."""
 
 
 class SettingsError(Exception):
@@ -34,6 +47,15 @@ Bytes = Annotated[int, Field(ge=1 << 16)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_settings(cls, value: object) -> object:
+        if value is None:  # in YAML, a section whose lines are all comments
+            return {}
+        if not isinstance(value, dict | cls):
+            raise ValueError(f"holds settings as `name: value` below it, not {value!r}")  # noqa: TRY004  what pydantic reports
+        return value
 
 
 class LogSettings(_Section):
@@ -135,10 +157,20 @@ class Settings(_Section):
     @field_validator("limits", mode="before")
     @classmethod
     def _limits_are_known_and_bounded(cls, value: object) -> object:
+        if value is None or isinstance(value, Limits):
+            return value or Limits()
         if not isinstance(value, dict):
-            return value
+            raise ValueError(f"holds limits as `name: value` below it, not {value!r}")  # noqa: TRY004
         try:
             return changed_limits(Limits(), value)
+        except BadDataError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("bootstrap_app_id")
+    @classmethod
+    def _app_id_is_a_name(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else check_app_id(value)
         except BadDataError as error:
             raise ValueError(str(error)) from None
 
@@ -270,4 +302,6 @@ def _explain(problem: Any, origins: Mapping[tuple[str, ...], str]) -> str:
     message = str(problem["msg"])
     if problem["type"] == "value_error":  # ours, which say what was wrong
         return f"{name}{where}: {message.removeprefix('Value error, ')}"
-    return f"{name}{where}: {message}, not {problem['input']!r}"
+    message = message.replace("Input should be", "must be").removesuffix(", unable to parse string as an integer")
+    given = "what is given" if path in _SECRETS else repr(problem["input"])
+    return f"{name}{where}: {message}, not {given}"

@@ -8,12 +8,13 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import structlog
 import uvicorn
 import uvloop
 
-from headrace import release
+from headrace import command, release
 from headrace.admin_token import AdminGate
 from headrace.banner import Banner
 from headrace.core import Core
@@ -27,7 +28,7 @@ from shared.auth.tokens import new_token
 from shared.clock import SystemClock
 from shared.errors import HeadraceError
 from shared.model.instance import Instance
-from shared.native import CorruptError, Files
+from shared.native import CorruptError, Files, FolderLock
 from shared.telemetry import logs
 
 DRAIN_S = 30
@@ -50,16 +51,24 @@ def run(loaded: Loaded) -> None:
     for name in loaded.unknown_variables:
         log.warning("unknown_variable", name=name)
     with _bound(settings.listen) as listener:
-        try:
-            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = Files.real().lock(str(settings.data))
-        except OSError as error:
-            raise StartError(f"data folder {settings.data} cannot be used: {error.strerror}") from None
+        lock = _locked(settings.data)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve(settings, listener))
         finally:
             lock.release()
+
+
+def _locked(data: Path) -> FolderLock:
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise StartError(f"data folder {data} cannot be made: {reason}; choose another with --data") from None
+    try:
+        return Files.real().lock(str(data))
+    except OSError as error:
+        raise StartError(str(error.strerror)) from None
 
 
 @contextlib.contextmanager
@@ -80,7 +89,8 @@ def _bound(listen: str) -> Iterator[socket.socket]:
         except OSError as error:
             reason = error.strerror or "it cannot be listened on"
             raise StartError(
-                f"{listen} cannot be used ({reason}): stop what uses it, or choose another with --listen HOST:PORT"
+                f"{listen} cannot be used ({reason}): stop what uses it, or choose another HOST:PORT with --listen "
+                "or HEADRACE_LISTEN"
             ) from None
         listener.settimeout(0)
         yield listener
@@ -185,7 +195,7 @@ def _address(listener: socket.socket) -> str:
 
 def _banner(core: Core, address: str, instance: Instance, *, created: bool) -> Banner:
     token = core.instances.token_of(instance) if sys.stdout.isatty() else None
-    return Banner(release(), address, core.settings.data, instance.app_id, created, token)
+    return Banner(release(), command(), address, core.settings.data, instance.app_id, created, token)
 
 
 def _say(banner: Banner) -> None:

@@ -17,7 +17,7 @@ fi
 
 msrv=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 if ! have=$(cargo --version 2>/dev/null); then
-  need "Rust $msrv or newer (no cargo was found)" "install rustup (see rustup.rs), then: rustup default stable"
+  need "Rust $msrv or newer (no cargo was found)" "Debian 13, Ubuntu 24.04: sudo apt-get install rustup && rustup default stable    macOS: brew install rustup && rustup default stable    else see https://rustup.rs"
 else
   have=$(printf '%s' "$have" | cut -d' ' -f2)
   [ "$(printf '%s\n%s\n' "$msrv" "$have" | sort -V | head -n 1)" = "$msrv" ] || need "Rust $msrv or newer (cargo is $have)" "rustup update stable"

@@ -6,8 +6,8 @@
 kind=${1:-run}
 python_stamp=$VENV/.stamp-python
 native_stamp=$VENV/.stamp-native
-want_python="$kind $(fingerprint requirements/run.txt requirements/dev.txt)"
-want_native="$PROFILE $(fingerprint Cargo.toml Cargo.lock pyproject.toml native)"
+want_python="$kind $PWD $(fingerprint requirements/run.txt requirements/dev.txt)"
+want_native="$PROFILE $PWD $(fingerprint Cargo.toml Cargo.lock pyproject.toml native)"
 
 have() { [ -f "$1" ] && cat "$1" || true; }
 python_ready() { case "$(have $python_stamp)" in "$want_python"|"dev ${want_python#* }") true ;; *) false ;; esac; }
@@ -18,7 +18,8 @@ if python_ready; then scripts/doctor.sh --offline; else scripts/doctor.sh; fi
 
 if ! python_ready; then
   say "installing Python packages into $VENV (once)"
-  [ -x $VENV/bin/python ] || "$PYTHON" -m venv $VENV
+  # Scripts in a .venv name its place: one that came from elsewhere, or was never finished, is made anew.
+  case $(have $python_stamp) in *" $PWD "*) ;; *) "$PYTHON" -m venv --clear $VENV ;; esac
   files=(-r requirements/run.txt)
   [ "$kind" = dev ] && files=(-r requirements/dev.txt)
   $VENV/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes "${files[@]}"
@@ -27,7 +28,7 @@ fi
 if ! native_ready; then
   say "building the native core, profile $PROFILE (a few minutes the first time)"
   # maturin puts the module beside its stub in shared/ and makes .venv/bin/headrace run from this checkout.
-  VIRTUAL_ENV=$PWD/$VENV $VENV/bin/maturin develop --locked --profile "$PROFILE"
+  PIP_QUIET=1 VIRTUAL_ENV=$PWD/$VENV $VENV/bin/maturin develop --locked --profile "$PROFILE"
   printf '%s' "$want_native" >$native_stamp
 fi
 say "ready"

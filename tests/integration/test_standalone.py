@@ -158,7 +158,7 @@ def test_a_folder_in_use_is_one_line_that_names_who_has_it(server: Headrace) -> 
         (["--listen", "nowhere"], "listen (--listen): must be HOST:PORT"),
         (["--listen", "203.0.113.1:1"], "--listen"),
         (["--config", "missing.yml"], "missing.yml: cannot be read"),
-        (["--data", "/proc/nothing"], "data folder /proc/nothing cannot be used"),
+        (["--listen", "127.0.0.1:0", "--data", "/proc/nothing"], "data folder /proc/nothing cannot be made"),
     ],
 )
 def test_a_start_that_cannot_be_says_why(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -235,7 +235,8 @@ def test_the_command_line_without_a_server_says_what_to_do(tmp_path: Path) -> No
     for _ in range(2):
         answer = run("instances", "list", "--data", "data", cwd=tmp_path)
         assert answer.returncode == 2
-        assert "no Headrace is running on data: start it with `headrace standalone --data data`" in answer.stderr
+        assert "no Headrace is running on data: start it with" in answer.stderr
+        assert "headrace standalone --data data`, or name its folder with --data" in answer.stderr
         (tmp_path / "data" / "server.json").write_text(json.dumps(stale))  # what a killed server leaves
 
 

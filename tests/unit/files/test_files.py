@@ -11,7 +11,7 @@ from tests.unit.files.logs import append, open_log
 def test_a_folder_has_one_owner(tmp_path: Path) -> None:
     folder = str(tmp_path / "data")
     lock = Files.real().lock(folder)
-    with pytest.raises(OSError, match=r"in use by process \d+; stop it, or choose another data folder"):
+    with pytest.raises(OSError, match=r"in use by process \d+: stop it, or choose another data folder"):
         Files.real().lock(folder)
     lock.release()
     lock.release()

@@ -1,11 +1,13 @@
 """Probes, and what is said while the log replays."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from headrace import command
 from headrace.banner import Banner
 from headrace.readiness import Readiness
 from headrace.roles import Roles
@@ -73,9 +75,26 @@ def test_progress(roles: Any, missing: str | None) -> None:
 
 
 def test_the_banner_shows_a_token_only_where_it_is_given_one() -> None:
-    shown = Banner("1", "http://h:1", Path("/d"), "app", created=True, token="s3cret-token").text()
+    def banner(token: str | None) -> Banner:
+        return Banner("1", ".venv/bin/headrace", "http://h:1", Path("/d"), "app", created=True, token=token)
+
+    shown = banner("s3cret-token").text()
     assert "curl -u app:s3cret-token 'http://h:1/api/v1/query?query=up'" in shown
     assert 'password: "s3cret-token"' in shown
-    hidden = Banner("1", "http://h:1", Path("/d"), "app", created=False, token=None)
-    assert "headrace instances show app --token --data /d" in hidden.text()
-    assert "s3cret" not in repr(Banner("1", "http://h:1", Path("/d"), "app", created=True, token="s3cret-token"))
+    assert ".venv/bin/headrace instances show app --token --data /d" in banner(None).text()
+    assert "s3cret" not in repr(banner("s3cret-token"))
+
+
+@pytest.mark.parametrize(
+    ("called", "pasted"),
+    [
+        (".venv/bin/headrace", ".venv/bin/headrace"),
+        ("/opt/headrace/__main__.py", f"{sys.executable} -m headrace"),
+        ("/usr/bin/pytest", "headrace"),
+    ],
+)
+def test_what_is_to_be_pasted_names_the_command_as_it_was_called(
+    called: str, pasted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    assert command() == pasted

@@ -36,6 +36,12 @@ def test_the_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
     assert of({"HEADRACE_CONFIG": str(file)}).settings.data == Path("elsewhere")
 
 
+def test_a_section_of_comments_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "h.yml"
+    file.write_text("query:\n  # timeout_s: 5\nlimits:\n  # max_series: 5\n")
+    assert load(file, environment={}).settings == of().settings
+
+
 def test_none_stands_for_no_bound() -> None:
     settings = of({"HEADRACE_LIMITS__MAX_FUTURE_S": "none", "HEADRACE_INGESTER__RETENTION_S": "none"}).settings
     assert settings.limits.max_future_s is None
@@ -50,7 +56,7 @@ def test_variables_of_others_are_noted_not_refused() -> None:
     ("text", "message"),
     [
         ("listen: here", "listen ({file}): must be HOST:PORT"),
-        ("query: {timeout_s: -1}", "query.timeout_s ({file}): Input should be greater than 0"),
+        ("query: {timeout_s: -1}", "query.timeout_s ({file}): must be greater than 0, not -1"),
         ("query: {timeut_s: 1}", "did you mean query.timeout_s?"),
         ("quary: {}", "there is no such setting"),
         ("limits: {max_series: many}", "max_series must be a whole number above 0, not 'many'"),
@@ -58,6 +64,10 @@ def test_variables_of_others_are_noted_not_refused() -> None:
         ("limits: {max_labels: none}", "max_labels must be a number; it cannot be none"),
         ("logging: {level: loud}", "logging.level ({file})"),
         ("admin_token: short", "16 to 512 characters"),
+        ("admin_token: 1234567890123456", "admin_token ({file}): must be a valid string, not what is given"),
+        ("bootstrap_app_id: two words", "bootstrap_app_id ({file}): an APPID has"),
+        ("query: 5", "query ({file}): holds settings as `name: value` below it, not 5"),
+        ("limits: 5", "limits ({file}): holds limits as `name: value` below it, not 5"),
         ("- 1", "must hold settings"),
         ("{", "is not YAML"),
     ],

@@ -10,6 +10,7 @@ mod real;
 mod simulated;
 
 use std::fmt::Debug;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,7 +84,6 @@ pub fn folder_of(path: &Path) -> PathBuf {
 mod errno {
     pub const ENOENT: i32 = 2;
     pub const EIO: i32 = 5;
-    pub const EBUSY: i32 = 16;
     pub const EEXIST: i32 = 17;
 }
 
@@ -94,11 +94,8 @@ pub fn stopped(why: impl Into<String>) -> Error {
 
 /// The error of a folder that another owner has.
 fn in_use(folder: &Path, owner: &str) -> Error {
-    let context = format!(
-        "{} is in use by {owner}; stop it, or choose another data folder",
-        folder.display()
-    );
-    Error::io(context, std::io::Error::from_raw_os_error(errno::EBUSY))
+    let what_to_do = std::io::Error::new(ErrorKind::ResourceBusy, "stop it, or choose another data folder");
+    Error::io(format!("{} is in use by {owner}", folder.display()), what_to_do)
 }
 
 /// Names verb and path in an I/O error.
