@@ -80,7 +80,8 @@ class Storage:
             return []
         behind = ", ".join(f"partition {partition} by {records}" for partition, records in sorted(lag.items()))
         message = (
-            f"recent samples may be missing: after {self._wait_s:g} s ingesters lag behind the log, in records: {behind}"
+            f"recent samples may be missing: after {self._wait_s:g} s ingesters lag behind the log, "
+            f"in records: {behind}"
         )
         if consistency is Consistency.STRONG:
             raise UnavailableError(message)
