@@ -6,8 +6,10 @@
 missing=()
 need() { missing+=("$1"$'\n'"      $2"); }
 
+[ -r /proc/self/stat ] || need "Linux (this is $(uname -s))" "run it in a container or a virtual machine"
+
 if ! version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
-  need "Python 3.11, 3.12 or 3.13 (no '$PYTHON' was found)" "Debian, Ubuntu: sudo apt-get install python3 python3-venv    macOS: brew install python@3.13"
+  need "Python 3.11, 3.12 or 3.13 (no '$PYTHON' was found)" "Debian, Ubuntu: sudo apt-get install python3 python3-venv"
 else
   case $version in
     3.11|3.12|3.13) "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || need "Python's venv module" "sudo apt-get install python3-venv" ;;
@@ -17,13 +19,13 @@ fi
 
 msrv=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 if ! have=$(cargo --version 2>/dev/null); then
-  need "Rust $msrv or newer (no cargo was found)" "Debian 13, Ubuntu 24.04: sudo apt-get install rustup && rustup default stable    macOS: brew install rustup && rustup default stable    else see https://rustup.rs"
+  need "Rust $msrv or newer (no cargo was found)" "Debian 13, Ubuntu 24.04: sudo apt-get install rustup && rustup default stable    elsewhere see https://rustup.rs"
 else
   have=$(printf '%s' "$have" | cut -d' ' -f2)
   [ "$(printf '%s\n%s\n' "$msrv" "$have" | sort -V | head -n 1)" = "$msrv" ] || need "Rust $msrv or newer (cargo is $have)" "rustup update stable"
 fi
 
-command -v cc >/dev/null 2>&1 || need "a C compiler and linker (cc)" "Debian, Ubuntu: sudo apt-get install gcc libc6-dev    macOS: xcode-select --install"
+command -v cc >/dev/null 2>&1 || need "a C compiler and linker (cc)" "Debian, Ubuntu: sudo apt-get install gcc libc6-dev"
 
 free_mb=$(df -Pm . | awk 'NR == 2 { print $4 }')
 [ "$free_mb" -ge 2000 ] || need "2 GB of free disk here (there are $free_mb MB)" "free some, or clone onto another disk"

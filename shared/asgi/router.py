@@ -69,6 +69,10 @@ class Router:
         self._routes |= routes
         self._patterns |= patterns or {}
 
+    def paths(self) -> list[str]:
+        """Every path of our own; NAME stands for what a pattern matches."""
+        return [*self._routes, *(f"{prefix}NAME{suffix}" for prefix, suffix in self._patterns)]
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
