@@ -38,6 +38,7 @@ class Family(Protocol):
     name: str
     help: str
     kind: str
+    label_names: tuple[str, ...]
 
     def points(self) -> Iterator[Point]: ...
 
@@ -60,7 +61,7 @@ class Counter:
     def __init__(self, name: str, help_text: str, labels: Sequence[str] = ()) -> None:
         self.name = name
         self.help = help_text
-        self._label_names = tuple(labels)
+        self.label_names = tuple(labels)
         self._children: dict[tuple[str, ...], CounterChild] = {}
         if not labels:
             self.labels()
@@ -76,7 +77,7 @@ class Counter:
 
     def points(self) -> Iterator[Point]:
         for values, child in self._children.items():
-            yield self.name, tuple(zip(self._label_names, values, strict=True)), child.value
+            yield self.name, tuple(zip(self.label_names, values, strict=True)), child.value
 
 
 class HistogramChild:
@@ -100,7 +101,7 @@ class Histogram:
     ) -> None:
         self.name = name
         self.help = help_text
-        self._label_names = tuple(labels)
+        self.label_names = tuple(labels)
         self._bounds = tuple(bounds)
         self._children: dict[tuple[str, ...], HistogramChild] = {}
         if not labels:
@@ -117,7 +118,7 @@ class Histogram:
 
     def points(self) -> Iterator[Point]:
         for values, child in self._children.items():
-            labels = tuple(zip(self._label_names, values, strict=True))
+            labels = tuple(zip(self.label_names, values, strict=True))
             total = 0
             for bound, count in zip((*self._bounds, float("inf")), child.counts, strict=True):
                 total += count
@@ -133,7 +134,7 @@ class Observed:
         self.name = name
         self.help = help_text
         self.kind = kind
-        self._label_names = tuple(labels)
+        self.label_names = tuple(labels)
         self._read: Callable[[], dict[tuple[str, ...], float]] = dict
 
     def observe(self, read: Callable[[], dict[tuple[str, ...], float]]) -> None:
@@ -144,7 +145,7 @@ class Observed:
 
     def points(self) -> Iterator[Point]:
         for values, value in self._read().items():
-            yield self.name, tuple(zip(self._label_names, values, strict=True)), value
+            yield self.name, tuple(zip(self.label_names, values, strict=True)), value
 
 
 def render(families: Sequence[Family]) -> bytes:

@@ -42,11 +42,14 @@ def test_counters_gauges_and_histograms_in_the_text_format() -> None:
     ]
 
 
-def test_every_metric_is_documented_with_its_type_and_no_other_is() -> None:
-    families = Catalogue().families()
-    rows = [line.split("|") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
-    documented = {(row[1].strip().strip("`"), row[2].strip()) for row in rows}
-    assert documented == {(family.name, family.kind) for family in families}
+def test_every_metric_is_documented_as_it_is_declared_and_no_other_is() -> None:
+    rows = [[cell.strip() for cell in line.split("|")] for line in DOCUMENT.read_text().splitlines()]
+    documented = [tuple(row[1:5]) for row in rows if len(row) == 6 and row[1].startswith("`")]
+    declared = [
+        (f"`{family.name}`", family.kind, ", ".join(f"`{label}`" for label in family.label_names), family.help)
+        for family in Catalogue().families()
+    ]
+    assert documented == declared
 
 
 def test_metrics_follow_the_conventions() -> None:
