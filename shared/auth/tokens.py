@@ -95,12 +95,18 @@ def open_vault(key_file: Path) -> TokenVault:
 
 
 def _create_key_file(key_file: Path) -> None:
-    descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Whole or not at all: an empty key file would stop every later start. Raises FileExistsError."""
+    if key_file.exists():
+        raise FileExistsError(key_file)
+    temporary = key_file.with_name(f".{key_file.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(descriptor, os.urandom(_KEY_BYTES).hex().encode() + b"\n")
         os.fsync(descriptor)
+        os.link(temporary, key_file)  # unlike a rename it never replaces the keys of somebody faster
     finally:
         os.close(descriptor)
+        temporary.unlink()
     folder = os.open(key_file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # a sealed token must not outlive its key through a power cut

@@ -147,6 +147,19 @@ def test_a_token_is_sealed_for_one_instance_and_one_key() -> None:
     assert rotated.seal(UID, TOKEN)[1:5] != sealed[1:5]
 
 
+def test_a_key_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            open_vault(tmp_path / "token.key")
+    assert list(tmp_path.iterdir()) == []
+    open_vault(tmp_path / "token.key")
+    assert [path.name for path in tmp_path.iterdir()] == ["token.key"]
+
+
 def test_a_key_file_is_made_private_and_must_stay_so(tmp_path: Path) -> None:
     file = tmp_path / "token.key"
     sealed = open_vault(file).seal(UID, TOKEN)
