@@ -14,8 +14,8 @@ _LITERAL_BYTES = 1 << 16
 
 def write_request(series: Iterable[Series] = (), metadata: Iterable[Entry] = ()) -> bytes:
     """A `WriteRequest` message, not compressed. Labels are written in the order of the mapping."""
-    body = b"".join(_field(1, time_series(labels, samples)) for labels, samples in series)
-    return body + b"".join(_field(3, _metadata(*entry)) for entry in metadata)
+    body = b"".join(field(1, time_series(labels, samples)) for labels, samples in series)
+    return body + b"".join(field(3, _metadata(*entry)) for entry in metadata)
 
 
 def body(series: Iterable[Series] = (), metadata: Iterable[Entry] = ()) -> bytes:
@@ -24,8 +24,8 @@ def body(series: Iterable[Series] = (), metadata: Iterable[Entry] = ()) -> bytes
 
 
 def time_series(labels: Mapping[str, str], samples: Iterable[tuple[int, float]]) -> bytes:
-    parts = [_field(1, _field(1, name.encode()) + _field(2, value.encode())) for name, value in labels.items()]
-    parts += [_field(2, _sample(time_ms, value)) for time_ms, value in samples]
+    parts = [field(1, field(1, name.encode()) + field(2, value.encode())) for name, value in labels.items()]
+    parts += [field(2, _sample(time_ms, value)) for time_ms, value in samples]
     return b"".join(parts)
 
 
@@ -49,7 +49,8 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _field(number: int, payload: bytes) -> bytes:
+def field(number: int, payload: bytes) -> bytes:
+    """A length-delimited field."""
     return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 
@@ -58,6 +59,4 @@ def _sample(time_ms: int, value: float) -> bytes:
 
 
 def _metadata(kind: int, family: str, text: str, unit: str) -> bytes:
-    return (
-        varint(1 << 3) + varint(kind) + _field(2, family.encode()) + _field(4, text.encode()) + _field(5, unit.encode())
-    )
+    return varint(1 << 3) + varint(kind) + field(2, family.encode()) + field(4, text.encode()) + field(5, unit.encode())

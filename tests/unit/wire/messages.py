@@ -3,20 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator
 
-
-def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1  # a negative int64 takes ten bytes
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(number: int, payload: bytes) -> bytes:
-    """A length-delimited field."""
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
+from tests.support.remote_write import field, snappy, varint
 
 
 def label(name: bytes | str, value: bytes | str) -> bytes:
@@ -48,11 +35,8 @@ def metadata(kind: int, family: str, description: str = "", unit: str = "") -> b
 
 
 def body(*messages: bytes) -> bytes:
-    """A request as it is posted, in snappy's block format with literals only."""
-    plain = b"".join(messages)
-    # 62 << 2: a literal whose length, less one, follows in three bytes.
-    literal = bytes([62 << 2]) + (len(plain) - 1).to_bytes(3, "little") + plain if plain else b""
-    return varint(len(plain)) + literal
+    """A request as it is posted."""
+    return snappy(b"".join(messages))
 
 
 def decompress(body: bytes) -> bytes:
