@@ -74,7 +74,11 @@ class TestPayload:
 
     async def test_deleting_twice_is_no_error(self, stores: StoreHarness) -> None:
         store = stores.open()
-        await store.delete(["a1/0", "a1/1"])
+        _, payload = block("a1", WINDOW, 0, 10)
+        await store.put(payload)
+        for _ in range(2):
+            await store.delete(payload.keys)
+            assert await store.exists(payload.keys) == [False, False]
 
     async def test_without_a_manifest_it_does_not_outlive_a_restart(self, stores: StoreHarness) -> None:
         store = stores.open()

@@ -217,8 +217,7 @@ def test_range(pair: Pair, expression: str) -> None:
 def test_series_and_labels(pair: Pair) -> None:
     at = {"start": pair.start, "end": pair.end}
     ours, theirs = pair.both("series", **{"match[]": ["up", "{job='node',__name__=~'node_network.*'}"]}, **at)
-    key = lambda s: sorted(s.items())  # noqa: E731
-    assert sorted(ours, key=key) == sorted(theirs, key=key)
+    assert sorted(sorted(labels.items()) for labels in ours) == sorted(sorted(labels.items()) for labels in theirs)
     ours, theirs = pair.both("labels", **at)
     assert ours == theirs
     ours, theirs = pair.both("label/instance/values", **{"match[]": "up"}, **at)
