@@ -24,7 +24,7 @@ from shared.asgi.router import Route
 from shared.auth.authenticator import Authenticator
 from shared.errors import BadDataError
 from shared.model.instance import Instance
-from shared.native import Names
+from shared.native import Matcher, Names
 
 TRUNCATED = "results truncated due to limit"
 
@@ -109,10 +109,10 @@ class MetadataApi:
         return success(to_json(described), warnings=warnings)
 
     async def _names(
-        self, request: Request, instance: Instance, sets: Sequence[Sequence[object]], start: int, end: int
+        self, request: Request, instance: Instance, sets: Sequence[Sequence[Matcher]], start: int, end: int
     ) -> tuple[list[str], Names]:
         warnings = await self._storage.wait_visible(instance, consistency_of(request))
-        return warnings, await self._storage.names(instance, sets, start, end)  # type: ignore[arg-type]
+        return warnings, await self._storage.names(instance, sets, start, end)
 
 
 def _times(params: Params) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """query and query_range: parameters in Prometheus's order, one answer put together from bytes."""
 
 import time
-from typing import TYPE_CHECKING
 
 from querier.api.execution import Executor, Job, Outcome
 from querier.api.metadata import TRUNCATED
@@ -28,11 +27,8 @@ from shared.clock import Clock
 from shared.errors import BadDataError, HeadraceError
 from shared.model.instance import Instance
 from shared.native import BadDataError as NativeBadDataError
-from shared.native import CanceledError, ExecutionError
+from shared.native import CanceledError, ExecutionError, Grid
 from shared.telemetry.catalogue import Catalogue
-
-if TYPE_CHECKING:
-    from shared.native import Grid  # a name of the stub alone
 
 _NS_PER_MS = 1_000_000
 _NO_STEP = "zero or negative query resolution step widths are not accepted. Try a positive integer"
@@ -105,7 +101,7 @@ class QueryApi:
         request: Request,
         instance: Instance,
         params: Params,
-        grid: "Grid",
+        grid: Grid,
         most: int,
         *,
         is_range: bool,
@@ -133,7 +129,7 @@ class QueryApi:
         return success(*parts, b"}", warnings=warnings, infos=result.infos)
 
 
-def _plan(text: str, grid: "Grid", lookback: int, *, is_range: bool, end_ms: int) -> Plan:
+def _plan(text: str, grid: Grid, lookback: int, *, is_range: bool, end_ms: int) -> Plan:
     try:
         return prepare(text, grid, lookback_ms=lookback, is_range=is_range, end_ms=end_ms)
     except (BadDataError, NativeBadDataError) as error:
@@ -150,7 +146,7 @@ def _step_ns(params: Params) -> int:
     return step_ns
 
 
-def _grid(start_ms: int, end_ms: int, step_ns: int, most: int) -> "Grid":
+def _grid(start_ms: int, end_ms: int, step_ns: int, most: int) -> Grid:
     """As Prometheus counts, one point more than `most` is allowed."""
     if (end_ms - start_ms) * _NS_PER_MS // step_ns > most:
         raise BadDataError(

@@ -1,5 +1,6 @@
 """Dispatch on path and method, and what every answer has in common: errors as envelopes, CORS, compression, metrics."""
 
+import asyncio
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 MIN_COMPRESSED_BYTES = 1400
 """What fits in one packet gains nothing from compression."""
+
+THREAD_ABOVE_BYTES = 64 << 10
+"""Compressing more takes above half a millisecond, in which the event loop would answer nobody else."""
 
 _VARY = (b"vary", b"Accept-Encoding, Origin")
 _CORS: Headers = [
@@ -160,7 +164,11 @@ async def _dress(response: Response, request: Request) -> None:
     if b"origin" in request.headers:
         response.headers += _CORS
     accepted = request.headers.get(b"accept-encoding")
-    if accepted is not None and len(response.body) >= MIN_COMPRESSED_BYTES:
+    if accepted is None or len(response.body) < MIN_COMPRESSED_BYTES:
+        return
+    if len(response.body) > THREAD_ABOVE_BYTES:
+        await asyncio.to_thread(compress, response, accepted)
+    else:
         compress(response, accepted)
 
 

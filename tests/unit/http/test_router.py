@@ -1,6 +1,7 @@
 """What all routes have in common: dispatch, errors as envelopes, CORS, compression, metrics."""
 
 import json
+import threading
 import zlib
 from collections.abc import AsyncIterator
 
@@ -10,7 +11,7 @@ import pytest
 from shared import native
 from shared.asgi.envelope import MAX_NOTES, success
 from shared.asgi.messages import Request, Response
-from shared.asgi.router import HttpMetrics, Route, Router
+from shared.asgi.router import HttpMetrics, Route, Router, compress
 from shared.asgi.types import Receive, Scope, Send
 from shared.errors import HeadraceError, LimitedError, NotFoundError, UnauthorizedError, UnavailableError
 from shared.telemetry.metrics import Counter, Histogram
@@ -29,6 +30,7 @@ class App:
             {
                 "/ok": Route("ok", {"GET": self.ok, "POST": self.ok}),
                 "/long": Route("long", {"GET": self.long}),
+                "/huge": Route("huge", {"GET": self.huge}),
                 "/raw": Route("raw", {"GET": self.long}, public=False),
                 "/raise": Route("raise", {"GET": self.fail}),
                 "/echo": Route("echo", {"POST": self.echo}),
@@ -50,6 +52,9 @@ class App:
 
     async def long(self, _: Request) -> Response:
         return success(LONG)
+
+    async def huge(self, _: Request) -> Response:
+        return success(b" " * (1 << 20) + b"1")
 
     async def fail(self, _: Request) -> Response:
         assert self.raises is not None
@@ -129,6 +134,23 @@ async def test_a_long_answer_is_compressed_if_asked(
     assert int(answer.headers["content-length"]) == len(raw)
     plain = raw if coding is None else zlib.decompress(raw, 31 if coding == "gzip" else 15)
     assert plain == b'{"status":"success","data":' + LONG + b"}"
+
+
+@pytest.mark.parametrize(("path", "on_the_loop"), [("/long", True), ("/huge", False)])
+async def test_compressing_a_huge_answer_does_not_hold_up_others(
+    path: str, on_the_loop: bool, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def noted(response: Response, accepted: bytes) -> None:
+        threads.append(threading.get_ident())
+        compress(response, accepted)
+
+    monkeypatch.setattr("shared.asgi.router.compress", noted)
+    answer = await client.get(path, headers={"accept-encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.json()["status"] == "success"
+    assert [thread == threading.get_ident() for thread in threads] == [on_the_loop]
 
 
 async def test_short_and_raw_answers_are_not_compressed(client: httpx.AsyncClient) -> None:
