@@ -34,8 +34,8 @@ class Core:
         metrics = Catalogue()
         started_ms = clock.now_ms()
         observe_process(metrics, started_ms)
-        vault = open_vault(settings.vault_key_file)
         registry = LocalRegistry.open(files, str(settings.data / "registry.journal"), partitions=settings.partitions)
+        vault = open_vault(settings.vault_key_file, sealed=len(await registry.instances()))
         return cls(
             settings=settings,
             started_ms=started_ms,

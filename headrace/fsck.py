@@ -70,7 +70,7 @@ class _Checker:
         instances = await registry.instances()
         self._report.facts.append(f"registry: {len(instances)} instances")
         try:
-            vault = open_vault(self._settings.vault_key_file)
+            vault = open_vault(self._settings.vault_key_file, sealed=len(instances))
             for instance in instances:
                 vault.unseal(instance.uid, instance.token_sealed)
         except _DAMAGE as error:

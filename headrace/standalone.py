@@ -26,7 +26,7 @@ from headrace.settings import Loaded, Settings, split_address
 from shared.asgi.router import Router
 from shared.auth.tokens import new_token
 from shared.clock import SystemClock
-from shared.errors import HeadraceError
+from shared.errors import HeadraceError, InternalError
 from shared.model.instance import Instance
 from shared.native import CorruptError, Files, FolderLock
 from shared.telemetry import logs
@@ -111,6 +111,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         instance, created = await core.first_instance()
     except (ValueError, OSError, CorruptError, HeadraceError) as error:
         raise StartError(str(error)) from error
+    if core.cluster.partitions != settings.partitions:
+        log.warning("partitions_are_fixed", in_force=core.cluster.partitions, setting=settings.partitions)
     admin_token = settings.admin_token.get_secret_value() if settings.admin_token else new_token()
     gate = AdminGate(admin_token)
     readiness = Readiness()
@@ -194,7 +196,12 @@ def _address(listener: socket.socket) -> str:
 
 
 def _banner(core: Core, address: str, instance: Instance, *, created: bool) -> Banner:
-    token = core.instances.token_of(instance) if sys.stdout.isatty() else None
+    token = None
+    if sys.stdout.isatty():
+        try:
+            token = core.instances.token_of(instance)
+        except InternalError as error:  # a foreign key file: everything works but showing tokens
+            log.warning("token_unreadable", app_id=instance.app_id, error=str(error))
     return Banner(release(), command(), address, core.settings.data, instance.app_id, created, token)
 
 

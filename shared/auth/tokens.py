@@ -1,5 +1,6 @@
 """Tokens: made from 256 random bits, found by their SHA-256, kept encrypted so that they can be shown again."""
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -72,21 +73,29 @@ class TokenVault:
             raise InternalError("the sealed token does not belong to this instance or was changed") from None
 
 
-def open_vault(key_file: Path) -> TokenVault:
-    """The vault of a key file, one key of 64 hex digits a line; the file is made, mode 0600, if it is not there.
+def open_vault(key_file: Path, *, sealed: int) -> TokenVault:
+    """The vault of a key file, one key of 64 hex digits a line.
 
-    Raises ValueError with what to change if the file is open to others or does not hold keys.
+    The file is made, mode 0600, if it is not there and no tokens are `sealed` yet. Raises ValueError with what to
+    change if it is missing, open to others or does not hold keys.
     """
     try:
-        _create_key_file(key_file)
-    except FileExistsError:
+        if not key_file.exists():
+            if sealed:
+                raise ValueError(
+                    f"key_file: {key_file} is missing, and {sealed} tokens are sealed with it: bring it back; if it is "
+                    "lost, write 64 random hex digits into it (mode 600), start, and rotate the tokens"
+                )
+            with contextlib.suppress(FileExistsError):
+                _create_key_file(key_file)
         mode = key_file.stat().st_mode & 0o777
-        if mode & 0o077:
-            raise ValueError(
-                f"key_file: {key_file} is open to other users (mode {mode:o}): chmod 600 {key_file}"
-            ) from None
+        text = key_file.read_bytes().decode("ascii", "replace")
+    except OSError as error:
+        raise ValueError(f"key_file: {key_file} cannot be used: {error.strerror}") from None
+    if mode & 0o077:
+        raise ValueError(f"key_file: {key_file} is open to other users (mode {mode:o}): chmod 600 {key_file}")
     try:
-        keys = [bytes.fromhex(line) for line in key_file.read_text().split()]
+        keys = [bytes.fromhex(line) for line in text.split()]
     except ValueError:
         keys = []
     if not keys or any(len(key) != _KEY_BYTES for key in keys):
@@ -96,8 +105,6 @@ def open_vault(key_file: Path) -> TokenVault:
 
 def _create_key_file(key_file: Path) -> None:
     """Whole or not at all: an empty key file would stop every later start. Raises FileExistsError."""
-    if key_file.exists():
-        raise FileExistsError(key_file)
     temporary = key_file.with_name(f".{key_file.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

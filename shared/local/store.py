@@ -205,7 +205,7 @@ class LocalStore:
         elif found != written:
             raise InternalError(
                 f"this store has windows of {records.decode_window(found) // 1000} s, not of {window_ms // 1000} s: "
-                "set the width back, or start with a new data folder"
+                "set ingester.window_s back, or start with a new data folder"
             )
 
     def _load(self) -> None:

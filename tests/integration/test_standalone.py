@@ -325,3 +325,23 @@ def test_a_damaged_log_stops_the_start_with_its_place(server: Headrace) -> None:
 def test_version_and_help(tmp_path: Path) -> None:
     assert run("version", cwd=tmp_path).stdout.startswith("headrace ")
     assert "standalone" in run("--help", cwd=tmp_path).stdout
+
+
+def test_partitions_stay_as_the_folder_was_made(server: Headrace) -> None:
+    assert server.write(samples()).status == 204
+    assert server.stop() == 0
+    server.env = {**server.env, "HEADRACE_PARTITIONS": "7"}
+    server.start()
+    server.wait_ready()
+    assert '"in_force": 4, "setting": 7, "event": "partitions_are_fixed"' in server.output()
+    assert len(server.query("up")) == 3
+
+
+def test_a_lost_key_is_said_before_a_token_is_asked_for(server: Headrace) -> None:
+    assert server.stop() == 0
+    (server.folder / "data" / "token.key").unlink()
+    answer = run("standalone", "--listen", "127.0.0.1:0", "--data", "data", cwd=server.folder)
+    assert answer.returncode == 2
+    [line] = answer.stderr.splitlines()
+    assert "data/token.key is missing" in line
+    assert "bring it back" in line

@@ -153,22 +153,28 @@ def test_a_key_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", full_disk)
-        with pytest.raises(OSError, match="No space left"):
-            open_vault(tmp_path / "token.key")
+        with pytest.raises(ValueError, match=r"token\.key cannot be used: No space left"):
+            open_vault(tmp_path / "token.key", sealed=0)
     assert list(tmp_path.iterdir()) == []
-    open_vault(tmp_path / "token.key")
+    open_vault(tmp_path / "token.key", sealed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["token.key"]
 
 
 def test_a_key_file_is_made_private_and_must_stay_so(tmp_path: Path) -> None:
     file = tmp_path / "token.key"
-    sealed = open_vault(file).seal(UID, TOKEN)
+    sealed = open_vault(file, sealed=0).seal(UID, TOKEN)
     assert file.stat().st_mode & 0o777 == 0o600
-    assert open_vault(file).unseal(UID, sealed) == TOKEN
+    assert open_vault(file, sealed=1).unseal(UID, sealed) == TOKEN
     file.chmod(0o644)
     with pytest.raises(ValueError, match="chmod 600"):
-        open_vault(file)
+        open_vault(file, sealed=1)
     file.chmod(0o600)
     file.write_text("not a key\n")
     with pytest.raises(ValueError, match="64 hex digits"):
-        open_vault(file)
+        open_vault(file, sealed=1)
+    with pytest.raises(ValueError, match=r"none/token\.key cannot be used: No such file"):
+        open_vault(tmp_path / "none" / "token.key", sealed=0)
+    file.unlink()
+    with pytest.raises(ValueError, match="is missing, and 3 tokens are sealed with it"):
+        open_vault(file, sealed=3)
+    assert not file.exists()
