@@ -40,7 +40,12 @@ def observe_storage(metrics: Catalogue, log: LocalLog, store: LocalStore, ingest
     metrics.head_conflicts.observe(figures.by_partition(lambda partition: partition.conflicts))
     metrics.store_generation.observe(figures.by_partition(lambda partition: partition.generation))
     metrics.paused.observe_value(lambda: float(figures.now().paused))
-    metrics.alarms.observe(lambda: {(kind,): 1.0 for kind in figures.now().alarms})
+
+    def alarms() -> dict[tuple[str, ...], float]:
+        kinds = {*figures.now().alarms, *(["log writes"] if log.refusal is not None else [])}
+        return {(kind,): 1.0 for kind in kinds}
+
+    metrics.alarms.observe(alarms)
     metrics.ingester_events.observe(figures.events)
 
 

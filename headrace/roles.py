@@ -91,7 +91,9 @@ class Roles:
             store=store,
             client=ingester.client(),
             partitions_of=splitter.partitions_of,
+            clock=core.clock,
             wait_s=settings.query.consistency_wait_s,
+            retention_s=settings.ingester.retention_s,
         )
         return cls(
             core=core,

@@ -18,7 +18,9 @@ def due(
 
     A generation is sealed when its window and the grace are over, or, if it was opened later than that, once it is as
     old as that. Late data, back-fill and clocks that are wrong by years are thus the same case, and a sample's own time
-    never moves another window. `accepted_ms` tells when the record at an offset was accepted.
+    never moves another window. `accepted_ms` tells when the record at an offset was accepted; if that lies as far in
+    the future as a generation may be old, the clock was set back, and to wait until it has come round again would hold
+    the log for as long as it was wrong.
     """
     open_ms = settings.window_ms + settings.grace_ms + partition * settings.grace_stagger_ms
     chosen = []
@@ -27,7 +29,8 @@ def due(
             continue
         opened_ms = accepted_ms(info.first_offset)
         over_ms = info.window + open_ms
-        if now_ms >= opened_ms + open_ms or opened_ms < over_ms <= now_ms:
+        is_old = abs(now_ms - opened_ms) >= open_ms
+        if is_old or opened_ms < over_ms <= now_ms:
             chosen.append(info.window)
     return sorted(chosen)
 

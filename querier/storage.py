@@ -15,6 +15,7 @@ from shared.native import BlockReader, CorruptError, Selection
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from shared.clock import Clock
     from shared.model.instance import Instance
     from shared.native import Matcher, Names, Query, SeriesSet
     from shared.seams.ingester_client import IngesterClient
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Beyond this an answer's steps run in a worker thread: handing one over costs about a tenth of it.
 _DIRECT_S = 0.001
+
+_EVER_MS = -(1 << 63)  # before every time there is
 
 # Each repetition needs a commit or a compaction in the middle of one selection.
 _ATTEMPTS = 10
@@ -55,19 +58,25 @@ class Storage:
         store: BlockStore,
         client: IngesterClient,
         partitions_of: Callable[[bytes, int], Sequence[int]],
+        clock: Clock,
         wait_s: float = 2.0,
+        retention_s: int | None = None,
         cache_bytes: int = 256 << 20,
     ) -> None:
-        """`wait_s`: how long a read waits at most for what was acknowledged before it."""
+        """`wait_s`: how long a read waits for what was acknowledged before it. `retention_s`: that of instances which
+        have none of their own; None: everything is kept.
+        """
         self._log = log
         self._store = store
         self._client = client
         self._partitions_of = partitions_of
+        self._clock = clock
         self._wait_s = wait_s
+        self._retention_s = retention_s
         self._roots = Roots(cache_bytes)
 
     async def wait_visible(self, instance: Instance, consistency: Consistency = Consistency.DEFAULT) -> list[str]:
-        """Waits until the heads have applied every sample acknowledged before the call, for `wait_s` at most; returns
+        """Waits until the heads have applied every sample acknowledged before the call, for `wait_s`; returns
         warnings.
 
         UnavailableError: the wait was in vain and `consistency` is strong.
@@ -90,7 +99,10 @@ class Storage:
     async def select(
         self, query: Query, instance: Instance, matchers: Sequence[Matcher], min_ms: int, max_ms: int
     ) -> SeriesSet:
-        """The series that match and their samples with min_ms <= time <= max_ms."""
+        """The series that match and their samples with min_ms <= time <= max_ms, as far back as the retention goes.
+        Blocks are read by runs of samples, so that a few more may come along.
+        """
+        min_ms = max(min_ms, self._oldest_ms(instance))
         for _ in range(_ATTEMPTS):
             selection = Selection(query, matchers, min_ms, max_ms)
             try:
@@ -107,6 +119,7 @@ class Storage:
         self, instance: Instance, matcher_sets: Sequence[Sequence[Matcher]], min_ms: int, max_ms: int
     ) -> Names:
         """The labels of series that match one of the sets, or of all without any, and have samples in the range."""
+        min_ms = max(min_ms, self._oldest_ms(instance))
         for _ in range(_ATTEMPTS):
             names = native.Names(matcher_sets, min_ms, max_ms)
             try:
@@ -119,6 +132,12 @@ class Storage:
     async def metadata(self, instance: Instance) -> dict[str, tuple[int, str, str]]:
         """family -> (type number, help, unit)."""
         return await self._client.metadata(self._partitions_of(instance.uid, instance.shards), instance.uid)
+
+    def _oldest_ms(self, instance: Instance) -> int:
+        """Blocks go when all of their samples are too old; an answer must not depend on when that happens."""
+        own = instance.limits.retention_s
+        retention_s = self._retention_s if own is None else own
+        return _EVER_MS if retention_s is None else self._clock.now_ms() - retention_s * 1000
 
     async def _fill(self, target: Selection | Names, instance: Instance, min_ms: int, max_ms: int) -> bool:
         """Adds every partition; whether that was much work. The first partition is the measure for the others."""

@@ -152,6 +152,8 @@ class Files:
         """In memory; everything works until `power_cut`."""
     def power_cut(self) -> Files:
         """What a disk would hold after the power failed: synced bytes and synced directory entries for sure, of the rest a random part."""
+    def set_room(self, room_bytes: int | None) -> None:
+        """Simulated only: files may grow by so many more bytes together, then the disk is full; None: it never is."""
     def ignore_sync(self, kind: Literal["data", "directory"], nth: int | None = None) -> None:
         """Make the nth (1: the next; None: every) later sync of that kind a lie, to prove that a test would notice."""
     def lock(self, folder: str) -> FolderLock:
@@ -208,7 +210,13 @@ class LocalLog:
         before looking at `committed`."""
     @property
     def failure(self) -> str | None:
-        """Why the log stopped: after a failed write or sync it takes nothing more until it is opened again."""
+        """Why the log takes nothing: until `resume`, or, if `must_restart`, until it is opened again."""
+    @property
+    def must_restart(self) -> bool:
+        """A sync has failed, so that nobody knows what the disk holds. A failed write, as on a full disk, was taken back."""
+    def resume(self) -> None:
+        """Accept records again, unless `must_restart`. Those queued at the failure are lost and their offsets are given anew: nobody may
+        wait for them any more."""
     def read(self, offset: int, *, max_records: int, timeout_ms: int) -> list[LogRecord]:
         """Records from `offset` on, in order, waiting (without the GIL) for the first one; [] if none came. Replays from disk or takes the
         live tail, which each read drops up to what it returns. CorruptError if the log does not reach from `first` to `offset`,
@@ -224,7 +232,7 @@ class LocalLog:
 class Journal:
     """A small checksummed key-value store: all of it in memory, every transaction appended and synced, rewritten when it has grown.
 
-    After a failed write or sync it takes nothing more until it is opened again (OSError)."""
+    After a failed sync it takes nothing more until it is opened again (OSError); a failed write is taken back, and may be tried again."""
 
     @staticmethod
     def open(files: Files, path: str) -> Journal: ...

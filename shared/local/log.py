@@ -6,9 +6,16 @@ import os
 from collections import deque
 from collections.abc import Sequence
 
+import structlog
+
 from shared import native
 from shared.errors import UnavailableError
 from shared.faults import fault
+
+log = structlog.get_logger(__name__)
+
+_RESUME_AFTER_S = 1.0
+"""From a write that failed to the next attempt: a full disk is not asked for every request."""
 
 
 class LocalLog:
@@ -16,10 +23,15 @@ class LocalLog:
 
     All methods but `read` belong to one event loop. A wake-up of the native thread resolves every waiter it made
     durable.
+
+    A write that fails, as on a full disk, is taken back and refused; later ones are tried again. A sync that fails ends
+    the log until a restart.
     """
 
     def __init__(self, log: native.LocalLog) -> None:
         self._native = log
+        self._resuming: asyncio.TimerHandle | None = None
+        self._reported: str | None = None  # the refusal that was logged last
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()  # by ascending offset
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -66,6 +78,8 @@ class LocalLog:
             await asyncio.to_thread(self._native.trim, min(replay_from.values()))
 
     async def close(self) -> None:
+        if self._resuming is not None:
+            self._resuming.cancel()
         if self._loop is not None:
             self._loop.remove_reader(self._native.fileno())
             self._loop = None
@@ -86,7 +100,12 @@ class LocalLog:
     @property
     def failure(self) -> str | None:
         """Why the log takes nothing more; it wants a restart."""
-        return self._native.failure
+        return self._native.failure if self._native.must_restart else None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the last write failed; None once one has succeeded again."""
+        return self._reported
 
     def _listen(self) -> None:
         if self._loop is None:
@@ -100,14 +119,34 @@ class LocalLog:
             durable = asyncio.get_running_loop().create_future()
             self._waiting.append((offset, durable))
             await durable
+        if self._reported is not None:  # the signal of this commit may not have been read yet
+            self._report(self._native.failure)
         fault("log.durable")
 
     def _on_signal(self) -> None:
         with contextlib.suppress(BlockingIOError):  # an earlier read took this signal along
             os.read(self._native.fileno(), 4096)
         self._resolve()
-        if self._native.failure is not None:
+        failure = self._native.failure
+        if failure != self._reported:
+            self._report(failure)
+        if failure is not None:
             self._refuse(self._stopped())
+            if self._loop is not None and self._resuming is None and not self._native.must_restart:
+                self._resuming = self._loop.call_later(_RESUME_AFTER_S, self._resume)
+
+    def _report(self, failure: str | None) -> None:
+        self._reported = failure
+        if failure is None:
+            log.info("log_writes_again")
+        else:
+            log.error("log_write_failed", error=failure, restart_needed=self._native.must_restart)
+
+    def _resume(self) -> None:
+        # Nobody waits: the failure refused all who did, and nothing was queued since. So no offset that is given anew
+        # can acknowledge a record that is lost.
+        self._resuming = None
+        self._native.resume()
 
     def _resolve(self) -> None:
         committed = self._native.committed
@@ -123,6 +162,9 @@ class LocalLog:
                 durable.set_exception(error)
 
     def _stopped(self) -> UnavailableError:
-        return UnavailableError(
-            f"the log takes no more writes until a restart: {self._native.failure}", retry_after_s=10
-        )
+        failure = self._native.failure
+        if failure is None:
+            return UnavailableError("the log is closed", retry_after_s=10)
+        if self._native.must_restart:
+            return UnavailableError(f"the log takes no more writes until a restart: {failure}", retry_after_s=10)
+        return UnavailableError(f"{failure}; make room, and writes are taken again by themselves", retry_after_s=5)

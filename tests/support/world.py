@@ -61,7 +61,11 @@ class World:
             self._opened.push_async_callback(_cancelled, asyncio.create_task(self.ingester.run()))
         await self.ingester.ready()
         self.storage = Storage(
-            log=self.log, store=self.store, client=self.ingester.client(), partitions_of=self.splitter.partitions_of
+            log=self.log,
+            store=self.store,
+            client=self.ingester.client(),
+            partitions_of=self.splitter.partitions_of,
+            clock=self.clock,
         )
         return self
 

@@ -57,6 +57,11 @@ impl Files {
         Ok(Self::of(self.simulated_only("power_cut")?.power_cut()))
     }
 
+    fn set_room(&self, room_bytes: Option<usize>) -> PyResult<()> {
+        self.simulated_only("set_room")?.set_room(room_bytes);
+        Ok(())
+    }
+
     #[pyo3(signature = (kind, nth = None))]
     fn ignore_sync(&self, kind: &str, nth: Option<u64>) -> PyResult<()> {
         let kind = match kind {

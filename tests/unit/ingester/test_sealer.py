@@ -43,6 +43,10 @@ class TestDue:
         assert not is_due(ahead, W + OPEN_MS - 1, opened_ms=W)
         assert is_due(ahead, W + OPEN_MS, opened_ms=W)
 
+    def test_a_clock_that_was_set_back_does_not_keep_a_window_open(self) -> None:
+        assert not is_due(Window(W), W + 5, opened_ms=W + 5 + OPEN_MS - 1)
+        assert is_due(Window(W), W + 5, opened_ms=W + 5 + OPEN_MS)
+
     def test_what_is_sealed_is_not_sealed_again(self) -> None:
         assert not is_due(Window(W, sealed=7), W + 10 * OPEN_MS, opened_ms=W)
 

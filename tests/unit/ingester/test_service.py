@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from querier.storage import Consistency
 from shared import faults
 from shared.errors import ConflictError, InternalError, UnavailableError
 from shared.local.membership import LocalMembership
+from shared.model.instance import Limits
 from shared.native import Files, Matcher
 from shared.seams.store import Generation
 from tests.support.world import HOUR_MS, World, instance, labels, series
@@ -48,6 +50,26 @@ class TestReading:
         names = await world.storage.names(world.tenant, [], T, T + HOUR_MS)
         assert names.label_names() == ["__name__", "job"]
         assert names.label_values("__name__") == ["m", "other"]
+        await world.crash()
+
+    async def test_nothing_older_than_the_retention(self, world: World) -> None:
+        old, young = T - 5 * HOUR_MS, T
+        world.clock.advance((T + HOUR_MS - world.clock.now_ms()) / 1000)
+        await world.write([series("m", (old, 1.0), (young, 2.0)), series("gone", (old, 3.0))])
+        kept, everything = {labels("m"): [(young, "2")]}, {labels("m"): [(old, "1"), (young, "2")]}
+        everything[labels("gone")] = [(old, "3")]
+        for _ in ("from the head", "from blocks that wait for their removal"):
+            world.tenant = replace(world.tenant, limits=Limits(retention_s=2 * 3600))
+            assert await world.read() == kept
+            assert await world.read(max_ms=old) == {}
+            names = await world.storage.names(world.tenant, [], old, young)
+            assert names.label_values("__name__") == ["m"]
+            world.tenant = replace(world.tenant, limits=Limits())
+            assert await world.read() == everything
+            world.storage._retention_s = 2 * 3600  # the server's, for those who have none of their own
+            assert await world.read() == kept
+            world.storage._retention_s = None
+            await world.ingester.flush()
         await world.crash()
 
     async def test_another_instance_sees_nothing(self, world: World) -> None:
@@ -322,6 +344,63 @@ class TestDivergence:
         assert stats.partitions[number].replay_from == window.first_offset
         assert await world.read() == {labels("m"): [(T + n, "1") for n in range(4)]}
         await world.crash()
+
+
+class TestFullDisk:
+    async def test_refuses_writes_until_there_is_room(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shared.local.log._RESUME_AFTER_S", 0)
+        await world.write(MANY[:5])
+        world.files.set_room(100)
+        async with asyncio.TaskGroup() as writing:
+            refused = [writing.create_task(outcome(world.write([entry]))) for entry in MANY[5:10]]
+        assert all("make room" in (task.result() or "") for task in refused)
+        assert world.log.failure is None  # no restart is needed
+        assert "os error 28" in (world.log.refusal or "")
+        assert len(await world.read()) == 5  # queries go on
+        world.files.set_room(None)
+        while await outcome(world.write(MANY[5:])) is not None:
+            await a_turn()
+        assert world.log.refusal is None
+        assert await world.read() == EXPECTED
+        again = await world.restarted(world.files.power_cut())
+        assert await again.read() == EXPECTED
+        await again.ingester.flush()
+        assert (again.held_samples, again.log_records) == (0, 0)
+        await again.crash()
+
+    @pytest.mark.parametrize("room", [0, 50, 300, 1000, 3000])
+    async def test_a_flush_ends_once_there_is_room(
+        self, world: World, room: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shared.local.log._RESUME_AFTER_S", 0)
+        monkeypatch.setattr("ingester.service._FIRST_RETRY_S", 0)
+        await world.write(MANY)
+        world.files.set_room(room)
+        flushing = asyncio.create_task(world.ingester.flush())
+        while world.ingester.stats().counters.failures == 0 and not flushing.done():
+            await a_turn()
+        assert not flushing.done()
+        assert await world.read() == EXPECTED
+        world.files.set_room(None)
+        await flushing
+        assert (world.held_samples, world.log_records) == (0, 0)
+        again = await world.restarted(world.files.power_cut())
+        assert await again.read() == EXPECTED
+        await again.crash()
+
+
+async def a_turn() -> None:
+    """Lets the loop look at its threads and timers."""
+    await asyncio.sleep(0)
+
+
+async def outcome(write: Awaitable[object]) -> str | None:
+    """What a write was refused with."""
+    try:
+        await write
+    except UnavailableError as error:
+        return str(error)
+    return None
 
 
 class TestRollback:

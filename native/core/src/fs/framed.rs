@@ -6,10 +6,41 @@ use std::sync::Arc;
 
 use super::framing::{FRAME_BYTES, Format, Frame, HEADER_BYTES, Header, Salt, finish_frames};
 use super::{File, FileLayer, folder_of};
-use crate::Result;
+use crate::{Error, Result};
 
 /// Bytes read at a time: large enough that system calls do not count, small enough to stay in the cache.
 const CHUNK: usize = 1 << 20;
+
+/// A write that failed, and what that means for the next one.
+#[derive(Debug)]
+pub struct Setback {
+    pub error: Error,
+    /// True: nobody knows what the disk holds now, so nothing may be written until the file was opened again. False: nothing of the
+    /// write is left, and it can be tried again, for instance when a full disk has room.
+    pub is_final: bool,
+}
+
+impl Setback {
+    fn passing(error: Error) -> Self {
+        Self {
+            error,
+            is_final: false,
+        }
+    }
+
+    fn lasting(error: Error) -> Self {
+        Self {
+            error,
+            is_final: true,
+        }
+    }
+}
+
+impl From<Setback> for Error {
+    fn from(setback: Setback) -> Self {
+        setback.error
+    }
+}
 
 /// A framed file that is open for appending.
 #[derive(Debug, Clone)]
@@ -30,6 +61,22 @@ impl Framed {
 
     /// Where the first frame is.
     pub const START: u64 = HEADER_BYTES as u64;
+
+    /// Writes whole frames at the end and syncs them; `next` is the number of the frame that will follow.
+    pub fn append(&mut self, frames: &mut [u8], next: u64) -> Result<(), Setback> {
+        finish_frames(frames, self.salt, self.next);
+        if let Err(error) = self.file.write_at(self.bytes, frames) {
+            // Not synced yet, so it can be taken back. Left there, it could pass for frames behind those of a shorter write.
+            return Err(match self.file.truncate(self.bytes) {
+                Ok(()) => Setback::passing(error),
+                Err(_) => Setback::lasting(error),
+            });
+        }
+        self.file.sync_data().map_err(Setback::lasting)?;
+        self.bytes += frames.len() as u64;
+        self.next = next;
+        Ok(())
+    }
 }
 
 /// Creates a file that holds `frames`, numbered from `first`, replacing any of that name. Data and name are durable when it returns,
@@ -41,9 +88,8 @@ pub fn create_framed(
     first: u64,
     next: u64,
     mut frames: Vec<u8>,
-) -> Result<Framed> {
+) -> Result<Framed, Setback> {
     let unborn = unborn_name(path);
-    remove_if_there(files, &unborn)?;
     let bytes = (HEADER_BYTES + frames.len()) as u64;
     let header = Header {
         first,
@@ -51,14 +97,15 @@ pub fn create_framed(
         settled: bytes,
     };
     finish_frames(&mut frames, header.salt, first);
-    let file = files.create(&unborn)?;
-    file.write_at(0, &header.encode(format))?;
-    file.write_at(Framed::START, &frames)?;
-    file.sync_data()?;
-    files.rename(&unborn, path)?;
-    files.sync_directory(&folder_of(path))?;
+    if let Err(error) = write_unborn(files, &unborn, &header.encode(format), &frames) {
+        // Gives its room back; if that fails too, the next attempt or the next start removes it.
+        let _ = files.remove(&unborn);
+        return Err(Setback::passing(error));
+    }
+    files.rename(&unborn, path).map_err(Setback::lasting)?;
+    files.sync_directory(&folder_of(path)).map_err(Setback::lasting)?;
     // Opened again, so that errors name the file as it is called now.
-    let file = files.open(path)?;
+    let file = files.open(path).map_err(Setback::lasting)?;
     Ok(Framed {
         file,
         salt: header.salt,
@@ -66,6 +113,14 @@ pub fn create_framed(
         next,
         bytes,
     })
+}
+
+fn write_unborn(files: &dyn FileLayer, unborn: &Path, header: &[u8], frames: &[u8]) -> Result<()> {
+    remove_if_there(files, unborn)?;
+    let file = files.create(unborn)?;
+    file.write_at(0, header)?;
+    file.write_at(Framed::START, frames)?;
+    file.sync_data()
 }
 
 /// Opens a file and hands every frame to `visit`, with its position. The last file of a sequence may have a torn tail, which is cut

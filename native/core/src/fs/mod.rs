@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::{Error, Result};
 
-pub use framed::{Damage, FrameReader, Framed, Step, create_framed, open_framed, remove_unborn};
+pub use framed::{Damage, FrameReader, Framed, Setback, Step, create_framed, open_framed, remove_unborn};
 pub use framing::{FRAME_BYTES, Format, Frame, HEADER_BYTES, Salt, begin_frame, end_frame, finish_frames};
 pub use lock::FolderLock;
 pub use real::RealFiles;
@@ -85,6 +85,7 @@ mod errno {
     pub const ENOENT: i32 = 2;
     pub const EIO: i32 = 5;
     pub const EEXIST: i32 = 17;
+    pub const ENOSPC: i32 = 28;
 }
 
 /// The error of something that takes no more after a failed write or sync.

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::queue::{Ending, Group, Queue};
+use super::queue::{Ending, Failure, Group, Queue};
 use super::record::{LogRecord, RecordKind, Replay};
 use super::replay::ReplayCursor;
 use super::segment::{Segment, first_offsets};
 use super::tail::Tail;
 use super::wake::Wake;
-use crate::fs::{FileLayer, Framed, finish_frames, remove_unborn};
+use crate::fs::{FileLayer, Framed, Setback, remove_unborn};
 use crate::model::Millis;
 use crate::wire::SplitBatch;
 use crate::{Error, Result};
@@ -129,16 +129,16 @@ impl Engine {
         }
     }
 
-    /// Writes and syncs all that is queued, then publishes it. After an error nothing is accepted any more: a sync that failed once
-    /// may succeed when it is tried again without having written anything.
+    /// Writes and syncs all that is queued, then publishes it. After a failed sync nothing is accepted any more: it may succeed when it
+    /// is tried again without having written anything. A failed write is taken back, and [`Engine::resume`] goes on.
     pub fn commit(&self) {
         let mut writer = self.writer.lock();
         let mut group = self.queue.lock().take();
         if group.records.is_empty() {
             return;
         }
-        if let Err(error) = self.write(&mut writer, &mut group) {
-            return self.fail(format!("the log cannot be written: {error}"));
+        if let Err(Setback { error, is_final }) = self.write(&mut writer, &mut group) {
+            return self.fail(format!("the log cannot be written: {error}"), is_final);
         }
         let held = group.held();
         {
@@ -155,34 +155,36 @@ impl Engine {
         self.wake.signal();
     }
 
-    fn write(&self, writer: &mut Framed, group: &mut Group) -> Result<()> {
+    fn write(&self, writer: &mut Framed, group: &mut Group) -> Result<(), Setback> {
         let bytes = group.frames.len() as u64;
         if writer.bytes > Framed::START && writer.bytes + bytes > self.options.segment_bytes {
             self.roll(writer)?;
         }
-        finish_frames(&mut group.frames, writer.salt, writer.next);
-        writer.file.write_at(writer.bytes, &group.frames)?;
-        writer.file.sync_data()?;
-        writer.bytes += bytes;
-        writer.next += group.records.len() as u64;
-        Ok(())
+        let next = writer.next + group.records.len() as u64;
+        writer.append(&mut group.frames, next)
     }
 
     /// Begins a new segment. It and its name are durable before anything is written to it.
-    fn roll(&self, writer: &mut Framed) -> Result<()> {
+    fn roll(&self, writer: &mut Framed) -> Result<(), Setback> {
         let segment = Segment::create(self.files.as_ref(), &self.folder, writer.next)?;
         *writer = segment.framed.clone();
         self.tail.lock().segments.push(segment);
         Ok(())
     }
 
-    pub fn fail(&self, why: String) {
-        self.queue.lock().fail(why);
+    pub fn fail(&self, why: String, is_final: bool) {
+        self.queue.lock().fail(Failure { why, is_final });
         self.wake.signal();
     }
 
-    pub fn failure(&self) -> Option<String> {
-        self.queue.lock().failure().map(str::to_owned)
+    pub fn failure(&self) -> Option<Failure> {
+        self.queue.lock().failure().cloned()
+    }
+
+    /// Accepts records again after a failure that was not final. To be called once everybody who waits for a record that is not
+    /// committed knows that it is lost: the next records get the numbers of the lost ones.
+    pub fn resume(&self) {
+        self.queue.lock().resume(self.committed());
     }
 
     pub fn committed(&self) -> u64 {
@@ -261,10 +263,15 @@ impl Engine {
             return Ok(false);
         }
         let rolled = self.roll(&mut writer);
-        if let Err(error) = &rolled {
-            self.fail(format!("the log cannot begin a new segment: {error}"));
+        if let Err(Setback {
+            error,
+            is_final: true,
+        }) = &rolled
+        {
+            self.fail(format!("the log cannot begin a new segment: {error}"), true);
         }
-        rolled.map(|()| true)
+        rolled?;
+        Ok(true)
     }
 
     fn unlink_below(&self, offset: u64) -> Result<()> {

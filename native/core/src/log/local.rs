@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::engine::{Engine, LogOptions};
-use super::queue::Ending;
+use super::queue::{Ending, Failure};
 use super::record::{LogRecord, Replay};
 use crate::fs::FileLayer;
 use crate::model::Millis;
@@ -80,9 +80,15 @@ impl LocalLog {
         self.engine.wake_fd()
     }
 
-    /// Why the log takes nothing more.
-    pub fn failure(&self) -> Option<String> {
+    /// Why the log takes nothing more, until [`LocalLog::resume`] or, if it is final, until it is opened again.
+    pub fn failure(&self) -> Option<Failure> {
         self.engine.failure()
+    }
+
+    /// Takes records again after a failure that was not final, such as a full disk. What was queued at the failure is lost, and its
+    /// offsets are given anew: call it only when nobody waits for them any more.
+    pub fn resume(&self) {
+        self.engine.resume();
     }
 
     /// Records from `offset` on, in order; waits for the first one. Canceled once the log is closed; Corrupt if the log does not reach
@@ -124,6 +130,9 @@ fn run(engine: &Engine) {
         }
     });
     if catch_unwind(committing).is_err() {
-        engine.fail("the log's thread stopped by a bug; the process must be restarted".to_owned());
+        engine.fail(
+            "the log's thread stopped by a bug; the process must be restarted".to_owned(),
+            true,
+        );
     }
 }

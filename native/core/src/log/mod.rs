@@ -24,6 +24,7 @@ mod wake;
 
 pub use engine::LogOptions;
 pub use local::LocalLog;
+pub use queue::Failure;
 pub use record::{LogRecord, RecordKind, Replay};
 
 #[cfg(test)]

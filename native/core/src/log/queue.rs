@@ -19,6 +19,14 @@ pub enum Ending {
     Abandon,
 }
 
+/// Why nothing is accepted.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub why: String,
+    /// False: it may be over, and [`Queue::resume`] accepts records again.
+    pub is_final: bool,
+}
+
 /// One commit: frames without checksums, and the records they hold.
 #[derive(Debug, Default)]
 pub struct Group {
@@ -32,7 +40,7 @@ pub struct Group {
 pub struct Queue {
     pub next: u64,
     pub ending: Option<Ending>,
-    failure: Option<String>,
+    failure: Option<Failure>,
     group: Group,
     spare: Vec<u8>,
     /// Bytes of the queued group and of the one being written.
@@ -56,7 +64,7 @@ impl Queue {
     /// Adds a record and returns its offset. An empty queue takes a record of any size.
     pub fn push(&mut self, now_ms: Millis, kind: RecordKind) -> Result<u64> {
         if let Some(failure) = &self.failure {
-            return Err(stopped(failure.clone()));
+            return Err(stopped(failure.why.clone()));
         }
         if self.ending.is_some() {
             return Err(stopped("the log is closed"));
@@ -107,14 +115,26 @@ impl Queue {
         }
     }
 
-    pub fn fail(&mut self, why: String) {
-        self.failure.get_or_insert(why);
+    /// Drops all that waits and accepts nothing more. A final failure stays.
+    pub fn fail(&mut self, failure: Failure) {
+        if self.failure.as_ref().is_none_or(|f| !f.is_final) {
+            self.failure = Some(failure);
+        }
         self.group = Group::default();
         self.held = 0;
     }
 
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    /// Accepts records again after a failure that was not final; they are numbered from `next` on, as those that were dropped. Whoever
+    /// waits for one of those must know of the failure by now.
+    pub fn resume(&mut self, next: u64) {
+        if self.failure.as_ref().is_some_and(|f| !f.is_final) {
+            self.failure = None;
+            self.next = next;
+        }
+    }
+
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
     }
 }
 

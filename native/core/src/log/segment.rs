@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::record::check;
-use crate::fs::{FileLayer, Format, Framed, create_framed, open_framed};
+use crate::fs::{FileLayer, Format, Framed, Setback, create_framed, open_framed};
 use crate::{Error, Result};
 
 pub const FORMAT: Format = Format {
@@ -27,7 +27,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub fn create(files: &dyn FileLayer, folder: &Path, first: u64) -> Result<Self> {
+    pub fn create(files: &dyn FileLayer, folder: &Path, first: u64) -> Result<Self, Setback> {
         let framed = create_framed(files, &path_of(folder, first), &FORMAT, first, first, Vec::new())?;
         Ok(Self {
             framed,

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::transaction::{Transaction, pair_bytes};
 use crate::fs::{
-    FileLayer, Format, Framed, begin_frame, create_framed, end_frame, finish_frames, folder_of, open_framed,
+    FileLayer, Format, Framed, Setback, begin_frame, create_framed, end_frame, folder_of, open_framed,
     stopped,
 };
 use crate::{Error, Result};
@@ -108,7 +108,8 @@ impl Journal {
     }
 
     /// Applies a transaction if every key of `expect` has the value given (`None`: does not exist). True: it is durable. False: nothing
-    /// was done. After a failed write or sync the journal takes nothing more until it is opened again.
+    /// was done. After a failed sync the journal takes nothing more until it is opened again; a failed write, as on a full disk, is
+    /// taken back and may be tried again.
     pub fn commit(&self, transaction: Transaction, expect: &[(String, Option<Vec<u8>>)]) -> Result<bool> {
         let mut writer = self.writer.lock();
         if let Some(why) = &writer.stopped {
@@ -129,8 +130,10 @@ impl Journal {
                 transaction.bytes()
             )));
         }
-        if let Err(error) = self.write(&mut writer, &transaction) {
-            writer.stopped = Some(format!("the journal cannot be written: {error}"));
+        if let Err(Setback { error, is_final }) = self.write(&mut writer, &transaction) {
+            if is_final {
+                writer.stopped = Some(format!("the journal cannot be written until a restart: {error}"));
+            }
             return Err(error);
         }
         transaction.apply(&mut self.map.write(), &mut writer.live);
@@ -145,23 +148,18 @@ impl Journal {
             .get_or_insert_with(|| format!("{} was closed", self.path.display()));
     }
 
-    fn write(&self, writer: &mut Writer, transaction: &Transaction) -> Result<()> {
+    fn write(&self, writer: &mut Writer, transaction: &Transaction) -> Result<(), Setback> {
         if writer.framed.bytes > 2 * writer.live + self.floor {
             writer.framed = self.rewrite(writer.framed.next)?;
         }
         let framed = &mut writer.framed;
         let mut buffer = Vec::new();
         push_transaction(&mut buffer, framed.next, transaction);
-        finish_frames(&mut buffer, framed.salt, framed.next);
-        framed.file.write_at(framed.bytes, &buffer)?;
-        framed.file.sync_data()?;
-        framed.bytes += buffer.len() as u64;
-        framed.next += 1;
-        Ok(())
+        framed.append(&mut buffer, framed.next + 1)
     }
 
     /// Replaces the file by one that holds just the map.
-    fn rewrite(&self, first: u64) -> Result<Framed> {
+    fn rewrite(&self, first: u64) -> Result<Framed, Setback> {
         let map = self.map.read();
         let mut buffer = Vec::new();
         let mut next = first;

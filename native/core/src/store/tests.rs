@@ -109,9 +109,29 @@ fn a_large_journal_is_rewritten_in_parts() {
 }
 
 #[test]
+fn a_journal_on_a_full_disk_goes_on_once_there_is_room() {
+    let files = SimulatedFiles::new(1);
+    let held = journal(&files, 1000).unwrap();
+    for round in 0..40_u8 {
+        // Appends and rewrites alike.
+        files.set_room(Some(usize::from(round) * 37));
+        let refused = held.commit(put("a", &[round; 2000]), &[]);
+        assert!(refused.unwrap_err().to_string().contains("os error 28"));
+        files.set_room(None);
+        assert_eq!(
+            held.get("a").map(|value| value[0]),
+            round.checked_sub(1),
+            "what failed is not there"
+        );
+        assert!(held.commit(put("a", &[round; 2000]), &[]).unwrap());
+    }
+    assert_eq!(everything(&held), everything(&journal(&files, 0).unwrap()));
+}
+
+#[test]
 fn a_journal_stops_after_a_failed_sync_and_says_why() {
     let files = SimulatedFiles::new(1);
-    let stopped = journal(&files, 0).unwrap();
+    let stopped = journal(&files, 1000).unwrap();
     files.fail_sync(SyncKind::Data, 1);
     assert!(stopped.commit(put("a", b"1"), &[]).is_err());
     let message = stopped.commit(put("a", b"1"), &[]).unwrap_err().to_string();
@@ -120,7 +140,7 @@ fn a_journal_stops_after_a_failed_sync_and_says_why() {
         "{message}"
     );
     assert_eq!(stopped.get("a"), None);
-    let closed = journal(&files, 0).unwrap();
+    let closed = journal(&files, 1000).unwrap();
     closed.close();
     assert!(
         closed

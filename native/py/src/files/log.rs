@@ -141,7 +141,16 @@ impl LocalLog {
 
     #[getter]
     fn failure(&self) -> Option<String> {
-        self.0.failure()
+        self.0.failure().map(|failure| failure.why)
+    }
+
+    #[getter]
+    fn must_restart(&self) -> bool {
+        self.0.failure().is_some_and(|failure| failure.is_final)
+    }
+
+    fn resume(&self) {
+        self.0.resume();
     }
 
     #[pyo3(signature = (offset, *, max_records, timeout_ms))]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::SyncKind;
 use super::random::Random;
-use crate::fs::errno::{EEXIST, ENOENT};
+use crate::fs::errno::{EEXIST, ENOENT, ENOSPC};
 use crate::fs::folder_of;
 
 /// The unit that a disk writes whole or not at all.
@@ -40,6 +40,8 @@ pub struct Disk {
     folders: BTreeMap<PathBuf, Folder>,
     held: BTreeSet<PathBuf>,
     faults: Vec<Fault>,
+    /// Bytes by which files may still grow; `None` is plenty. What is truncated or removed does not come back.
+    room: Option<usize>,
 }
 
 impl Disk {
@@ -52,6 +54,7 @@ impl Disk {
             folders: BTreeMap::from([(PathBuf::from("."), Folder::default())]),
             held: BTreeSet::new(),
             faults: Vec::new(),
+            room: None,
         }
     }
 
@@ -91,7 +94,26 @@ impl Disk {
             folders,
             held: BTreeSet::new(),
             faults: Vec::new(),
+            room: None,
         }
+    }
+
+    pub fn set_room(&mut self, bytes: Option<usize>) {
+        self.room = bytes;
+    }
+
+    /// Writes as much as there is room for.
+    pub fn write(&mut self, id: usize, position: usize, bytes: &[u8]) -> io::Result<()> {
+        let file = &mut self.files[id];
+        let growth = (position + bytes.len()).saturating_sub(file.size());
+        let left = self.room.unwrap_or(usize::MAX);
+        let lacking = growth.saturating_sub(left);
+        file.write(position, &bytes[..bytes.len() - lacking.min(bytes.len())]);
+        self.room = self.room.map(|room| room.saturating_sub(growth));
+        if lacking > 0 {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        Ok(())
     }
 
     pub fn add_fault(&mut self, kind: SyncKind, nth: Option<u64>, outcome: Outcome) {
@@ -228,7 +250,7 @@ impl Contents {
         length
     }
 
-    pub fn write(&mut self, position: usize, bytes: &[u8]) {
+    fn write(&mut self, position: usize, bytes: &[u8]) {
         let end = position + bytes.len();
         self.current.resize(self.current.len().max(end), 0);
         self.current[position..end].copy_from_slice(bytes);

@@ -61,6 +61,11 @@ impl SimulatedFiles {
         self.disk.lock().add_fault(kind, Some(nth), disk::Outcome::Fail);
     }
 
+    /// Files may grow by so many more bytes together, then the disk is full; `None`: it never is.
+    pub fn set_room(&self, bytes: Option<usize>) {
+        self.disk.lock().set_room(bytes);
+    }
+
     pub fn has_power(&self) -> bool {
         !self.disk.lock().is_off()
     }
@@ -178,9 +183,8 @@ impl File for SimulatedFile {
     fn write_at(&self, position: u64, bytes: &[u8]) -> Result<()> {
         self.files
             .powered("write", &self.path)?
-            .file(self.id)
-            .write(position as usize, bytes);
-        Ok(())
+            .write(self.id, position as usize, bytes)
+            .map_err(refused("write", &self.path))
     }
 
     fn truncate(&self, size: u64) -> Result<()> {

@@ -222,6 +222,53 @@ fn an_unknown_kind_is_unsupported_and_a_bad_body_named() {
 }
 
 #[test]
+fn a_full_disk_stops_the_log_until_it_has_room() {
+    let files = SimulatedFiles::new(1);
+    let log = open(&files, SMALL).unwrap();
+    log.append(batch(0, 10), 0).unwrap();
+    log.commit();
+    for room in [0, 1, 700] {
+        files.set_room(Some(room));
+        for number in 1..4 {
+            assert_eq!(log.append(batch(number, 500), 0).unwrap(), number);
+        }
+        log.commit();
+        let failure = log.failure().unwrap();
+        assert!(
+            !failure.is_final && failure.why.contains("os error 28"),
+            "{failure:?}"
+        );
+        assert!(
+            log.append(batch(9, 10), 0).is_err(),
+            "nothing is taken before resume"
+        );
+        assert_eq!(log.committed(), 1);
+        log.resume();
+    }
+    files.set_room(None);
+    assert_eq!(log.append(batch(7, 10), 0).unwrap(), 1);
+    log.commit();
+    assert_eq!((log.committed(), log.failure().is_none()), (2, true));
+    // A new segment that finds no room, by commit or by trim, is the same.
+    files.set_room(Some(20));
+    log.trim(2).unwrap_err();
+    assert!(log.failure().is_none());
+    log.append(batch(8, 5000), 0).unwrap();
+    log.commit();
+    assert!(!log.failure().unwrap().is_final);
+    files.set_room(None);
+    log.resume();
+    log.append(batch(8, 5000), 0).unwrap();
+    log.commit();
+    let expected = [Some(0), Some(7), Some(8)];
+    let read: Vec<_> = read_all(&log, 0).unwrap().iter().map(number_of).collect();
+    assert_eq!(read, expected);
+    let reopened = open(&files.power_cut(), SMALL).unwrap();
+    let read: Vec<_> = read_all(&reopened, 0).unwrap().iter().map(number_of).collect();
+    assert_eq!(read, expected, "what failed has left nothing behind");
+}
+
+#[test]
 fn a_failed_sync_stops_the_log_for_good() {
     let files = SimulatedFiles::new(1);
     let log = open(&files, SMALL).unwrap();
@@ -231,7 +278,12 @@ fn a_failed_sync_stops_the_log_for_good() {
     log.append(batch(1, 10), 0).unwrap();
     log.commit();
     assert_eq!(log.committed(), 1);
-    assert!(log.failure().unwrap().contains("simulated failure"));
+    let failure = log.failure().unwrap();
+    assert!(
+        failure.is_final && failure.why.contains("simulated failure"),
+        "{failure:?}"
+    );
+    log.resume();
     assert!(
         log.append(batch(2, 10), 0)
             .unwrap_err()

@@ -45,7 +45,7 @@ impl Model {
     }
 
     /// Works on the log until it fails or chance ends it.
-    fn work(&mut self, log: &Engine, random: &mut Random) -> Result<(), String> {
+    fn work(&mut self, log: &Engine, files: &SimulatedFiles, random: &mut Random) -> Result<(), String> {
         for _ in 0..random.below(60) {
             match random.below(10) {
                 0..5 => self.append(log, random),
@@ -58,15 +58,23 @@ impl Model {
                         offset
                     };
                     self.trimmed = self.trimmed.max(offset);
-                    // An error means that the power is gone, which the next append sees.
+                    // An error means that the power is gone, which the next append sees, or that the disk is full.
                     let _ = log.trim(offset);
                 }
             }
             self.acknowledged = self.acknowledged.max(log.committed());
-            if log.failure().is_some() {
-                break;
+            match log.failure() {
+                Some(failure) if failure.is_final => break,
+                Some(_) => {
+                    self.records.truncate(self.acknowledged as usize);
+                    files.set_room(None);
+                    log.resume();
+                }
+                None if random.below(12) == 0 => files.set_room(Some(random.below(3000))),
+                None => {}
             }
         }
+        files.set_room(None);
         if self.acknowledged as usize > self.records.len() {
             return Err("acknowledged what was not appended".to_owned());
         }
@@ -104,7 +112,7 @@ fn lives(seed: u64, lie: Option<SyncKind>) -> Result<(), String> {
         }
         match open(&files, SMALL) {
             Ok(log) => match model.check(&log) {
-                Ok(()) => model.work(&log, &mut random)?,
+                Ok(()) => model.work(&log, &files, &mut random)?,
                 // A check that failed because the power did says nothing.
                 Err(_) if !files.has_power() => {}
                 Err(why) => return Err(why),

@@ -86,7 +86,7 @@ fn commits_and_failures_make_the_descriptor_readable() {
     let _ = files.power_cut();
     log.append(batch(1, 10), 0).unwrap();
     watch.read_exact(&mut byte).unwrap();
-    assert!(log.failure().unwrap().contains("the power is off"));
+    assert!(log.failure().unwrap().why.contains("the power is off"));
     assert_eq!(log.committed(), 1);
     log.close();
     assert_eq!(log.committed(), 1);
