@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Formatting, lint, types, the stub against the module, import contracts. Warnings are errors.
 . "$(dirname "$0")/lib.sh"
-PROFILE=${PROFILE:-checked} scripts/setup.sh dev
+PROFILE=checked scripts/setup.sh dev
 
 bin=$VENV/bin
 failed=()
