@@ -137,12 +137,19 @@ def _cursor_problems(directory: Directory, ends: tuple[int, int] | None) -> Iter
             yield f"the store holds the log up to {contained}, but the log ends at {end}: it was replaced or cut"
     for group in directory.manifests.values():
         for manifest in group:
-            through = directory.through.get(manifest.window, 0)
+            through = _stored_up_to(directory, manifest)
             if not manifest.from_offset < manifest.to_offset <= through:
                 yield (
                     f"block {manifest.root_key} covers {manifest.from_offset} to {manifest.to_offset} of window "
                     f"{manifest.window}, which is stored up to {through}"
                 )
+
+
+def _stored_up_to(directory: Directory, manifest: Manifest) -> int:
+    """The offset up to which the store contains the windows of a block. A merged block reaches over several."""
+    first = max((window for window in directory.through if window <= manifest.min_time), default=manifest.window)
+    windows = [window for window in directory.through if first <= window <= manifest.max_time]
+    return max((directory.through[window] for window in windows), default=0)
 
 
 async def _block_problems(store: LocalStore, manifest: Manifest) -> list[str]:
