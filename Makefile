@@ -1,7 +1,5 @@
 # Every target sets up what it needs by itself.
 .DEFAULT_GOAL := help
-PYTHON ?= python3
-PROFILE ?= release
 .PHONY: help setup run test lint bench clean
 
 help: ## show this list
@@ -23,4 +21,4 @@ bench: ## compare with Prometheus and VictoriaMetrics (BENCH_DIR: where the benc
 	@scripts/bench.sh $(ARGS)
 
 clean: ## remove what was built; data folders stay
-	@rm -rf target .venv .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf target .venv shared/_native*.so .mypy_cache .ruff_cache .pytest_cache
