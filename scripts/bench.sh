@@ -13,15 +13,15 @@ export BENCH_HOME=${BENCH_HOME:-$PWD/.bench/home}
 export BENCH_DIR=$bench
 mkdir -p "$BENCH_HOME"
 python=$PWD/$VENV/bin/python
-token=bench-token-of-at-least-32-characters
+token="bench-token-of-at-least-32-characters"
 
 compare() { # NAME DATASET run.py-arguments...
   local name=$1 dataset=$2
   shift 2
-  env HEADRACE_BOOTSTRAP_APP_ID=bench HEADRACE_BOOTSTRAP_TOKEN=$token HEADRACE_ADMIN_TOKEN=$token \
+  env HEADRACE_BOOTSTRAP_APP_ID=bench HEADRACE_BOOTSTRAP_TOKEN="$token" HEADRACE_ADMIN_TOKEN="$token" \
     "$python" "$bench/run.py" --dataset "$dataset" --backends "${BACKENDS:-prometheus,victoria,custom}" --name headrace \
     --cmd "$python -m headrace standalone --data {data} --listen 127.0.0.1:{port}" \
-    --bearer $token --header "X-Headrace-Admin: $token" --flush-url /api/v1/admin/flush --nocache nocache=1 \
+    --bearer "$token" --header "X-Headrace-Admin: $token" --flush-url /api/v1/admin/flush --nocache nocache=1 \
     --out ".bench/results/$name" "$@"
 }
 

@@ -12,7 +12,7 @@ for package in "$@"; do
 done
 [ ${#wanted[@]} -gt 0 ] || exit 0
 
-command -v apt-get >/dev/null && command -v dpkg >/dev/null || die "apt-get and dpkg are needed to fetch ${wanted[*]} (a Debian or Ubuntu machine)"
+{ command -v apt-get && command -v dpkg; } >/dev/null || die "apt-get and dpkg are needed to fetch ${wanted[*]} (a Debian or Ubuntu machine)"
 mkdir -p "$tools"/apt/{state/lists/partial,cache/archives/partial,deb}
 touch "$tools/apt/status"
 options=(-o Dir::State="$tools/apt/state" -o Dir::State::status="$tools/apt/status" -o Dir::Cache="$tools/apt/cache"
