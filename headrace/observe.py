@@ -38,6 +38,7 @@ def observe_storage(metrics: Catalogue, log: LocalLog, store: LocalStore, ingest
     metrics.head_samples.observe(figures.by_partition(lambda partition: partition.samples))
     metrics.head_bytes.observe(figures.by_partition(lambda partition: partition.memory_bytes))
     metrics.head_conflicts.observe(figures.by_partition(lambda partition: partition.conflicts))
+    metrics.sealed_windows.observe(figures.by_partition(lambda partition: partition.sealed_windows))
     metrics.store_generation.observe(figures.by_partition(lambda partition: partition.generation))
     metrics.paused.observe_value(lambda: float(figures.now().paused))
 

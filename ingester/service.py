@@ -448,17 +448,14 @@ class Ingester:
             memory_bytes=head.memory_bytes,
             conflicts=head.conflicts,
             sealed_windows=sum(info.sealed is not None for info in head.windows()),
-            unverified=len(partition.retained),
         )
 
     def _progress(self, applied: int, end: int) -> Replay:
         elapsed_s = max(self._clock.monotonic() - self._started, 1e-9)
-        samples = self._counters.cut_samples + sum(p.head.samples for p in self._partitions.values())
         done, left = applied - self._begin, max(end - applied, 0)
         return Replay(
             begin=self._begin,
             offset=min(applied, end),
             end=end,
-            samples_per_s=samples / elapsed_s,
             eta_s=left * elapsed_s / done if done > 0 else None,
         )

@@ -30,7 +30,6 @@ class Replay:
     begin: int
     offset: int
     end: int
-    samples_per_s: float
     eta_s: float | None
 
     @property
@@ -49,7 +48,6 @@ class PartitionStats:
     memory_bytes: int
     conflicts: int
     sealed_windows: int  # waiting to be stored
-    unverified: int  # commits whose payload is kept
 
 
 @dataclass(frozen=True, slots=True)

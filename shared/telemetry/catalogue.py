@@ -65,6 +65,11 @@ class Catalogue:
             ("partition",),
             kind="counter",
         )
+        self.sealed_windows = Observed(
+            "headrace_ingester_sealed_windows",
+            "Windows sealed and not yet stored. Stays above 0 while cuts fail.",
+            ("partition",),
+        )
         self.store_bytes = Observed("headrace_store_bytes", "Payload of blocks in the store.")
         self.store_generation = Observed(
             "headrace_store_generation",

@@ -50,7 +50,7 @@ async def test_ready_until_it_stops() -> None:
 
 
 def roles_at(offset: int, *, eta_s: float | None = 3.4, failure: str | None = None, ended: bool = False) -> Any:
-    replay = Replay(begin=100, offset=offset, end=200, samples_per_s=1.0, eta_s=eta_s)
+    replay = Replay(begin=100, offset=offset, end=200, eta_s=eta_s)
     done = SimpleNamespace(flag=False)
     return SimpleNamespace(
         ingesting=SimpleNamespace(done=lambda: ended),
