@@ -192,9 +192,17 @@ class LocalLog:
 
     @staticmethod
     def open(
-        files: Files, folder: str, *, splitter: Splitter, segment_bytes: int = ..., queue_bytes: int = ...
+        files: Files,
+        folder: str,
+        *,
+        splitter: Splitter,
+        segment_bytes: int = ...,
+        queue_bytes: int = ...,
+        tail_bytes: int = ...,
     ) -> LocalLog:
-        """Repairs a torn tail; raises CorruptError, naming file and position, if bytes before it were changed."""
+        """Repairs a torn tail; raises CorruptError, naming file and position, if bytes before it were changed.
+
+        `queue_bytes` bounds what waits for a sync, `tail_bytes` the decoded records that wait for `read`."""
     def append(self, batch: SplitBatch, *, now_ms: int) -> int:
         """Queue a batch; returns its offset. Durable once `committed` is above it. Raises BlockingIOError when the queue is full, OSError
         after a failure or once the log is closed."""

@@ -24,8 +24,10 @@ use crate::{Error, Result};
 pub struct LogOptions {
     /// A segment that would grow beyond this is closed and a new one begun.
     pub segment_bytes: u64,
-    /// Bounds what waits to be written, and once more the columns that wait to be read.
+    /// Bounds what waits to be written.
     pub queue_bytes: usize,
+    /// Bounds the decoded records that wait to be read. What passes it is read back from disk, at the price of decoding it again.
+    pub tail_bytes: usize,
 }
 
 impl Default for LogOptions {
@@ -33,6 +35,7 @@ impl Default for LogOptions {
         Self {
             segment_bytes: 64 << 20,
             queue_bytes: 64 << 20,
+            tail_bytes: 16 << 20,
         }
     }
 }
@@ -88,7 +91,7 @@ impl Engine {
             writer: Mutex::new(active),
             queue: Mutex::new(Queue::new(next, options.queue_bytes)),
             work: Condvar::new(),
-            tail: Mutex::new(Tail::new(segments, next, options.queue_bytes)),
+            tail: Mutex::new(Tail::new(segments, next, options.tail_bytes)),
             readable: Condvar::new(),
             committed: AtomicU64::new(next),
             cursor: ReplayCursor::default(),

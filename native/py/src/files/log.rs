@@ -84,7 +84,7 @@ pub struct LocalLog(log::LocalLog);
 #[pymethods]
 impl LocalLog {
     #[staticmethod]
-    #[pyo3(signature = (files, folder, *, splitter, segment_bytes = 64 << 20, queue_bytes = 64 << 20))]
+    #[pyo3(signature = (files, folder, *, splitter, segment_bytes = 64 << 20, queue_bytes = 64 << 20, tail_bytes = 16 << 20))]
     fn open(
         py: Python<'_>,
         files: &Files,
@@ -92,10 +92,12 @@ impl LocalLog {
         splitter: &Splitter,
         segment_bytes: u64,
         queue_bytes: usize,
+        tail_bytes: usize,
     ) -> PyResult<Self> {
         let options = LogOptions {
             segment_bytes,
             queue_bytes,
+            tail_bytes,
         };
         let splitter = splitter.0.clone();
         let layer = files.layer.clone();

@@ -115,6 +115,7 @@ fn a_lagging_reader_gets_every_record_once_in_bounded_memory() {
     for step in [1, 3, 50] {
         let options = LogOptions {
             queue_bytes: 20_000,
+            tail_bytes: 20_000,
             segment_bytes: 8192,
         };
         let (log, splitter) = open_with_splitter(&SimulatedFiles::new(1), options);

@@ -19,6 +19,7 @@ use crate::{Error, Result};
 pub const SMALL: LogOptions = LogOptions {
     segment_bytes: 4096,
     queue_bytes: 1 << 20,
+    tail_bytes: 1 << 20,
 };
 
 /// A batch whose body is a number and some filling, and whose only sample is the number.
