@@ -188,10 +188,12 @@ class Roles:
         if self.ingesting.done():
             raise EndedError("the ingester has ended, see the log; what was acknowledged is in the data folder")
 
-    async def close(self) -> None:
-        """Nobody writes any more: bring everything into the store, so that the next start replays nothing."""
+    async def close(self, hurrying: asyncio.Event) -> None:
+        """Nobody writes any more: bring everything into the store, so that the next start replays nothing; unless
+        somebody is in a hurry.
+        """
         if not self.ingesting.done() and self.log.failure is None:
-            await self._drain()
+            await self._drain(hurrying)
         self.ingesting.cancel()
         await asyncio.wait({self.ingesting})
         if not self.ingesting.cancelled() and (error := self.ingesting.exception()) is not None:
@@ -201,13 +203,19 @@ class Roles:
         await self.log.close()
         await self.store.close()
 
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(self.core.settings.drain_s):
-                await self.ingester.drain()
-        except (TimeoutError, HeadraceError) as error:
-            # Nothing is lost: what is not in the store is replayed from the log.
-            log.warning("drain_incomplete", error=str(error) or type(error).__name__)
+    async def _drain(self, hurrying: asyncio.Event) -> None:
+        draining = asyncio.create_task(self.ingester.drain(), name="drain")
+        hurry = asyncio.create_task(hurrying.wait())
+        first: set[asyncio.Future[Any]] = {draining, hurry}
+        await asyncio.wait(first, timeout=self.core.settings.drain_s, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        draining.cancel()  # nothing, if it has ended
+        await asyncio.wait({draining})
+        # Nothing is lost: what is not in the store is replayed from the log.
+        if draining.cancelled():
+            log.warning("drain_incomplete", error="a second signal" if hurrying.is_set() else "it took too long")
+        elif (error := draining.exception()) is not None:
+            log.warning("drain_incomplete", exc_info=error)
 
 
 def _open_log(core: Core, splitter: native.Splitter, data: Path) -> native.LocalLog:

@@ -118,7 +118,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     readiness = Readiness()
     router = create_router(core, readiness, gate)
     server = _Server(_http_config(router))
-    stopping = _stop_on_signals(server)
+    stopping, hurrying = _stop_on_signals(server)
     address = _address(listener)
     ServerFile(address, os.getpid(), admin_token).write(settings.data)
     try:
@@ -126,7 +126,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(server.serve(sockets=[listener]), name="http")
-                tasks.create_task(_work(core, router, readiness, gate, server, serving, stopping), name="roles")
+                tasks.create_task(
+                    _work(core, router, readiness, gate, server, serving, stopping, hurrying), name="roles"
+                )
         except* (OpenError, EndedError) as group:
             raise StartError(str(group.exceptions[0])) from group
     finally:
@@ -143,6 +145,7 @@ async def _work(
     server: _Server,
     serving: asyncio.Task[None],
     stopping: asyncio.Event,
+    hurrying: asyncio.Event,
 ) -> None:
     """The roles from their opening to their drain: requests end before what they ask of is closed."""
     readiness.waits_for(lambda: "opening the log and the store")
@@ -157,7 +160,7 @@ async def _work(
         server.should_exit = True
         await asyncio.wait({serving})
     finally:
-        await roles.close()
+        await roles.close(hurrying)
 
 
 def _http_config(app: Router) -> uvicorn.Config:
@@ -175,19 +178,20 @@ def _http_config(app: Router) -> uvicorn.Config:
     )
 
 
-def _stop_on_signals(server: _Server) -> asyncio.Event:
-    """The first signal stops in order; the second does not wait for requests."""
-    stopping = asyncio.Event()
+def _stop_on_signals(server: _Server) -> tuple[asyncio.Event, asyncio.Event]:
+    """The first signal stops in order (`stopping`); the second waits for neither requests nor drain (`hurrying`)."""
+    stopping, hurrying = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
         if stopping.is_set():
             server.force_exit = True
+            hurrying.set()
         stopping.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    return stopping
+    return stopping, hurrying
 
 
 def _address(listener: socket.socket) -> str:

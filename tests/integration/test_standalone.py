@@ -322,6 +322,22 @@ def test_a_damaged_log_stops_the_start_with_its_place(server: Headrace) -> None:
     assert "Traceback" not in server.output()
 
 
+def test_a_second_signal_does_not_wait_for_the_drain(server: Headrace) -> None:
+    assert server.write(samples()).status == 204
+    before = server.query("up")
+    packs = server.folder / "data" / "store" / "packs"
+    packs.rename(packs.with_name("away"))  # nothing can be stored, so the drain would try for a minute
+    server.signal(signal.SIGTERM)
+    while "ingester_failed" not in server.output():
+        time.sleep(0.01)
+    assert server.stop(timeout=30) == 0
+    assert "drain_incomplete" in server.output()
+    packs.with_name("away").rename(packs)
+    server.start()
+    server.wait_ready()
+    assert server.query("up", time=before[0]["value"][0]) == before
+
+
 def test_version_and_help(tmp_path: Path) -> None:
     assert run("version", cwd=tmp_path).stdout.startswith("headrace ")
     assert "standalone" in run("--help", cwd=tmp_path).stdout
