@@ -2,14 +2,18 @@
 
 import asyncio
 
-from headrace.admin_token import AdminGate
+from headrace.admin_token import HEADER, AdminGate
 from headrace.core import Core
 from headrace.readiness import Readiness
 from headrace.settings import hidden_settings
-from shared.asgi.messages import Request, Response, text
-from shared.asgi.router import HttpMetrics, Route, Router
-from shared.asgi.types import App, Receive, Scope, Send
+from shared.asgi.envelope import failure_of
+from shared.asgi.messages import ClientGoneError, Request, Response, text
+from shared.asgi.router import HttpMetrics, Route, Router, send_response
+from shared.asgi.types import App, Message, Receive, Scope, Send
+from shared.errors import TooLargeError, UnauthorizedError
 from shared.telemetry.metrics import CONTENT_TYPE, render
+
+MAX_ADMIN_BYTES = 1 << 20
 
 ADMIN_PREFIXES = ("/api/v1/admin/instances", "/config")
 
@@ -54,10 +58,25 @@ class LazyAdmin:
         self._loading: asyncio.Task[App] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """FastAPI reads a body, however long, before it looks at credentials: so both are looked at here first."""
+        request = Request(scope, receive)
+        try:
+            self._gate.check(request.headers.get(HEADER))
+            body = await request.body(MAX_ADMIN_BYTES)
+        except (UnauthorizedError, TooLargeError) as error:
+            await send_response(failure_of(error) or Response(500), send)
+            return
+        except ClientGoneError:
+            return
+        parts = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive_whole() -> Message:
+            return next(parts, None) or await receive()
+
         if self._loading is None:
             self._loading = asyncio.create_task(asyncio.to_thread(self._load))
         app = await asyncio.shield(self._loading)
-        await app(scope, receive, send)
+        await app(scope, receive_whole, send)
 
     def _load(self) -> App:
         from headrace.admin import create_app

@@ -19,6 +19,7 @@ from headrace.admin_token import AdminGate
 from headrace.banner import Banner
 from headrace.core import Core
 from headrace.front import create_router
+from headrace.http_protocol import BoundedProtocol
 from headrace.readiness import Readiness
 from headrace.roles import EndedError, OpenError, Roles
 from headrace.server_file import ServerFile
@@ -166,7 +167,7 @@ async def _work(
 def _http_config(app: Router) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

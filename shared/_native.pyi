@@ -381,6 +381,9 @@ class Matcher:
     def __new__(cls, name: str, op: Literal["=", "!=", "=~", "!~"], value: str) -> Matcher:
         """Raises BadDataError for a regex that does not compile or is too large."""
     def matches(self, value: str) -> bool: ...
+    @property
+    def regex_bytes(self) -> int:
+        """An upper bound of the compiled regex's size; 0 without one."""
 
 @final
 class Selection:

@@ -25,6 +25,7 @@ _SERIES_NS = 350
 _STEP_NS = 200
 _STRETCH_NS = 20
 _STRETCH_MS = 15_000
+_CHARACTER_NS = 100  # a thousand small operators count, too
 
 TIMED_OUT = "query timed out in expression evaluation"
 
@@ -136,8 +137,14 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _estimate_ns(plan: Plan, sets: Sequence[SeriesSet]) -> int:
+    """A subquery costs its own steps, also without any series."""
     steps = plan.grid[2]
-    return sum(
-        len(series) * (_SERIES_NS + steps * _STEP_NS + (select.max_ms - select.min_ms) // _STRETCH_MS * _STRETCH_NS)
-        for select, series in zip(plan.selects, sets, strict=True)
+    found = sum(len(series) for series in sets)
+    return (
+        len(plan.query) * _CHARACTER_NS
+        + plan.inner_steps * (1 + found) * _STEP_NS
+        + sum(
+            len(series) * (_SERIES_NS + steps * _STEP_NS + (select.max_ms - select.min_ms) // _STRETCH_MS * _STRETCH_NS)
+            for select, series in zip(plan.selects, sets, strict=True)
+        )
     )

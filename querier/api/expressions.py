@@ -1,16 +1,33 @@
 """Queries as text: format_query, parse_query, and the exemplars of a query's selectors."""
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 from querier.api.params import MAX_TIME_MS, MIN_TIME_MS, first, invalid, optional_time, read_params
 from querier.api.tree import tree
 from querier.promql.ast import Expr
 from querier.promql.errors import ParseError
 from querier.promql.format import pretty
+from querier.promql.height import height
 from querier.promql.parser import parse
 from shared.asgi.envelope import success, to_json
 from shared.asgi.messages import Request, Response
 from shared.asgi.router import Route
 from shared.auth.authenticator import Authenticator
 from shared.errors import BadDataError
+
+MAX_LEVELS = 200
+LONG_QUERY = 4096
+"""Characters; parsing and planning one takes some 10 ms."""
+
+T = TypeVar("T")
+
+
+async def in_place_if_short(query: str, work: Callable[[], T]) -> T:
+    """The result of `work` on a query, done in a thread if the query is long."""
+    return work() if len(query) <= LONG_QUERY else await asyncio.to_thread(work)
 
 
 def parse_parameter(text: str) -> Expr:
@@ -19,6 +36,22 @@ def parse_parameter(text: str) -> Expr:
         return parse(text)
     except ParseError as error:
         raise invalid("query", error) from None
+
+
+def _formatted(text: str) -> bytes:
+    return to_json(pretty(_drawable(text)))
+
+
+def _drawn(text: str) -> bytes:
+    return to_json(tree(_drawable(text)))
+
+
+def _drawable(text: str) -> Expr:
+    """Lines are indented by their level, and JSON nests with it: both grow with the square of a chain's length."""
+    expr = parse_parameter(text)
+    if height(expr) > MAX_LEVELS:
+        raise invalid("query", f"expression has more than {MAX_LEVELS} levels of operators")
+    return expr
 
 
 class ExpressionApi:
@@ -33,10 +66,10 @@ class ExpressionApi:
         }
 
     async def _format(self, request: Request) -> Response:
-        return success(to_json(pretty(await self._expression(request))))
+        return await self._answer(request, _formatted)
 
     async def _parse(self, request: Request) -> Response:
-        return success(to_json(tree(await self._expression(request))))
+        return await self._answer(request, _drawn)
 
     async def _exemplars(self, request: Request) -> Response:
         """Exemplars are not kept yet: the answer is empty, the checks are Prometheus's."""
@@ -46,9 +79,11 @@ class ExpressionApi:
         end = optional_time(params, "end", MAX_TIME_MS)
         if end < start:
             raise BadDataError("end timestamp must not be before start timestamp")
-        parse(first(params, "query"))  # its error is answered without the parameter's name here
+        text = first(params, "query")
+        await in_place_if_short(text, partial(parse, text))  # its error is answered without the parameter's name here
         return success(b"[]")
 
-    async def _expression(self, request: Request) -> Expr:
+    async def _answer(self, request: Request, answer: Callable[[str], bytes]) -> Response:
         await self._authenticator.authenticate(request.headers.get(b"authorization"))
-        return parse_parameter(first(await read_params(request), "query"))
+        text = first(await read_params(request), "query")
+        return success(await in_place_if_short(text, partial(answer, text)))

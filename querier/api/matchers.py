@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from querier.promql.ast import LabelMatcher
-from querier.promql.parser import parse_selector
+from querier.promql.parser import MAX_REGEX_BYTES, TOO_MANY_REGEXES, parse_selector
 from querier.promql.tokens import quoted
 from shared.errors import BadDataError
 from shared.native import Matcher
@@ -18,8 +18,12 @@ _SURROGATES = range(0xD800, 0xE000)
 def matcher_sets(selectors: Sequence[str]) -> list[list[Matcher]]:
     """One set for each selector. Raises BadDataError with Prometheus's text."""
     sets = []
+    regex_bytes = 0
     for selector in selectors:
         matchers = [_native(matcher) for matcher in parse_selector(selector)]
+        regex_bytes += sum(matcher.regex_bytes for matcher in matchers)
+        if regex_bytes > MAX_REGEX_BYTES:
+            raise BadDataError(TOO_MANY_REGEXES)
         if all(matcher.matches("") for matcher in matchers):
             raise BadDataError("match[] must contain at least one non-empty matcher")
         sets.append(matchers)

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 
+from querier.api.expressions import in_place_if_short
 from querier.api.matchers import label_name, matcher_sets
 from querier.api.params import (
     MAX_TIME_MS,
@@ -61,7 +63,7 @@ class MetadataApi:
         most = limit(params)
         start, end = _times(params)
         try:
-            sets = matcher_sets(selectors)
+            sets = await _sets(selectors)
         except BadDataError as error:
             raise invalid("match[]", error) from None
         began = time.perf_counter()
@@ -77,7 +79,7 @@ class MetadataApi:
         params = await read_params(request)
         most = limit(params)
         start, end = _times(params)
-        sets = matcher_sets(params.get("match[]", ()))
+        sets = await _sets(params.get("match[]", ()))
         warnings, names = await self._names(request, instance, sets, start, end)
         return _list(names.label_names(), most, warnings)
 
@@ -87,7 +89,7 @@ class MetadataApi:
         params = await read_params(request)
         most = limit(params)
         start, end = _times(params)
-        sets = matcher_sets(params.get("match[]", ()))
+        sets = await _sets(params.get("match[]", ()))
         warnings, names = await self._names(request, instance, sets, start, end)
         return _list(names.label_values(name), most, warnings)
 
@@ -113,6 +115,10 @@ class MetadataApi:
     ) -> tuple[list[str], Names]:
         warnings = await self._storage.wait_visible(instance, consistency_of(request))
         return warnings, await self._storage.names(instance, sets, start, end)
+
+
+async def _sets(selectors: Sequence[str]) -> list[list[Matcher]]:
+    return await in_place_if_short("".join(selectors), partial(matcher_sets, selectors))
 
 
 def _times(params: Params) -> tuple[int, int]:

@@ -1,9 +1,12 @@
 """Parameters of a request, and the grammar of times, durations and numbers, with Prometheus's error texts."""
 
+import asyncio
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import partial
 from urllib.parse import parse_qsl
 
 from querier.promql.durations import parse_duration_ms
@@ -13,6 +16,10 @@ from shared.errors import BadDataError
 
 MAX_FORM_BYTES = 10 << 20
 MAX_FIELDS = 100_000
+MAX_PART_HEAD_BYTES = 1024
+
+_THREAD_ABOVE_BYTES = 64 << 10
+"""A form of this size takes about a millisecond to read; the event loop has better to do."""
 
 MIN_TIME_MS = (-(2**63) // 1000 + 62135596801 + 1) * 1000
 MAX_TIME_MS = ((2**63 - 1) // 1000 - 62135596801) * 1000 + 999
@@ -22,50 +29,64 @@ _NAMED_TIMES = {"-292273086-05-16T16:47:06Z": MIN_TIME_MS, "292277025-08-18T07:1
 _MAX_INT64 = 2**63 - 1
 _NS_PER_S = 1_000_000_000
 
+# Possessive, so that a long text that is no number is seen through in one pass.
 _FLOAT = re.compile(
-    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|0[xX](?:[0-9a-fA-F_]+\.?[0-9a-fA-F_]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+)"
+    r"[+-]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
+    r"|0[xX](?:[0-9a-fA-F_]++(?:\.[0-9a-fA-F_]*+)?|\.[0-9a-fA-F]++)[pP][+-]?[0-9]++)"
 )
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)")
+_RFC3339 = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_BOUNDARY = re.compile(rb'boundary=(?:"([^"]{1,70})"|([^";\s]{1,70}))', re.IGNORECASE)
+_PART_NAME = re.compile(rb'^content-disposition:[^\r\n]*[; ]name="([^"\r\n]*)"', re.IGNORECASE | re.MULTILINE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Params = dict[str, list[str]]
+Pairs = list[tuple[str, str]]
 
 
 async def read_params(request: Request) -> Params:
     """URL and form together: a form's values stand before the URL's, so that they win where only the first counts."""
-    pairs: list[tuple[str, str]] = []
+    pairs: Pairs = []
     if request.method == "POST":
         content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if content_type == b"application/x-www-form-urlencoded":
-            pairs = _pairs(await request.body(MAX_FORM_BYTES))
+            pairs = await _in_place(_pairs, await request.body(MAX_FORM_BYTES))
         elif content_type == b"multipart/form-data":
-            pairs = _multipart(request.headers[b"content-type"], await request.body(MAX_FORM_BYTES))
+            parse = partial(_multipart, request.headers[b"content-type"])
+            pairs = await _in_place(parse, await request.body(MAX_FORM_BYTES))
     if request.query_string:
-        pairs += _pairs(request.query_string)
+        pairs += await _in_place(_pairs, request.query_string)
     params: Params = {}
     for name, value in pairs:
         params.setdefault(name, []).append(value)
     return params
 
 
-def _pairs(form: bytes) -> list[tuple[str, str]]:
+async def _in_place(parse: Callable[[bytes], Pairs], form: bytes) -> Pairs:
+    return parse(form) if len(form) <= _THREAD_ABOVE_BYTES else await asyncio.to_thread(parse, form)
+
+
+def _pairs(form: bytes) -> Pairs:
     try:
         return parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise BadDataError(f"more than {MAX_FIELDS} parameters") from None
 
 
-def _multipart(content_type: bytes, body: bytes) -> list[tuple[str, str]]:
-    from email.parser import BytesParser  # hardly anybody sends this
-
-    message = BytesParser().parsebytes(b"Content-Type: " + content_type + b"\r\n\r\n" + body)
+def _multipart(content_type: bytes, body: bytes) -> Pairs:
+    """The named parts. (Python's own parser is for mail: it takes a second for a megabyte, and parts nest.)"""
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
+        raise BadDataError("multipart/form-data without a boundary in its Content-Type")
+    delimiter = b"\r\n--" + (boundary[1] or boundary[2])
     pairs = []
-    for part in message.get_payload() if message.is_multipart() else []:
-        name = part.get_param("name", header="content-disposition")  # type: ignore[union-attr]
-        content = part.get_payload(decode=True)  # type: ignore[union-attr]
-        if isinstance(name, str) and isinstance(content, bytes):
-            pairs.append((name, content.decode("utf-8", "replace")))
+    for part in (b"\r\n" + body).split(delimiter, MAX_FIELDS)[1:]:
+        head, blank, content = part.partition(b"\r\n\r\n")
+        name = _PART_NAME.search(head[:MAX_PART_HEAD_BYTES])
+        if blank and name is not None:
+            pairs.append((name[1].decode("utf-8", "replace"), content.decode("utf-8", "replace")))
     return pairs
 
 
@@ -81,8 +102,8 @@ def invalid(name: str, reason: object) -> BadDataError:
 
 def parse_time(text: str) -> int:
     """Milliseconds, from seconds as a float or from RFC 3339. Raises ValueError with Prometheus's text."""
-    if _FLOAT.fullmatch(text):
-        seconds = _float(text)
+    seconds = _float(text)
+    if seconds is not None:
         if math.isfinite(seconds) and abs(seconds) < 2**53:
             fraction, whole = math.modf(seconds)
             return int(whole) * 1000 + round_half_away(fraction * 1000)
@@ -100,8 +121,9 @@ def parse_time(text: str) -> int:
 
 def parse_duration_ns(text: str) -> int:
     """Nanoseconds, from seconds as a float or from units. Raises ValueError with Prometheus's text."""
-    if _FLOAT.fullmatch(text):
-        nanoseconds = _float(text) * _NS_PER_S
+    seconds = _float(text)
+    if seconds is not None:
+        nanoseconds = seconds * _NS_PER_S
         if not -(2**63) <= nanoseconds <= _MAX_INT64:
             raise ValueError(f"cannot parse {quoted(text)} to a valid duration. It overflows int64")
         return int(nanoseconds)
@@ -180,8 +202,18 @@ def round_half_away(value: float) -> int:
     return math.floor(value + 0.5) if value >= 0 else -math.floor(-value + 0.5)
 
 
-def _float(text: str) -> float:
-    return float.fromhex(text.replace("_", "")) if "x" in text.lower() else float(text)
+def _float(text: str) -> float | None:
+    """None for what is no number; what is too large is infinite."""
+    if not _FLOAT.fullmatch(text):
+        return None
+    if "x" not in text.lower():
+        return float(text)
+    try:
+        return float.fromhex(text.replace("_", ""))
+    except OverflowError:
+        return -math.inf if text[0] == "-" else math.inf
+    except ValueError:  # nothing but underscores
+        return None
 
 
 def _rfc3339(parts: re.Match[str]) -> int:

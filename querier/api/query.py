@@ -1,8 +1,10 @@
 """query and query_range: parameters in Prometheus's order, one answer put together from bytes."""
 
 import time
+from functools import partial
 
 from querier.api.execution import Executor, Job, Outcome
+from querier.api.expressions import in_place_if_short
 from querier.api.metadata import TRUNCATED
 from querier.api.params import (
     Params,
@@ -111,7 +113,8 @@ class QueryApi:
         deadline_s = timeout_s(params, longest_s)
         lookback = lookback_ms(params, self._lookback_ms)
         began = time.perf_counter()
-        plan = _plan(first(params, "query"), grid, lookback, is_range=is_range, end_ms=end_ms)
+        text = first(params, "query")
+        plan = await in_place_if_short(text, partial(_plan, text, grid, lookback, is_range=is_range, end_ms=end_ms))
         planned_s = time.perf_counter() - began
         outcome = await self._executor.run(Job(instance, plan, deadline_s, most, consistency_of(request)), request)
         result = outcome.result

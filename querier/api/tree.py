@@ -25,7 +25,7 @@ Node = dict[str, Any]
 
 
 def tree(expr: Expr) -> Node:
-    """Depth is bounded by the parser."""
+    """Recursive: the caller bounds the depth."""
     match expr:
         case NumberLiteral():
             return {"type": "numberLiteral", "val": format_plain(expr.value)}

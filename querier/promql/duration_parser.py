@@ -6,7 +6,7 @@ import math
 from typing import NoReturn
 
 from querier.promql.ast import Duration, DurationExpr, NumberLiteral
-from querier.promql.cursor import Cursor
+from querier.promql.cursor import MAX_DEPTH, Cursor
 from querier.promql.tokens import DURATION, NUMBER, PRECEDENCE
 
 _MAX_SECONDS = 2**63 / 1e9
@@ -17,10 +17,11 @@ _EXPECTED = "number, duration, step(), or range()"
 class DurationParser(Cursor):
     """Recursive descent; `context` and `expected` say how a token that does not fit is reported."""
 
-    __slots__ = ()
+    __slots__ = ("duration_operators",)
 
     def positive_duration(self, context: str, expected: str = _EXPECTED) -> Duration:
         """A duration in brackets. A literal must be above 0; expressions are checked when the query is planned."""
+        self.duration_operators = 0
         duration = self._duration(1, context, expected)
         if isinstance(duration, NumberLiteral) and duration.value <= 0:
             self.fail(duration.start, "duration must be greater than 0")
@@ -29,6 +30,7 @@ class DurationParser(Cursor):
     def offset_duration(self) -> Duration:
         """After `offset` only a signed operand is taken, so that `a offset 5m + b` adds b; anything longer needs
         parentheses. Unsigned parentheses may be continued: the grammar of Prometheus reads `offset (1m) + 2` so."""
+        self.duration_operators = 0
         kind = self.kinds[self.index]
         start = self.starts[self.index]
         if kind == "(":
@@ -50,6 +52,9 @@ class DurationParser(Cursor):
             left = self._duration_operand(context, expected)
         while (op := self.kinds[self.index]) in _ARITHMETIC and PRECEDENCE[op] >= weakest:
             at = self.starts[self.index]
+            self.duration_operators += 1
+            if self.duration_operators > MAX_DEPTH:  # one after the other they are as deep as nested ones
+                self.fail(at, f"duration has more than {MAX_DEPTH} operators")
             self.index += 1
             precedence = PRECEDENCE[op]
             right = self._duration(precedence + (op != "^"), context, expected)

@@ -10,6 +10,9 @@ FAR_MS = 2**62
 MAX_DURATION_MS = (2**63 - 1) // 1_000_000
 """Prometheus holds durations as nanoseconds in 64 bits: some 292 years."""
 
+_MAX_DIGITS = 100
+"""Python refuses to read some thousands of digits as a number."""
+
 
 def parse_duration_ms(text: str) -> int:
     """Units from large to small, each once. Raises ValueError with Prometheus's text."""
@@ -26,8 +29,8 @@ def parse_duration_ms(text: str) -> int:
         if order <= previous:
             raise ValueError(f'not a valid duration string: "{text}"')
         previous = order
-        total += int(count) * _UNITS_MS[unit]
-        if total > MAX_DURATION_MS:
+        total += int(count[:_MAX_DIGITS]) * _UNITS_MS[unit]
+        if len(count) > _MAX_DIGITS or total > MAX_DURATION_MS:
             raise ValueError("duration out of range")
         position = part.end()
     return total

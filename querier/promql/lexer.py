@@ -36,6 +36,8 @@ _NUMBER = (
 )
 _DURATION = r"[0-9]+(?:\.[0-9]+)?[smhdwy]s?(?:[0-9]+[smhdw]s?)*(?![A-Za-z0-9_])"
 
+_BEFORE_PARENTHESIS = re.compile(r"[ \t\r\n]*+\(")
+
 _NEVER = r"\b\B"
 
 # The groups: 1 a word, 2 punctuation or an operator, 3 a string, 4 a duration, 5 a number, 6 anything else, 7 the end.
@@ -140,7 +142,7 @@ def _word(query: str, text: str, start: int, pattern: re.Pattern[str], kinds: li
     if kind is None:
         return METRIC_IDENTIFIER if ":" in text else IDENTIFIER
     # These may name metrics in queries that are older than the modifiers.
-    if kind in FILLS and not query[start + len(text) :].lstrip(" \t\r\n").startswith("("):
+    if kind in FILLS and not _BEFORE_PARENTHESIS.match(query, start + len(text)):
         return IDENTIFIER
     return kind
 
@@ -156,7 +158,10 @@ def _check_string(text: str, start: int) -> None:
 
 
 def _check_colon(start: int, kinds: list[str]) -> None:
-    inside = kinds[len(kinds) - kinds[::-1].index("[") :]
+    opening = len(kinds) - 1
+    while kinds[opening] != "[":
+        opening -= 1
+    inside = kinds[opening + 1 :]
     if not inside:
         raise _LexError(start + 1, "unexpected colon before duration in duration expression")
     if ":" in inside:

@@ -58,6 +58,10 @@ if TYPE_CHECKING:
 MAX_QUERY_LENGTH = 1 << 18
 """Characters. Long alternations of a dashboard's variables stay well below; parsing one this long takes some 0.1 s."""
 
+MAX_REGEX_BYTES = 64 << 20
+"""Compiled, as bounded by `Matcher.regex_bytes`: some 4,000 small ones or 16 of the largest, made in 0.2 s."""
+TOO_MANY_REGEXES = f"regular expressions take more than {MAX_REGEX_BYTES} bytes together: use fewer or shorter ones"
+
 _MATCH_OPS = frozenset({"=", "!=", "=~", "!~"})
 _SUFFIXES = frozenset({"[", "offset", "@", "anchored", "smoothed"})
 _UNARY_BINDS = PRECEDENCE["^"]
@@ -87,12 +91,13 @@ def parse_selector(query: str) -> list[LabelMatcher]:
 
 
 class _Parser(DurationParser):
-    __slots__ = ("aggregations", "features")
+    __slots__ = ("aggregations", "features", "regex_bytes")
 
     def __init__(self, query: str, features: Features) -> None:
         super().__init__(query)
         self.features = features
         self.aggregations = 0
+        self.regex_bytes = 0
 
     def whole(self) -> Expr:
         if self.kinds[0] == END:
@@ -365,6 +370,9 @@ class _Parser(DurationParser):
                 compiled = native.Matcher(name, cast("Literal['=~', '!~']", op), value)
             except native.BadDataError as error:
                 self.fail(self.starts[index], str(error))
+            self.regex_bytes += compiled.regex_bytes
+            if self.regex_bytes > MAX_REGEX_BYTES:
+                self.fail(self.starts[index], TOO_MANY_REGEXES)
         return LabelMatcher(name, cast("MatchOp", op), value, compiled)
 
     # ---- suffixes --------------------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ class Plan:
     """A query that is ready to run.
 
     `root` evaluates a scalar or a vector, `samples` is what an instant query for a range vector shows, `text` a string:
-    one of the three is set. `type` is what the answer calls itself, so always matrix in range queries.
+    one of the three is set. `inner_steps` counts those of all subqueries. `type` is what the answer calls itself, so
+    always matrix in range queries.
     """
 
     query: str
@@ -53,6 +54,7 @@ class Plan:
     is_range: bool
     type: ValueType
     selects: Sequence[Select]
+    inner_steps: int
     root: Operator | None
     samples: Samples | None
     text: str | None
@@ -99,4 +101,6 @@ def prepare(
     else:
         root = planner.plan(bare, grid)
     selects = [Select(*needed) for needed in planner.needed()]
-    return Plan(query, expr, grid, is_range, "matrix" if is_range else found, selects, root, samples, text)
+    return Plan(
+        query, expr, grid, is_range, "matrix" if is_range else found, selects, planner.inner_steps, root, samples, text
+    )

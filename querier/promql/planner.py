@@ -55,7 +55,7 @@ _FUSED = frozenset({"sum", "avg", "count", "min", "max", "group"})
 class Planner:
     """Plans one query. `bounds` are the query's start and end, `step_ms` is 0 for an instant query."""
 
-    __slots__ = ("_selects", "bounds", "invariance", "lookback_ms", "step_ms", "subquery_step_ms")
+    __slots__ = ("_selects", "bounds", "inner_steps", "invariance", "lookback_ms", "step_ms", "subquery_step_ms")
     bounds: tuple[int, int]
     step_ms: int
 
@@ -72,6 +72,7 @@ class Planner:
         self.lookback_ms = lookback_ms
         self.subquery_step_ms = subquery_step_ms
         self.invariance = invariance
+        self.inner_steps = 0
         self._selects: dict[tuple[tuple[str, str, str], ...], _Needed] = {}
 
     def needed(self) -> Iterator[tuple[Sequence[LabelMatcher], Sequence[Matcher], int, int]]:
@@ -157,6 +158,7 @@ class Planner:
                 f"a subquery of {inner_grid[2]} steps is longer than {MAX_SUBQUERY_STEPS}: "
                 "take a longer step or a shorter range"
             )
+        self.inner_steps += inner_grid[2]
         inner = self.plan(expr.expr, inner_grid)
         return SubquerySamples(inner, inner_grid, grid, range_ms, offset_ms, expr.start)
 

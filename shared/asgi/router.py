@@ -98,7 +98,7 @@ class Router:
         name = route.name if route else "unknown"
         if route is not None and route.public:
             await _dress(response, request)
-        await _send(response, send)
+        await send_response(response, send)
         self._metrics.requests.labels(name, str(response.status)).inc()
         self._metrics.seconds.labels(name).observe(time.perf_counter() - started)
 
@@ -182,7 +182,8 @@ def compress(response: Response, accepted: bytes) -> None:
             return
 
 
-async def _send(response: Response, send: Send) -> None:
+async def send_response(response: Response, send: Send) -> None:
+    """All of it at once."""
     headers = response.headers
     if response.content_type is not None:
         headers.append((b"content-type", response.content_type))

@@ -41,6 +41,11 @@ impl Matcher {
     fn matches(&self, value: &str) -> bool {
         self.0.matches(value)
     }
+
+    #[getter]
+    fn regex_bytes(&self) -> usize {
+        self.0.regex_bytes()
+    }
 }
 
 fn matchers_of(matchers: &[PyRef<'_, Matcher>]) -> Vec<model::Matcher> {

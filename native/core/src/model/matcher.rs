@@ -17,23 +17,34 @@ pub struct Matcher {
     pub op: MatchOp,
     pub value: String,
     regex: Option<regex::Regex>,
+    regex_bytes: usize,
 }
 
-/// Compiled size a regex may have; beyond it the pattern is refused instead of eating memory.
-const REGEX_BYTES: usize = 4 << 20;
+/// Compiled sizes that a regex may have, in steps, for its size itself cannot be asked for. Beyond the last one the
+/// pattern is refused instead of eating memory.
+const REGEX_BYTES: [usize; 3] = [16 << 10, 256 << 10, 4 << 20];
 
 impl Matcher {
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self> {
-        let regex = match op {
-            MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(compile_anchored(value)?),
+        let (regex, regex_bytes) = match op {
+            MatchOp::Equal | MatchOp::NotEqual => (None, 0),
+            MatchOp::Regex | MatchOp::NotRegex => {
+                let (regex, bytes) = compile_measured(value)?;
+                (Some(regex), bytes)
+            }
         };
         Ok(Self {
             name: name.to_owned(),
             op,
             value: value.to_owned(),
             regex,
+            regex_bytes,
         })
+    }
+
+    /// An upper bound of the compiled regex's size, so that a query can bound the sum of its own; 0 without a regex.
+    pub fn regex_bytes(&self) -> usize {
+        self.regex_bytes
     }
 
     /// Whether a label value matches; a missing label is the empty string.
@@ -53,8 +64,46 @@ impl Matcher {
 
 /// Compiles a pattern as Prometheus does: `^(?s:pattern)$`.
 pub fn compile_anchored(pattern: &str) -> Result<regex::Regex> {
-    regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
-        .size_limit(REGEX_BYTES)
-        .build()
-        .map_err(|e| Error::BadData(format!("error parsing regexp {pattern:?}: {e}")))
+    compile_measured(pattern).map(|(regex, _)| regex)
+}
+
+/// The regex and the first of `REGEX_BYTES` that it fits in.
+fn compile_measured(pattern: &str) -> Result<(regex::Regex, usize)> {
+    let anchored = format!("^(?s:{pattern})$");
+    let mut outcome = Err(regex::Error::CompiledTooBig(0));
+    for bytes in REGEX_BYTES {
+        outcome = regex::RegexBuilder::new(&anchored)
+            .size_limit(bytes)
+            .build()
+            .map(|regex| (regex, bytes));
+        if !matches!(outcome, Err(regex::Error::CompiledTooBig(_))) {
+            break;
+        }
+    }
+    outcome.map_err(|e| Error::BadData(format!("error parsing regexp {pattern:?}: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_of(pattern: &str) -> usize {
+        Matcher::new("l", MatchOp::Regex, pattern).unwrap().regex_bytes()
+    }
+
+    #[test]
+    fn a_regex_is_measured_in_steps() {
+        assert_eq!(bytes_of("node.*|job-[0-9]+"), REGEX_BYTES[0]);
+        assert_eq!(bytes_of("a{1000}"), REGEX_BYTES[1]);
+        assert_eq!(bytes_of(r"\pL{20}"), REGEX_BYTES[2]);
+        let plain = Matcher::new("l", MatchOp::Equal, r"\pL{20}").unwrap();
+        assert_eq!(plain.regex_bytes(), 0);
+    }
+
+    #[test]
+    fn what_passes_every_step_is_refused() {
+        let error = compile_anchored("(a{1000}){1000}").unwrap_err().to_string();
+        assert!(error.contains("size limit"), "{error}");
+        assert!(compile_anchored("(").is_err());
+    }
 }
