@@ -71,3 +71,15 @@ async def test_parts_of_a_form_do_not_nest(server: Server) -> None:
     headers["Content-Type"] = "multipart/form-data"
     answer = await server.client.post("/api/v1/query?query=1", content=nested, headers=headers)
     assert (answer.status_code, "boundary" in answer.json()["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "growing", ['label_join(Q, "x", "", "x", "x")', 'label_replace(Q, "x", "$1$1$1$1", "x", "(.*)")']
+)
+async def test_label_values_do_not_grow_without_end(growing: str, server: Server) -> None:
+    query = 'label_replace(vector(1), "x", "seed", "", "")'
+    for _ in range(40):
+        query = growing.replace("Q", query)
+    answer = await server.get("/api/v1/query", query=query)
+    assert answer.status_code == 422
+    assert "makes a label value longer than 65536 bytes" in answer.json()["error"]

@@ -11,6 +11,9 @@ use super::labels::{Pairs, map_rows, relabeled};
 use crate::model::{SeriesTable, Symbols, compile_anchored};
 use crate::{Error, Result};
 
+/// Bytes that a label value made here may have. Calls nest, and each may double what it is given.
+const MAX_VALUE_BYTES: usize = 64 << 10;
+
 /// Where `src` matches the anchored regex, `dst` becomes the expanded replacement. Evaluated once per distinct value.
 pub fn label_replace(
     context: &Arc<QueryContext>,
@@ -30,11 +33,14 @@ pub fn label_replace(
     let mut outcomes: HashMap<u32, Option<u32>> = HashMap::new();
     for row in 0..frame.rows() {
         let value = frame.table.value(row, src);
-        outcomes.entry(value).or_insert_with(|| {
-            let captures = compiled.captures(symbols.get(value));
-            let text = captures.map(|captures| template.expand(&captures));
-            text.map(|text| symbols.intern(&text))
-        });
+        if outcomes.contains_key(&value) {
+            continue;
+        }
+        context.check()?;
+        let captures = compiled.captures(symbols.get(value));
+        let text = captures.map(|captures| template.expand(&captures));
+        check_value("label_replace", text.as_deref().unwrap_or_default())?;
+        outcomes.insert(value, text.map(|text| symbols.intern(&text)));
     }
     let table = map_rows(&frame.table, |row, out| {
         let value = row
@@ -77,6 +83,7 @@ pub fn label_join(
                 text.push_str(separator);
             }
             text.push_str(symbols.get(frame.table.value(row, source)));
+            check_value("label_join", &text)?;
         }
         let value = symbols.intern(&text);
         pairs.clear();
@@ -91,6 +98,15 @@ fn check_destination(function: &str, dst: &str) -> Result<()> {
     if dst.is_empty() {
         return Err(Error::Execution(format!(
             "invalid destination label name in {function}(): {dst}"
+        )));
+    }
+    Ok(())
+}
+
+fn check_value(function: &str, value: &str) -> Result<()> {
+    if value.len() > MAX_VALUE_BYTES {
+        return Err(Error::Execution(format!(
+            "{function}() makes a label value longer than {MAX_VALUE_BYTES} bytes"
         )));
     }
     Ok(())
@@ -149,14 +165,19 @@ impl Template {
         Self(parts)
     }
 
+    /// Stops once the text is too long to be a value.
     fn expand(&self, captures: &regex::Captures<'_>) -> String {
-        let part = |part: &Part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Group(group) => captures
-                .get(*group)
-                .map_or(String::new(), |found| found.as_str().to_owned()),
-        };
-        self.0.iter().map(part).collect()
+        let mut text = String::new();
+        for part in &self.0 {
+            text.push_str(match part {
+                Part::Text(text) => text,
+                Part::Group(group) => captures.get(*group).map_or("", |found| found.as_str()),
+            });
+            if text.len() > MAX_VALUE_BYTES {
+                break;
+            }
+        }
+        text
     }
 }
 
