@@ -128,9 +128,6 @@ fn run(engine: &Engine) {
         while engine.wait_for_work() {
             engine.commit();
         }
-        if !engine.is_abandoned() {
-            engine.finish();
-        }
     });
     if catch_unwind(committing).is_err() {
         engine.fail(
