@@ -93,5 +93,5 @@ async def serving(data: Path, *, clock: Clock | None = None, **variables: str) -
         async with httpx.AsyncClient(transport=transport, base_url="http://headrace") as client:
             yield Server(core, readiness, roles, router, client, instance.app_id, core.instances.token_of(instance))
     finally:
-        await roles.close()
+        await roles.close(asyncio.Event())
         await core.registry.close()
