@@ -214,6 +214,23 @@ def test_range(pair: Pair, expression: str) -> None:
     assert_agree(*pair.both("query_range", **parameters), relative=1e-9)
 
 
+def test_known_difference_windows_are_open_on_the_left(pair: Pair) -> None:
+    """3.x leaves out the sample that lies exactly at the left edge of a window; 2.42 counts it."""
+    data, _ = pair.both("query", query="up{job='node'}[15s]", time=pair.end)
+    times = {round(t * 1000) for t, _ in data["result"][0]["values"]}
+    edges = [t for t in times if t - 5000 in times]
+    assert edges, "no two scrapes exactly 5 s apart"
+    ours, theirs = pair.both("query", query="count_over_time(up{job='node'}[5s])", time=edges[0] / 1000)
+    assert int(ours["result"][0]["value"][1]) == int(theirs["result"][0]["value"][1]) - 1
+
+
+def test_known_difference_a_subquery_leaves_out_its_left_edge(pair: Pair) -> None:
+    """Inner steps are multiples of the step; asked at such a multiple, 2.42 takes the one at the left edge too."""
+    at = math.floor(pair.end) - 2
+    ours, theirs = pair.both("query", query="count_over_time(vector(1)[4s:1s])", time=at)
+    assert (ours["result"][0]["value"][1], theirs["result"][0]["value"][1]) == ("4", "5")
+
+
 def test_series_and_labels(pair: Pair) -> None:
     at = {"start": pair.start, "end": pair.end}
     ours, theirs = pair.both("series", **{"match[]": ["up", "{job='node',__name__=~'node_network.*'}"]}, **at)
