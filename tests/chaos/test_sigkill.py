@@ -17,13 +17,16 @@ import pytest
 
 from shared.faults import POINTS
 from tests.support import remote_write
-from tests.support.processes import Headrace
+from tests.support.processes import Headrace, fetch
 
 ROUNDS = 26
 WRITERS = 3
 SERIES = 8
 PATIENCE_S = 2.5
-"""How long a round waits for its fault point to be passed before it kills the server itself."""
+"""How long a round waits, once the server is ready, for its fault point to be passed before it kills the server."""
+
+START_S = 30.0
+"""How long a server may take to be ready, or to die at a fault point of the replay."""
 
 Key = tuple[int, int]
 """(writer, series)."""
@@ -134,7 +137,12 @@ def test_every_acknowledged_sample_survives_kills(tmp_path: Path) -> None:
             if point is not None:
                 server.env = {**server.env, "HEADRACE_FAULTS": f"{point}:kill:{dice.randint(1, 3)}"}
             server.start()
-            killed_at_points += _wait_for_death(server, PATIENCE_S if point else dice.uniform(0.6, 1.6))
+            if point is None:
+                killed_at_points += _wait_for_death(server, dice.uniform(0.6, 1.6))
+            else:
+                killed_at_points += _wait_for_death(server, START_S, until_ready=True) or _wait_for_death(
+                    server, PATIENCE_S
+                )
             if number % 8 == 7:
                 kept = _check(server, writers, start_ms)
         stop.set()
@@ -163,13 +171,22 @@ def _check(server: Headrace, writers: list[Writer], start_ms: int) -> int:
     return assert_kept(server, writers, start_ms + 7_200_000)
 
 
-def _wait_for_death(server: Headrace, patience_s: float) -> bool:
-    """Whether the server killed itself in time."""
+def _wait_for_death(server: Headrace, patience_s: float, *, until_ready: bool = False) -> bool:
+    """Whether the server killed itself in time; `until_ready` ends the wait once it is ready."""
     assert server.child is not None
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
         if server.child.poll() is not None:
             assert server.child.returncode == -9, server.output()[-4000:]
             return True
+        if until_ready and _is_ready(server):
+            return False
         time.sleep(0.02)
     return False
+
+
+def _is_ready(server: Headrace) -> bool:
+    try:
+        return fetch(server.base + "/ready", timeout=5).status == 200
+    except OSError:
+        return False
