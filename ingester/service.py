@@ -21,7 +21,7 @@ from shared.errors import ConflictError, HeadraceError, InternalError, Unavailab
 from shared.faults import fault
 from shared.native import CorruptError, Head, WindowInfo
 from shared.seams.log import Log
-from shared.seams.membership import Lease, Membership
+from shared.seams.membership import Lease, Member, Membership
 from shared.seams.registry import Registry
 from shared.seams.store import BlockStore, Directory, Metadata
 
@@ -187,12 +187,10 @@ class Ingester:
     # ---- start ----
 
     async def _take_leases(self, numbers: Sequence[int]) -> None:
-        nonce = secrets.token_hex(16)
         settings = self._settings
+        member = Member(settings.owner, settings.zone, secrets.token_hex(16), address="")
         for number in numbers:
-            lease = await self._membership.acquire(
-                number, zone=settings.zone, owner=settings.owner, nonce=nonce, ttl_ms=settings.lease_ms
-            )
+            lease = await self._membership.acquire(number, member=member, ttl_ms=settings.lease_ms)
             if lease is None:
                 holders = {
                     held.owner for held in await self._membership.leases(settings.zone) if held.partition == number

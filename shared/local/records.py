@@ -6,7 +6,7 @@ Every value begins with a format byte. A value of a newer format stops the start
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from shared.errors import InternalError
 from shared.seams.store import Manifest, Metadata
@@ -28,6 +28,16 @@ class Span:
     checksum: int  # CRC-32C
 
 
+@dataclass(frozen=True, slots=True)
+class AsideRecord:
+    """A record kept aside: the only value of its pack."""
+
+    reason: str
+    pack: str
+    position: int
+    length: int
+
+
 def cursor_key(partition: int) -> str:
     return f"cursor/{partition:05}"
 
@@ -39,6 +49,16 @@ def blocks_key(partition: int, generation: int) -> str:
 
 def metadata_key(partition: int, uid: bytes) -> str:
     return f"metadata/{partition:05}/{uid.hex()}"
+
+
+def aside_key(partition: int, offset: int) -> str:
+    return f"aside/{partition:05}/{offset:016x}"
+
+
+def split_aside_key(key: str) -> tuple[int, int]:
+    """(partition, offset)."""
+    _, partition, offset = key.split("/")
+    return int(partition), int(offset, 16)
 
 
 def split_key(key: str) -> tuple[str, int]:
@@ -122,6 +142,18 @@ def decode_metadata(key: str, value: bytes) -> Metadata:
         return {family: (kind, text, unit) for family, (kind, text, unit) in json.loads(value[1:]).items()}
     except (ValueError, AttributeError) as error:
         raise InternalError(f"{key} of the store's journal is no metadata: {error!r}") from error
+
+
+def encode_aside(record: AsideRecord) -> bytes:
+    return bytes([FORMAT]) + json.dumps(asdict(record), separators=(",", ":")).encode()
+
+
+def decode_aside(key: str, value: bytes) -> AsideRecord:
+    _check_format(key, value)
+    try:
+        return AsideRecord(**json.loads(value[1:]))
+    except (ValueError, TypeError) as error:
+        raise InternalError(f"{key} of the store's journal is no record kept aside: {error!r}") from error
 
 
 def _manifest_record(manifest: Manifest, spans: Mapping[str, Span]) -> dict[str, object]:

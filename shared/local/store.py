@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,8 +12,8 @@ from shared import native
 from shared.errors import InternalError, NotFoundError, UnavailableError
 from shared.faults import fault
 from shared.local import records
-from shared.local.records import Span
-from shared.seams.store import Directory, Generation, Manifest, Metadata, Payload
+from shared.local.records import AsideRecord, Span
+from shared.seams.store import Aside, Directory, Generation, Manifest, Metadata, Payload, has_room_aside
 
 # Reading and checking this much takes about as long as handing it to a thread and back.
 _DIRECT_FETCH_BYTES = 1 << 20
@@ -37,6 +38,7 @@ class LocalStore:
         self._partitions: dict[int, _Partition] = {}
         self._spans: dict[str, Span] = {}
         self._keys: dict[str, set[str]] = {}  # pack -> keys that somebody may still read
+        self._aside: dict[int, dict[int, AsideRecord]] = {}  # partition -> offset -> where it lies
         self._changing = asyncio.Lock()
 
     @classmethod
@@ -53,7 +55,8 @@ class LocalStore:
         if window_ms is not None:
             store._fix_window(window_ms)
         store._load()
-        for orphan in set(store._packs.names()) - store._keys.keys():
+        aside = {record.pack for kept in store._aside.values() for record in kept.values()}
+        for orphan in set(store._packs.names()) - store._keys.keys() - aside:
             store._packs.remove(orphan)
         return store
 
@@ -116,6 +119,13 @@ class LocalStore:
         deletes = [records.metadata_key(partition, uid) for uid, m in entries.items() if not m]
         async with self._changing:
             await asyncio.shield(self._transact(puts, deletes))
+
+    async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
+        return await asyncio.shield(self._keep_aside(partition, offset, value, reason))
+
+    async def aside(self, partition: int) -> list[Aside]:
+        kept = sorted(self._aside.get(partition, {}).items())
+        return await asyncio.to_thread(self._read_aside, kept)
 
     async def close(self) -> None:
         async with self._changing:
@@ -196,6 +206,20 @@ class LocalStore:
             await self._transact({records.cursor_key(partition): cursor}, [])
             state.directory = dataclasses.replace(before, replay_from=replay_from)
 
+    async def _keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
+        async with self._changing:
+            kept = self._aside.setdefault(partition, {})
+            if offset in kept:
+                return True
+            if not has_room_aside(len(kept), sum(record.length for record in kept.values()), value):
+                return False
+            pack = secrets.token_hex(16)
+            [span] = await asyncio.to_thread(self._write, pack, [value])
+            record = AsideRecord(reason, pack, span.position, span.length)
+            await self._transact({records.aside_key(partition, offset): records.encode_aside(record)}, [])
+            kept[offset] = record
+        return True
+
     def _fix_window(self, window_ms: int) -> None:
         """Cursors know windows by their start: if the width changed, a replay would skip what is not stored."""
         written = records.encode_window(window_ms)
@@ -220,6 +244,9 @@ class LocalStore:
             self._spans.update(spans)
             for payload_key in spans:
                 self._keys.setdefault(records.split_key(payload_key)[0], set()).add(payload_key)
+        for key, value in self._journal.scan("aside/"):
+            partition, offset = records.split_aside_key(key)
+            self._aside.setdefault(partition, {})[offset] = records.decode_aside(key, value)
         for state in self._partitions.values():
             state.directory = dataclasses.replace(state.directory, manifests=_grouped(_in_order(state.groups)))
 
@@ -277,6 +304,16 @@ class LocalStore:
             for number, value in zip(numbers, read, strict=True):
                 values[number] = value
         return values
+
+    def _read_aside(self, kept: Sequence[tuple[int, AsideRecord]]) -> list[Aside]:
+        found = []
+        for offset, record in kept:
+            try:
+                [value] = self._packs.read(record.pack, [(record.position, record.length)])
+            except (FileNotFoundError, native.CorruptError) as error:
+                raise InternalError(f"the record kept aside at offset {offset}: {error}") from error
+            found.append(Aside(offset, record.reason, value))
+        return found
 
     def _sizes(self, packs: Iterable[str]) -> dict[str, int]:
         sizes = {}

@@ -63,6 +63,25 @@ class Payload:
     values: tuple[bytes, ...] = field(repr=False)
 
 
+ASIDE_RECORDS = 64
+ASIDE_BYTES = 16 << 20
+"""What a partition keeps aside at most. The first damage tells most, so what comes later is not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A record of the log that nobody could decode, kept for the operator."""
+
+    offset: int
+    reason: str
+    value: bytes = field(repr=False)
+
+
+def has_room_aside(records: int, held_bytes: int, value: bytes) -> bool:
+    """Whether a partition that keeps so much aside already takes `value` too."""
+    return records < ASIDE_RECORDS and held_bytes + len(value) <= ASIDE_BYTES
+
+
 def payload_keys(attempt: str, count: int) -> tuple[str, ...]:
     """The keys of one attempt's values, in order. `attempt` is random, so that no two attempts share a key."""
     return tuple(f"{attempt}/{index}" for index in range(count))
@@ -118,6 +137,17 @@ class BlockStore(Protocol):
 
     async def put_metadata(self, partition: int, entries: dict[bytes, Metadata]) -> None:
         """Replaces what is stored for each uid named; an empty value removes it."""
+        ...
+
+    async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
+        """Durable when it returns True. The same offset again changes nothing: both zones keep what both have met.
+
+        False: the partition keeps `ASIDE_RECORDS` or `ASIDE_BYTES` aside already, and `value` is not kept.
+        """
+        ...
+
+    async def aside(self, partition: int) -> list[Aside]:
+        """By offset."""
         ...
 
     async def close(self) -> None: ...

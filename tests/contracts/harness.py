@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-from shared.clock import Clock
 from shared.local.log import LocalLog
 from shared.local.membership import LocalMembership
 from shared.local.records import split_key
@@ -16,6 +15,7 @@ from shared.seams.log import Log
 from shared.seams.membership import Membership
 from shared.seams.registry import Registry
 from shared.seams.store import BlockStore
+from tests.support.clock import FakeClock
 
 PARTITIONS = 4
 
@@ -51,7 +51,13 @@ class RegistryHarness(Protocol):
 
 
 class MembershipHarness(Protocol):
-    def open(self, clock: Clock) -> Membership: ...
+    """All that it opens share one state, as the processes of a cluster do."""
+
+    async def open(self) -> Membership: ...
+
+    async def pass_time(self, ms: int) -> None:
+        """What stands gets so much older."""
+        ...
 
 
 class LocalStoreHarness:
@@ -103,5 +109,12 @@ class LocalRegistryHarness:
 
 
 class LocalMembershipHarness:
-    def open(self, clock: Clock) -> LocalMembership:
-        return LocalMembership(clock)
+    def __init__(self) -> None:
+        self._clock = FakeClock()
+        self._membership = LocalMembership(self._clock)
+
+    async def open(self) -> LocalMembership:
+        return self._membership
+
+    async def pass_time(self, ms: int) -> None:
+        self._clock.advance(ms / 1000)

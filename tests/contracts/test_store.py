@@ -6,7 +6,7 @@ import pytest
 
 from shared import faults
 from shared.errors import InternalError, NotFoundError, UnavailableError
-from shared.seams.store import BlockStore, Manifest, Payload, payload_keys
+from shared.seams.store import ASIDE_BYTES, ASIDE_RECORDS, Aside, BlockStore, Manifest, Payload, payload_keys
 from tests.contracts.harness import StoreHarness
 from tests.support.manifests import UID, WINDOW, block, generation, merged
 
@@ -327,3 +327,41 @@ class TestMetadata:
         assert await store.metadata(P) == {UID: {"a": (2, "A2", "")}, OTHER_UID: {"c": (1, "C", "")}}
         await store.put_metadata(P, {UID: {}})
         assert await store.metadata(P) == {OTHER_UID: {"c": (1, "C", "")}}
+
+
+class TestAside:
+    async def test_is_kept_whole_and_survives_a_restart(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        assert await store.keep_aside(P, 70, b"\x00garbage\xff", "no frame")
+        assert await store.keep_aside(P, 9, b"", "empty")
+        assert await store.keep_aside(P + 1, 9, b"x", "another partition's")
+        await store.close()
+        store = stores.open()
+        assert await store.aside(P) == [Aside(9, "empty", b""), Aside(70, "no frame", b"\x00garbage\xff")]
+        assert await store.aside(P + 2) == []
+
+    async def test_of_one_offset_is_kept_once(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        assert await store.keep_aside(P, 7, b"first", "zone a")
+        assert await store.keep_aside(P, 7, b"first", "zone b")
+        assert await store.aside(P) == [Aside(7, "zone a", b"first")]
+
+    async def test_is_bounded_in_bytes(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        half = bytes(ASIDE_BYTES // 2)
+        assert [await store.keep_aside(P, offset, half, "") for offset in range(3)] == [True, True, False]
+        assert await store.keep_aside(P, 0, half, "")  # it is kept already
+        assert [aside.offset for aside in await store.aside(P)] == [0, 1]
+
+    async def test_is_bounded_in_number(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        kept = [await store.keep_aside(P, offset, b"x", "") for offset in range(ASIDE_RECORDS + 2)]
+        assert kept == [True] * ASIDE_RECORDS + [False] * 2
+
+    async def test_leaves_the_directory_as_it_is(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest = await committed(store, "a1", WINDOW, 0, 10)
+        before = await store.directory(P)
+        assert await store.keep_aside(P, 7, b"x", "")
+        assert await store.directory(P) == before
+        assert await store.fetch(manifest.keys) == [b"root", b"page"]
