@@ -30,7 +30,7 @@ def observe_storage(metrics: Catalogue, log: LocalLog, store: LocalStore, ingest
     figures = _Figures(ingester)
     metrics.log_bytes.observe_value(lambda: log.bytes)
     metrics.log_end_offset.observe_value(lambda: log.committed)
-    metrics.log_first_offset.observe_value(lambda: log.first_offset(0))
+    metrics.log_first_offset.observe_value(lambda: log.first)
     metrics.applied_offset.observe_value(figures.applied)
     metrics.lag_records.observe_value(lambda: max(log.committed - figures.applied(), 0))
     metrics.store_bytes.observe_value(lambda: store.payload_bytes)

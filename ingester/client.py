@@ -23,14 +23,12 @@ class LocalClient:
         self._consumer = consumer
 
     async def wait_applied(self, ends: dict[int, int], *, timeout_s: float) -> dict[int, int]:
-        end = max(ends.values(), default=0)
-        if self._consumer.applied < end:
+        if self._consumer.lag(ends):
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self._consumer.reached(end)
+                    await self._consumer.reached(ends)
             except TimeoutError:
-                applied = self._consumer.applied
-                return {partition: end - applied for partition, end in ends.items() if end > applied}
+                return self._consumer.lag(ends)
         return {}
 
     async def generation(self, partition: int) -> int:

@@ -2,15 +2,16 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from ingester.ages import Ages
+from shared.errors import InternalError
 from shared.faults import fault
 from shared.native import CanceledError, Head, LogRecord
-from shared.seams.log import Log
+from shared.seams.log import Fetched, Log
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,8 @@ class _Rebuild:
 
 
 class Consumer:
-    """Applies records in log order. `applied` is the first offset that no head has seen; it never goes back.
+    """Applies records in log order. `applied` is, by partition, the first offset that its head has not seen; it never
+    goes back.
 
     `heads` is shared with nobody; a rebuilt head replaces the old one in it.
 
@@ -43,14 +45,14 @@ class Consumer:
         self,
         log: Log,
         heads: dict[int, Head],
-        begin: int,
+        begin: Mapping[int, int],
         *,
         ages: Ages,
         on_seal: Callable[[], None],
         records: int,
         timeout_ms: int,
     ) -> None:
-        self.applied = begin
+        self.applied = dict(begin)
         self.failure: str | None = None
         self._log = log
         self._heads = heads
@@ -59,7 +61,8 @@ class Consumer:
         self._records = records
         self._timeout_ms = timeout_ms
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._reader = log.reader()
+        self._waiting: list[tuple[Mapping[int, int], asyncio.Future[None]]] = []
         self._rebuilds: list[_Rebuild] = []
         self._stopping = threading.Event()
         self._running = threading.Event()
@@ -74,6 +77,7 @@ class Consumer:
         self._stopping.set()
         self._running.set()
         self._hurry.set()
+        self._reader.close()
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
 
@@ -88,12 +92,17 @@ class Consumer:
         else:
             self._running.set()
 
-    async def reached(self, offset: int) -> None:
-        """Returns once everything below `offset` is applied."""
-        if self.applied >= offset:
+    def lag(self, ends: Mapping[int, int]) -> dict[int, int]:
+        """By partition the offsets below its end that its head has not seen; nothing for those that have reached it."""
+        applied = self.applied
+        return {partition: end - applied[partition] for partition, end in ends.items() if applied[partition] < end}
+
+    async def reached(self, ends: Mapping[int, int]) -> None:
+        """Returns once in every partition all below its end is applied."""
+        if not self.lag(ends):
             return
         waiter = self._loop.create_future()
-        self._waiting.append((offset, waiter))
+        self._waiting.append((ends, waiter))
         self._hurry.set()
         # The thread looks for waiters after it has moved `applied`; one that came in between is served here.
         self._wake()
@@ -112,6 +121,7 @@ class Consumer:
         await order.done
 
     def _run(self) -> None:
+        self._reader.assign(self.applied)
         while not self._stopping.is_set():
             self._running.wait()
             try:
@@ -121,9 +131,9 @@ class Consumer:
                 return  # the log was closed
             except BaseException as error:  # noqa: BLE001  also a native panic: a thread that ends says nothing
                 # Passing over a record would lose what was acknowledged: stay here, say so, try again.
-                failure = f"cannot apply the log at offset {self.applied}: {error}"
+                failure = f"cannot apply the log: {error}"
                 if failure != self.failure:
-                    log.warning("consumer_failed", offset=self.applied, error=str(error), kind=type(error).__name__)
+                    log.warning("consumer_failed", error=str(error), kind=type(error).__name__)
                 self.failure = failure
                 self._stopping.wait(_RETRY_S)
 
@@ -135,26 +145,38 @@ class Consumer:
             except Exception as error:
                 self._loop.call_soon_threadsafe(_resolve, order.done, error)
                 raise
-        records = self._read(self.applied)
-        if not records:
+        fetched = self._reader.read(max_records=self._records, timeout_ms=self._timeout_ms)
+        if not fetched:
             return
-        self._note_ages(records)
-        self.applied = Head.apply(self._heads, records)
-        fault("replay.batch")
-        if any(record.kind == "seal" for record in records):
-            self._loop.call_soon_threadsafe(self._on_seal)
+        for batch in fetched:
+            self._apply(batch)
         if self._waiting:
             self._loop.call_soon_threadsafe(self._wake)
-        elif len(records) < _FEW_RECORDS:
+        elif sum(len(batch.records) for batch in fetched) < _FEW_RECORDS:
             # Waking for each commit would cost more than applying it. Whoever waits for what was written hurries us.
             self._hurry.wait(_LINGER_S)
         self._hurry.clear()
 
+    def _apply(self, fetched: Fetched) -> None:
+        _check_whole(fetched)
+        self._note_ages(fetched.records)
+        Head.apply({partition: self._heads[partition] for partition in fetched.partitions}, fetched.records)
+        self.applied.update(dict.fromkeys(fetched.partitions, fetched.end))
+        fault("replay.batch")
+        if any(record.kind == "seal" for record in fetched.records):
+            self._loop.call_soon_threadsafe(self._on_seal)
+
     def _replay(self, order: _Rebuild) -> None:
-        offset = order.offset
-        while offset < self.applied and not self._stopping.is_set():
-            records = [record for record in self._read(offset) if record.offset < self.applied]
-            offset = Head.apply({order.partition: order.head}, records) if records else self.applied
+        offset, end = order.offset, self.applied[order.partition]
+        reader = self._log.reader()
+        reader.assign({order.partition: offset})
+        while offset < end and not self._stopping.is_set():
+            for fetched in reader.read(max_records=self._records, timeout_ms=self._timeout_ms):
+                _check_whole(fetched)
+                if records := [record for record in fetched.records if record.offset < end]:
+                    Head.apply({order.partition: order.head}, records)
+                offset = fetched.end
+        reader.close()
         self._heads[order.partition] = order.head
         self._loop.call_soon_threadsafe(_resolve, order.done)
 
@@ -165,13 +187,15 @@ class Consumer:
             if record.kind == "write":
                 self._ages.note(record.offset, record.now_ms)
 
-    def _read(self, offset: int) -> Sequence[LogRecord]:
-        return self._log.read(list(self._heads), offset, max_records=self._records, timeout_ms=self._timeout_ms)
-
     def _wake(self) -> None:
-        for offset, waiter in self._waiting:
-            if offset <= self.applied:
+        for ends, waiter in self._waiting:
+            if not self.lag(ends):
                 _resolve(waiter)
+
+
+def _check_whole(fetched: Fetched) -> None:
+    if fetched.lost or fetched.damaged or fetched.stopped:
+        raise InternalError(f"partitions {fetched.partitions}: the log is not whole at {fetched.end}: {fetched}")
 
 
 def _resolve(waiter: asyncio.Future[None], error: Exception | None = None) -> None:

@@ -71,9 +71,10 @@ class Ingester:
         self._work = asyncio.Event()
         self._storing = asyncio.Lock()
         self._sealing: dict[tuple[int, int], int] = {}  # (partition, window) -> marker that is on its way
-        self._deleted: dict[bytes, int] = {}  # uid -> offset from which on the log holds nothing of it
+        self._deleted: dict[bytes, dict[int, int]] = {}  # uid -> by partition where the log ended when it was met
         self._is_ready = False
-        self._begin = self._end = 0
+        self._begin: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
         self._started = self._advanced = 0.0
         self._memory_sealed = -math.inf
 
@@ -87,9 +88,9 @@ class Ingester:
         await self._take_leases(numbers)
         for number in numbers:
             self._partitions[number] = await self._open(number, await self._store.directory(number))
-        self._end = await self._end_offset()
-        self._begin = min(p.replay_from for p in self._partitions.values())
-        self._check_log()
+        self._ends = await self._log.end_offsets(numbers)
+        self._begin = {p.number: p.replay_from for p in self._partitions.values()}
+        await self._check_log()
         fault("replay.begin")
         self._started = self._advanced = self._clock.monotonic()
         self._consumer = Consumer(
@@ -113,11 +114,12 @@ class Ingester:
 
     async def ready(self) -> None:
         """Returns when what the log held at the start is applied."""
-        await self._consuming.reached(self._end)
+        await self._consuming.reached(self._ends)
         if self._is_ready:
             return
         self._is_ready = True
-        log.info("replayed", records=self._end - self._begin, seconds=round(self._clock.monotonic() - self._started, 3))
+        records = max(self._ends.values()) - min(self._begin.values())
+        log.info("replayed", records=records, seconds=round(self._clock.monotonic() - self._started, 3))
         for partition in self._partitions.values():
             partition.replaying = False
         self._work.set()  # a marker may have been replayed whose generation was never stored
@@ -128,15 +130,15 @@ class Ingester:
         Failures are tried again for as long as it takes: the caller sets the deadline.
         """
         await self.ready()
-        await self._consuming.reached(await self._end_offset())
+        await self._consuming.reached(await self._log.end_offsets(list(self._partitions)))
         retry_s = _FIRST_RETRY_S
-        marker = -1
+        markers: dict[int, int] = {}
         while True:
             try:
                 for partition in self._partitions.values():
                     windows = [info.window for info in partition.head.windows() if info.sealed is None]
-                    marker = max(marker, await self._seal(partition.number, windows))
-                await self._consuming.reached(marker + 1)
+                    markers[partition.number] = 1 + await self._seal(partition.number, windows)
+                await self._consuming.reached(markers)
                 await self._store_all(at_once=True)
             except _FAILURES as error:
                 self._failed(error)
@@ -164,14 +166,13 @@ class Ingester:
 
     def stats(self) -> Stats:
         """Cheap enough for every scrape."""
-        applied, end = (self._consumer.applied, self._end) if self._consumer else (0, 0)
         alarms = dict(self._alarms)
         if self._consumer is not None and self._consumer.failure is not None:
             alarms["log"] = self._consumer.failure
         return Stats(
-            partitions=tuple(self._partition_stats(p, applied) for p in self._partitions.values()),
+            partitions=tuple(self._partition_stats(p) for p in self._partitions.values()),
             counters=self._counters,
-            replay=self._progress(applied, end),
+            replay=self._progress(),
             alarms=alarms,
             paused=self._consumer is not None and self._consumer.paused,
         )
@@ -179,10 +180,6 @@ class Ingester:
     def head(self, number: int) -> Head:
         """After `start`. A rebuilt partition has another one, so do not keep it."""
         return self._partitions[number].head
-
-    async def _end_offset(self) -> int:
-        """The first offset that is not durable."""
-        return max((await self._log.end_offsets(list(self._partitions))).values())
 
     # ---- start ----
 
@@ -207,15 +204,16 @@ class Ingester:
             partition.head.restore_metadata(uid, [(family, *entry) for family, entry in metadata.items()])
         return partition
 
-    def _check_log(self) -> None:
+    async def _check_log(self) -> None:
+        firsts = await self._log.first_offsets(list(self._partitions))
         for partition in self._partitions.values():
             contained = max((partition.replay_from, *partition.boundaries.values()))
-            if contained > self._end:
+            end, first = self._ends[partition.number], firsts[partition.number]
+            if contained > end:
                 raise InternalError(
-                    f"the log ends at offset {self._end}, but the store contains partition {partition.number} "
+                    f"the log ends at offset {end}, but the store contains partition {partition.number} "
                     f"up to {contained}: the log was replaced or cut; restore it, or start with a new data folder"
                 )
-            first = self._log.first_offset(partition.number)
             if first > partition.replay_from:
                 raise InternalError(
                     f"the log begins at offset {first}, but partition {partition.number} needs it "
@@ -278,7 +276,7 @@ class Ingester:
     async def _seal(self, number: int, windows: Sequence[int]) -> int:
         """Appends a marker for those of the windows for which none is on its way; the highest offset to wait for."""
         applied = self._consuming.applied
-        self._sealing = {key: marker for key, marker in self._sealing.items() if marker >= applied}
+        self._sealing = {key: marker for key, marker in self._sealing.items() if marker >= applied[key[0]]}
         fresh = [window for window in windows if (number, window) not in self._sealing]
         if fresh:
             marker = await self._log.append_seal(number, fresh)
@@ -347,7 +345,7 @@ class Ingester:
         self._advanced = self._clock.monotonic()
         uids = [instance.uid for instance in await self._registry.instances()]
         for partition in self._partitions.values():
-            target = partition.target(self._consuming.applied)
+            target = partition.target(self._consuming.applied[partition.number])
             await self._store_metadata(partition, uids)
             if target > partition.replay_from:
                 await self._store.advance(partition.number, target)
@@ -371,7 +369,7 @@ class Ingester:
     async def _rebuild(self, partition: Partition) -> None:
         """Makes the head anew from the log, by the directory as it is now."""
         directory = await self._store.directory(partition.number)
-        first = self._log.first_offset(partition.number)
+        first = (await self._log.first_offsets([partition.number]))[partition.number]
         if first > directory.replay_from:
             raise UnavailableError(
                 f"the store was rolled back: partition {partition.number} needs the log from {directory.replay_from}, "
@@ -408,7 +406,8 @@ class Ingester:
         """Retention, deleted instances, merging: one look at everything."""
         deleted = await self._registry.deleted_uids()
         for uid in deleted:
-            self._deleted.setdefault(uid, await self._end_offset())
+            if uid not in self._deleted:
+                self._deleted[uid] = await self._log.end_offsets(list(self._partitions))
             for partition in self._partitions.values():
                 partition.head.forget(uid)
         await self._maintenance.run(list(self._partitions))
@@ -420,9 +419,9 @@ class Ingester:
         for partition in self._partitions.values():
             if partition.metadata.pop(uid, None) is not None:
                 await self._store.put_metadata(partition.number, {uid: {}})
-        floor = min(p.replay_from for p in self._partitions.values())
+        is_past = all(p.replay_from >= self._deleted[uid][p.number] for p in self._partitions.values())
         directories = [await self._store.directory(number) for number in self._partitions]
-        if floor >= self._deleted[uid] and all(uid not in directory.manifests for directory in directories):
+        if is_past and all(uid not in directory.manifests for directory in directories):
             await self._registry.purged(uid)
             del self._deleted[uid]
 
@@ -434,11 +433,11 @@ class Ingester:
             raise InternalError("the ingester was not started")
         return self._consumer
 
-    def _partition_stats(self, partition: Partition, applied: int) -> PartitionStats:
+    def _partition_stats(self, partition: Partition) -> PartitionStats:
         head = partition.head
         return PartitionStats(
             number=partition.number,
-            applied=applied,
+            applied=self._consumer.applied[partition.number] if self._consumer else partition.replay_from,
             replay_from=partition.replay_from,
             generation=partition.generation,
             series=head.series,
@@ -448,11 +447,13 @@ class Ingester:
             sealed_windows=sum(info.sealed is not None for info in head.windows()),
         )
 
-    def _progress(self, applied: int, end: int) -> Replay:
+    def _progress(self) -> Replay:
         elapsed_s = max(self._clock.monotonic() - self._started, 1e-9)
-        done, left = applied - self._begin, max(end - applied, 0)
+        begin, end = min(self._begin.values(), default=0), max(self._ends.values(), default=0)
+        applied = min(self._consumer.applied.values()) if self._consumer else begin
+        done, left = applied - begin, max(end - applied, 0)
         return Replay(
-            begin=self._begin,
+            begin=begin,
             offset=min(applied, end),
             end=end,
             eta_s=left * elapsed_s / done if done > 0 else None,

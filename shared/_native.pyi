@@ -16,6 +16,7 @@ __all__ = [
     "Head",
     "Journal",
     "LocalLog",
+    "LocalLogReader",
     "LogRecord",
     "Matcher",
     "Names",
@@ -115,6 +116,9 @@ class SplitBatch:
     def series(self) -> int: ...
     @property
     def metadata(self) -> int: ...
+    @property
+    def partitions(self) -> list[int]:
+        """Those that hold something of it, ascending."""
     @property
     def refused(self) -> list[tuple[str, int, str]]:
         """(reason, samples refused, a one-line message with an example series) for each reason met.
@@ -229,12 +233,21 @@ class LocalLog:
         """Records from `offset` on, in order, waiting (without the GIL) for the first one; [] if none came. Replays from disk or takes the
         live tail, which each read drops up to what it returns. CorruptError if the log does not reach from `first` to `offset`,
         CanceledError once it is closed."""
+    def reader(self) -> LocalLogReader:
+        """One for each thread that reads: it remembers where in the files it is."""
     def trim(self, offset: int) -> None:
         """Everything below `offset` may go. Whole segments are unlinked; the active one is rolled first if nothing in it is needed."""
     @property
     def bytes(self) -> int: ...
     def close(self) -> None:
         """Commits what is queued and stops; `failure` tells if it could not. Readers get CanceledError."""
+
+@final
+class LocalLogReader:
+    def read(self, offset: int, *, max_records: int, timeout_ms: int) -> list[LogRecord]:
+        """As `LocalLog.read`; [] too after `wake`."""
+    def wake(self) -> None:
+        """From any thread: ends the wait of a read, or that of the next one which would have to wait."""
 
 @final
 class Journal:

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from shared import native
 from shared.errors import UnavailableError
 from shared.faults import fault
+from shared.seams.log import Fetched
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +22,7 @@ _RESUME_AFTER_S = 1.0
 class LocalLog:
     """`shared.seams.log.Log` over the native group commit; one sequence of records serves all partitions.
 
-    All methods but `read` belong to one event loop. A wake-up of the native thread resolves every waiter it made
+    All methods belong to one event loop. A wake-up of the native thread resolves every waiter it made
     durable.
 
     A write that fails, as on a full disk, is taken back and refused; later ones are tried again. A sync that fails ends
@@ -35,7 +36,7 @@ class LocalLog:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()  # by ascending offset
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def append(self, batch: native.SplitBatch, *, now_ms: int) -> int:
+    async def append(self, batch: native.SplitBatch, *, now_ms: int) -> dict[int, int]:
         self._listen()
         try:
             offset = self._native.append(batch, now_ms=now_ms)
@@ -45,7 +46,7 @@ class LocalLog:
             raise self._stopped() from error
         fault("log.queued")
         await self._durable(offset)
-        return offset
+        return dict.fromkeys(batch.partitions, offset)
 
     async def append_seal(self, partition: int, windows: Sequence[int]) -> int:
         self._listen()
@@ -63,15 +64,11 @@ class LocalLog:
     async def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
         return dict.fromkeys(partitions, self._native.committed)
 
-    def first_offset(self, partition: int) -> int:
-        del partition  # all of them share one sequence
-        return self._native.first
+    async def first_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self._native.first)
 
-    def read(
-        self, partitions: Sequence[int], offset: int, *, max_records: int, timeout_ms: int
-    ) -> list[native.LogRecord]:
-        del partitions
-        return self._native.read(offset, max_records=max_records, timeout_ms=timeout_ms)
+    def reader(self) -> "LocalLogReader":
+        return LocalLogReader(self._native.reader())
 
     async def trim(self, replay_from: dict[int, int]) -> None:
         if replay_from:
@@ -91,6 +88,11 @@ class LocalLog:
     def committed(self) -> int:
         """The first offset that is not durable yet."""
         return self._native.committed
+
+    @property
+    def first(self) -> int:
+        """The first offset that is still held."""
+        return self._native.first
 
     @property
     def bytes(self) -> int:
@@ -168,3 +170,37 @@ class LocalLog:
         if self._native.must_restart:
             return UnavailableError(f"the log takes no more writes until a restart: {failure}", retry_after_s=10)
         return UnavailableError(f"{failure}; make room, and writes are taken again by themselves", retry_after_s=5)
+
+
+class LocalLogReader:
+    """`shared.seams.log.LogReader`. Partitions at one offset are read together: one pass serves all of them."""
+
+    def __init__(self, reader: native.LocalLogReader) -> None:
+        self._native = reader
+        self._positions: dict[int, int] = {}
+        self._closed = False
+
+    def assign(self, positions: Mapping[int, int]) -> None:
+        self._positions = dict(positions)
+
+    def read(self, *, max_records: int, timeout_ms: int) -> list[Fetched]:
+        if self._closed:
+            raise native.CanceledError("the reader is closed")
+        if not self._positions:
+            raise ValueError("nothing is assigned")
+        first, *others = sorted(set(self._positions.values()))
+        most = min(max_records, others[0] - first) if others else max_records
+        records = self._native.read(first, max_records=most, timeout_ms=timeout_ms)
+        if not records:
+            return []
+        end = records[-1].offset + 1
+        partitions = tuple(partition for partition, position in self._positions.items() if position == first)
+        self._positions.update(dict.fromkeys(partitions, end))
+        return [Fetched(partitions, records, end)]
+
+    def wake(self) -> None:
+        self._native.wake()
+
+    def close(self) -> None:
+        self._closed = True
+        self._native.wake()

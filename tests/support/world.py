@@ -97,8 +97,8 @@ class World:
             now_ms=self.clock.now_ms(),
         )
 
-    async def write(self, series: Iterable[Series], metadata: Iterable[Entry] = ()) -> int:
-        return await self.log.append(self.batch(series, metadata), now_ms=self.clock.now_ms())
+    async def write(self, series: Iterable[Series], metadata: Iterable[Entry] = ()) -> None:
+        await self.log.append(self.batch(series, metadata), now_ms=self.clock.now_ms())
 
     async def read(self, *matchers: Matcher, min_ms: int = FOREVER[0], max_ms: int = FOREVER[1]) -> Found:
         """What a query would see, after everything acknowledged is visible."""
@@ -122,7 +122,7 @@ class World:
     async def caught_up(self, *others: Ingester) -> None:
         """Returns when the heads have all that is durable."""
         for ingester in (self.ingester, *others):
-            await ingester._consuming.reached(self.log.committed)
+            await ingester._consuming.reached(dict.fromkeys(range(PARTITIONS), self.log.committed))
 
     @property
     def held_samples(self) -> int:
@@ -131,7 +131,7 @@ class World:
     @property
     def log_records(self) -> int:
         """Still held."""
-        return self.ingester._consuming.applied - self.log.first_offset(0)
+        return min(self.ingester._consuming.applied.values()) - self.log.first
 
     def heads(self) -> Sequence[Head]:
         return [partition.head for partition in self.ingester._partitions.values()]

@@ -102,6 +102,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FolderLock>()?;
     module.add_class::<LogRecord>()?;
     module.add_class::<log::LocalLog>()?;
+    module.add_class::<log::LocalLogReader>()?;
     module.add_class::<store::Journal>()?;
     module.add_class::<store::Packs>()?;
     Ok(())

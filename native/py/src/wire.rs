@@ -79,6 +79,11 @@ impl SplitBatch {
     }
 
     #[getter]
+    fn partitions(&self) -> Vec<u16> {
+        self.0.partitions()
+    }
+
+    #[getter]
     fn refused(&self) -> Vec<(&'static str, u64, &str)> {
         self.0
             .refused

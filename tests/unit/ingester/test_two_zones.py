@@ -63,9 +63,11 @@ class TestZones:
         await world.caught_up(other)
         partition = max(other._partitions.values(), key=lambda p: p.head.samples)
         left_out = partition.head.windows()[0].first_offset
-        records = await asyncio.to_thread(world.log.read, [0], 0, max_records=1000, timeout_ms=100)
+        reader = world.log.reader()
+        reader.assign({partition.number: 0})
+        [fetched] = await asyncio.to_thread(reader.read, max_records=1000, timeout_ms=100)
         wrong = Head(partition.number, window_ms=world.settings.window_ms)
-        Head.apply({partition.number: wrong}, [record for record in records if record.offset != left_out])
+        Head.apply({partition.number: wrong}, [record for record in fetched.records if record.offset != left_out])
         assert wrong.samples < partition.head.samples
         partition.head = wrong
         await world.ingester._store_all()

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -40,6 +40,13 @@ impl Default for LogOptions {
     }
 }
 
+/// What a reader of the log keeps between its reads.
+#[derive(Debug, Default)]
+pub struct Reading {
+    cursor: ReplayCursor,
+    woken: AtomicBool,
+}
+
 pub struct Engine {
     files: Arc<dyn FileLayer>,
     folder: PathBuf,
@@ -54,7 +61,7 @@ pub struct Engine {
     tail: Mutex<Tail>,
     readable: Condvar,
     committed: AtomicU64,
-    cursor: ReplayCursor,
+    reading: Reading,
     wake: Wake,
 }
 
@@ -94,7 +101,7 @@ impl Engine {
             tail: Mutex::new(Tail::new(segments, next, options.tail_bytes)),
             readable: Condvar::new(),
             committed: AtomicU64::new(next),
-            cursor: ReplayCursor::default(),
+            reading: Reading::default(),
             wake: Wake::new()?,
         })
     }
@@ -223,14 +230,36 @@ impl Engine {
         self.readable.notify_all();
     }
 
-    /// Up to `max_records` records from `offset` on; empty if none was committed in time.
+    /// Ends the wait of a read, or that of the next one which would have to wait.
+    pub fn wake_reader(&self, reading: &Reading) {
+        reading.woken.store(true, Ordering::Relaxed);
+        // Under the lock, so that the reader is either waiting or has yet to look at the flag.
+        let _tail = self.tail.lock();
+        self.readable.notify_all();
+    }
+
+    /// As `read_by`, for who reads alone.
     pub fn read(&self, offset: u64, max_records: usize, timeout: Duration) -> Result<Vec<LogRecord>> {
+        self.read_by(&self.reading, offset, max_records, timeout)
+    }
+
+    /// Up to `max_records` records from `offset` on; empty if none was committed in time, or if the reader was woken.
+    pub fn read_by(
+        &self,
+        reading: &Reading,
+        offset: u64,
+        max_records: usize,
+        timeout: Duration,
+    ) -> Result<Vec<LogRecord>> {
         let deadline = Instant::now() + timeout;
         let mut tail = self.tail.lock();
         loop {
             check_range(&tail, offset)?;
             if offset < tail.committed {
                 break;
+            }
+            if reading.woken.swap(false, Ordering::Relaxed) {
+                return Ok(Vec::new());
             }
             if self.readable.wait_until(&mut tail, deadline).timed_out() && offset >= tail.committed {
                 return Ok(Vec::new());
@@ -242,7 +271,8 @@ impl Engine {
         };
         let until = tail.live_from();
         drop(tail);
-        self.cursor
+        reading
+            .cursor
             .read(&segment, offset, until, max_records, self.replay.as_ref())
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::engine::{Engine, LogOptions};
+use super::engine::{Engine, LogOptions, Reading};
 use super::queue::{Ending, Failure};
 use super::record::{LogRecord, Replay};
 use crate::fs::FileLayer;
@@ -97,6 +97,14 @@ impl LocalLog {
         self.engine.read(offset, max_records, timeout)
     }
 
+    /// A reader of its own for each thread that reads.
+    pub fn reader(&self) -> LogReader {
+        LogReader {
+            engine: self.engine.clone(),
+            reading: Reading::default(),
+        }
+    }
+
     /// Everything below `offset` may go.
     pub fn trim(&self, offset: u64) -> Result<()> {
         self.engine.trim(offset)
@@ -120,6 +128,25 @@ impl LocalLog {
 impl Drop for LocalLog {
     fn drop(&mut self) {
         self.stop(Ending::Abandon);
+    }
+}
+
+/// Reads a log; remembers where in the files it is.
+#[derive(Debug)]
+pub struct LogReader {
+    engine: Arc<Engine>,
+    reading: Reading,
+}
+
+impl LogReader {
+    /// As [`LocalLog::read`]; empty too after [`LogReader::wake`].
+    pub fn read(&self, offset: u64, max_records: usize, timeout: Duration) -> Result<Vec<LogRecord>> {
+        self.engine.read_by(&self.reading, offset, max_records, timeout)
+    }
+
+    /// Ends the wait of a read in another thread, or that of the next one which would have to wait.
+    pub fn wake(&self) {
+        self.engine.wake_reader(&self.reading);
     }
 }
 

@@ -23,7 +23,7 @@ mod tail;
 mod wake;
 
 pub use engine::LogOptions;
-pub use local::LocalLog;
+pub use local::{LocalLog, LogReader};
 pub use queue::Failure;
 pub use record::{LogRecord, RecordKind, Replay};
 

@@ -57,6 +57,23 @@ impl SplitBatch {
         &self.labels[rows(series.labels)]
     }
 
+    /// Those that hold something of the batch, ascending.
+    pub fn partitions(&self) -> Vec<u16> {
+        let mut met = [0_u64; 1 << 10];
+        let series = self.series.iter().map(|s| s.partition);
+        for partition in series.chain(self.metadata.iter().map(|m| m.partition)) {
+            met[usize::from(partition >> 6)] |= 1 << (partition & 63);
+        }
+        let words = (0..=u16::MAX).step_by(64).zip(met).filter(|&(_, word)| word != 0);
+        words
+            .flat_map(|(first, word)| {
+                (0..64)
+                    .filter(move |bit| word >> bit & 1 == 1)
+                    .map(move |bit| first + bit)
+            })
+            .collect()
+    }
+
     pub fn samples_of(&self, series: &BatchSeries) -> (&[Millis], &[f64]) {
         (
             &self.times[rows(series.samples)],

@@ -163,12 +163,13 @@ impl LocalLog {
         max_records: usize,
         timeout_ms: u64,
     ) -> PyResult<Vec<LogRecord>> {
-        if max_records == 0 {
-            return Err(PyValueError::new_err("max_records must be 1 or more"));
-        }
-        let timeout = Duration::from_millis(timeout_ms.min(MAX_WAIT_MS));
+        let timeout = wait_of(max_records, timeout_ms)?;
         let records = detached(py, || self.0.read(offset, max_records, timeout))?;
         Ok(records.into_iter().map(|record| LogRecord { record }).collect())
+    }
+
+    fn reader(&self) -> LocalLogReader {
+        LocalLogReader(self.0.reader())
     }
 
     fn trim(&self, py: Python<'_>, offset: u64) -> PyResult<()> {
@@ -183,6 +184,37 @@ impl LocalLog {
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.close());
     }
+}
+
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct LocalLogReader(log::LogReader);
+
+#[pymethods]
+impl LocalLogReader {
+    #[pyo3(signature = (offset, *, max_records, timeout_ms))]
+    fn read(
+        &self,
+        py: Python<'_>,
+        offset: u64,
+        max_records: usize,
+        timeout_ms: u64,
+    ) -> PyResult<Vec<LogRecord>> {
+        let timeout = wait_of(max_records, timeout_ms)?;
+        let records = detached(py, || self.0.read(offset, max_records, timeout))?;
+        Ok(records.into_iter().map(|record| LogRecord { record }).collect())
+    }
+
+    fn wake(&self, py: Python<'_>) {
+        py.detach(|| self.0.wake());
+    }
+}
+
+fn wait_of(max_records: usize, timeout_ms: u64) -> PyResult<Duration> {
+    if max_records == 0 {
+        return Err(PyValueError::new_err("max_records must be 1 or more"));
+    }
+    Ok(Duration::from_millis(timeout_ms.min(MAX_WAIT_MS)))
 }
 
 /// A full queue is Python's `BlockingIOError`.

@@ -22,6 +22,26 @@ fn a_reader_is_woken_by_a_commit() {
 }
 
 #[test]
+fn a_reader_that_waits_can_be_woken_and_others_go_on() {
+    let log = start(&SimulatedFiles::new(1));
+    let (woken, waiting) = (log.reader(), log.reader());
+    std::thread::scope(|scope| {
+        let early = scope.spawn(|| woken.read(0, 10, LONG).unwrap());
+        let late = scope.spawn(|| waiting.read(0, 10, LONG).unwrap());
+        woken.wake();
+        assert!(early.join().unwrap().is_empty());
+        log.append(batch(5, 10), 0).unwrap();
+        assert_eq!(number_of(&late.join().unwrap()[0]), Some(5));
+    });
+    woken.wake();
+    assert_eq!(woken.read(0, 10, LONG).unwrap().len(), 1, "nothing to wait for");
+    assert!(
+        woken.read(1, 10, LONG).unwrap().is_empty(),
+        "the wake was kept for the wait"
+    );
+}
+
+#[test]
 fn many_writers_get_consecutive_offsets() {
     let log = start(&SimulatedFiles::new(1));
     let mut offsets: Vec<(u64, u64)> = std::thread::scope(|scope| {
