@@ -8,6 +8,10 @@ if ! scripts/tools.sh prometheus prometheus-node-exporter; then
   [ "${CI:-}" != true ] || die "in CI the tests against real servers must run"
   say "WITHOUT Debian's prometheus and node-exporter: every test that compares with them will be SKIPPED"
 fi
+if ! scripts/kafka.sh; then
+  [ "${CI:-}" != true ] || die "in CI the tests against a real Kafka must run"
+  say "WITHOUT a Kafka broker: every test of the log on Kafka will be SKIPPED"
+fi
 if [ $# -eq 0 ]; then
   say "Rust tests"
   cargo test --locked --quiet --profile checked -p headrace-core
