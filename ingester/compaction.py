@@ -1,7 +1,6 @@
 """Merging blocks and dropping old ones. What to do is decided here, purely; `Maintenance` does it."""
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,9 +81,13 @@ def _is_crowded(blocks: Sequence[Manifest]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unlinking:
+class _Merged:
+    """A merge whose payload has to be looked for again before that of the old blocks may go."""
+
+    partition: int
+    old: tuple[Manifest, ...]
+    new: Manifest
     due: float
-    keys: tuple[str, ...]
 
 
 class Maintenance:
@@ -98,23 +101,33 @@ class Maintenance:
         self._clock = clock
         self._settings = settings
         self._counters = counters
-        self._unlinking: deque[_Unlinking] = deque()
+        self._unverified: list[_Merged] = []
 
     async def run(self, partitions: Sequence[int]) -> None:
         """One look at everything. Raises what the store raises; whatever was not done is found again the next time."""
         retention = await self._retention()
         deleted = await self._registry.deleted_uids()
+        await self._verify()
         for partition in partitions:
             await self._drop(await self._store.directory(partition), deleted, retention)
             for uid, manifests in (await self._store.directory(partition)).manifests.items():
                 for chosen in merges(manifests, self._clock.now_ms(), settings=self._settings):
                     await self._merge(partition, uid, chosen)
-        await self.unlink()
+            await self._sweep(partition)
 
-    async def unlink(self, *, at_once: bool = False) -> None:
-        """Removes replaced payload whose time has come. What a stop leaves is removed at the next start."""
-        while self._unlinking and (at_once or self._unlinking[0].due <= self._clock.monotonic()):
-            await self._store.delete(self._unlinking.popleft().keys)
+    async def _verify(self) -> None:
+        """Looks once more for what was merged. If it has gone missing, the old blocks take its place again."""
+        for merge in [merge for merge in self._unverified if merge.due <= self._clock.monotonic()]:
+            is_whole = all(await self._store.exists(merge.new.keys))
+            if not is_whole and await self._store.replace(merge.partition, [merge.new], merge.old):
+                self._counters.reverted += 1
+            self._unverified.remove(merge)
+
+    async def _sweep(self, partition: int) -> None:
+        """Removes payload that nobody names: replaced, or of a commit that never came."""
+        if orphans := await self._store.orphans(partition, age_s=self._settings.unlink_after_s):
+            await self._store.delete(partition, orphans)
+            self._counters.swept_payload += len(orphans)
             fault("compact.unlinked")
 
     async def _drop(self, directory: Directory, deleted: Sequence[bytes], retention: Mapping[bytes, int]) -> None:
@@ -127,7 +140,6 @@ class Maintenance:
                 going += expired(manifests, now_ms, retention_ms=retention.get(uid, self._settings.retention_ms))
         if going and await self._store.replace(directory.partition, going, []):
             self._counters.dropped_blocks += len(going)
-            self._unlink_later(going)
 
     async def _merge(self, partition: int, uid: bytes, manifests: Sequence[Manifest]) -> None:
         parts = await self._merged(uid, manifests)
@@ -138,14 +150,15 @@ class Maintenance:
         level = 1 + max(manifest.level for manifest in manifests)
         merged = describe(parts, values, attempt, 0, manifests[0].window, first, last, level=level)
         payload = Payload(payload_keys(attempt, len(values)), values)
-        await self._store.put(payload)
+        await self._store.put(partition, payload)
         fault("compact.put")
         if await self._store.replace(partition, manifests, [merged]):
             self._counters.compactions += 1
-            self._unlink_later(manifests)
+            due = self._clock.monotonic() + self._settings.verify_after_s
+            self._unverified.append(_Merged(partition, tuple(manifests), merged, due))
             fault("compact.replaced")
         else:  # one of them went while we merged: the next look sees what stands then
-            await self._store.delete(payload.keys)
+            await self._store.delete(partition, payload.keys)
 
     async def _merged(self, uid: bytes, manifests: Sequence[Manifest]) -> BlockParts:
         blocks = []
@@ -158,7 +171,3 @@ class Maintenance:
         """Of the instances that have one of their own."""
         instances = await self._registry.instances()
         return {i.uid: i.limits.retention_s * 1000 for i in instances if i.limits.retention_s is not None}
-
-    def _unlink_later(self, manifests: Sequence[Manifest]) -> None:
-        keys = tuple(key for manifest in manifests for key in manifest.keys)
-        self._unlinking.append(_Unlinking(self._clock.monotonic() + self._settings.unlink_after_s, keys))

@@ -52,7 +52,7 @@ class Cutter:
         while partition.retained and (at_once or partition.retained[0].due <= self._clock.monotonic()):
             retained = partition.retained[0]
             await self._directory(partition)
-            await self._repair(retained)
+            await self._repair(partition, retained)
             fault("verify.done")
             partition.retained.popleft()
             self._counters.verified += 1
@@ -110,13 +110,13 @@ class Cutter:
         returns False never will, and then the directory tells whose generation stands.
         """
         if not all(await self._store.exists(encoded.payload.keys)):
-            await self._store.put(encoded.payload)
+            await self._store.put(partition.number, encoded.payload)
         fault("cut.put")
         committed = await self._store.commit(partition.number, encoded.generations)
         committed = committed or _holds(await self._store.directory(partition.number), encoded)
         del self._unfinished[partition.number]
         if not committed:
-            await self._store.delete(encoded.payload.keys)
+            await self._store.delete(partition.number, encoded.payload.keys)
             self._counters.lost_races += 1
             return
         fault("cut.committed")
@@ -174,7 +174,7 @@ class Cutter:
             if lost := _lost(directory, [retained]):
                 if any(directory.through.get(g.window, 0) != g.from_offset for g in lost):
                     raise RolledBackError(f"partition {partition.number}, window {lost[0].window}")
-                await self._repair(retained)
+                await self._store.put(partition.number, retained.payload)
                 await self._store.commit(partition.number, lost)
                 self._counters.recommits += 1
                 directory = await self._store.directory(partition.number)
@@ -184,9 +184,9 @@ class Cutter:
         partition.generation = directory.generation
         return directory
 
-    async def _repair(self, retained: Retained) -> None:
+    async def _repair(self, partition: Partition, retained: Retained) -> None:
         if not all(await self._store.exists(retained.payload.keys)):
-            await self._store.put(retained.payload)
+            await self._store.put(partition.number, retained.payload)
             self._counters.rewritten += 1
             log.warning("payload_written_again", windows=[g.window for g in retained.generations])
 

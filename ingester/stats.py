@@ -19,6 +19,8 @@ class Counters:
     rebuilds: int = 0  # heads rebuilt from the log because the store was rolled back
     digest_mismatches: int = 0  # generations that differ from what another zone committed
     compactions: int = 0
+    reverted: int = 0  # merges taken back because their payload had gone missing
+    swept_payload: int = 0  # values that nobody named any more
     dropped_blocks: int = 0  # by retention or with their instance
     failures: int = 0  # attempts at storing that failed and are tried again
 

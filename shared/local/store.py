@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from shared import native
+from shared.clock import Clock, SystemClock
 from shared.errors import InternalError, NotFoundError, UnavailableError
 from shared.faults import fault
 from shared.local import records
@@ -32,23 +33,29 @@ class LocalStore:
     begun it runs to its end: if its caller were cancelled in between, memory would stay behind the journal.
     """
 
-    def __init__(self, journal: native.Journal, packs: native.Packs) -> None:
+    def __init__(self, journal: native.Journal, packs: native.Packs, clock: Clock) -> None:
         self._journal = journal
         self._packs = packs
+        self._clock = clock
         self._partitions: dict[int, _Partition] = {}
         self._spans: dict[str, Span] = {}
         self._keys: dict[str, set[str]] = {}  # pack -> keys that somebody may still read
+        self._unnamed: dict[int, dict[str, float]] = {}  # partition -> key -> since when no manifest names it
         self._aside: dict[int, dict[int, AsideRecord]] = {}  # partition -> offset -> where it lies
         self._changing = asyncio.Lock()
 
     @classmethod
-    def open(cls, files: native.Files, folder: str, *, window_ms: int | None = None) -> "LocalStore":
+    def open(
+        cls, files: native.Files, folder: str, *, window_ms: int | None = None, clock: Clock | None = None
+    ) -> "LocalStore":
         """Blocks on the disk. Removes payload that a crash left without a manifest. InternalError: damaged or of a
         newer format.
         """
         try:
             store = cls(
-                native.Journal.open(files, f"{folder}/directory.journal"), native.Packs.open(files, f"{folder}/packs")
+                native.Journal.open(files, f"{folder}/directory.journal"),
+                native.Packs.open(files, f"{folder}/packs"),
+                clock or SystemClock(),
             )
         except native.CorruptError as error:
             raise InternalError(str(error)) from error
@@ -60,8 +67,8 @@ class LocalStore:
             store._packs.remove(orphan)
         return store
 
-    async def put(self, payload: Payload) -> None:
-        await asyncio.shield(self._put(payload))
+    async def put(self, partition: int, payload: Payload) -> None:
+        await asyncio.shield(self._put(partition, payload))
 
     async def fetch(self, keys: Sequence[str]) -> list[bytes]:
         spans = [self._span(key) for key in keys]
@@ -95,11 +102,17 @@ class LocalStore:
             )
         return directory
 
-    async def delete(self, keys: Sequence[str]) -> None:
+    async def orphans(self, partition: int, *, age_s: float) -> list[str]:
+        until = self._clock.monotonic() - age_s
+        return [key for key, since in self._unnamed.get(partition, {}).items() if since <= until]
+
+    async def delete(self, partition: int, keys: Sequence[str]) -> None:
         gone = []
+        unnamed = self._unnamed.get(partition, {})
         for key in keys:
             pack, _ = records.split_key(key)
             self._spans.pop(key, None)
+            unnamed.pop(key, None)
             left = self._keys.get(pack)
             if left is not None:
                 left.discard(key)
@@ -136,7 +149,7 @@ class LocalStore:
         """Of every value that a manifest names or that still waits to be deleted."""
         return sum(span.length for span in self._spans.values())
 
-    async def _put(self, payload: Payload) -> None:
+    async def _put(self, partition: int, payload: Payload) -> None:
         packs = {records.split_key(key)[0] for key in payload.keys}
         if [records.split_key(key)[1] for key in payload.keys] != list(range(len(payload.values))) or len(packs) > 1:
             raise InternalError(f"payload keys must be those of one attempt, numbered from 0: {payload.keys[:3]} …")
@@ -144,6 +157,8 @@ class LocalStore:
             return
         pack = packs.pop()
         spans = await asyncio.to_thread(self._write, pack, payload.values)
+        unnamed, now = self._unnamed.setdefault(partition, {}), self._clock.monotonic()
+        unnamed.update((key, now) for key in payload.keys if key in unnamed or key not in self._spans)
         for key, span in zip(payload.keys, spans, strict=True):
             if self._spans.setdefault(key, span) != span:
                 raise InternalError(f"payload {key} was put again with other bytes")
@@ -165,6 +180,7 @@ class LocalStore:
             await self._transact(puts, [])
             if manifests:
                 state.groups[generation] = manifests
+            self._name(partition, manifests)
             state.directory = Directory(
                 partition, generation, before.replay_from, through, _grouped([manifests], before.manifests)
             )
@@ -191,6 +207,9 @@ class LocalStore:
                     puts[key] = records.encode_manifests(groups[added], self._spans)
             await self._transact(puts, deletes)
             state.groups = groups
+            now = self._clock.monotonic()
+            self._unnamed.setdefault(partition, {}).update((key, now) for manifest in old for key in manifest.keys)
+            self._name(partition, new)
             state.directory = Directory(
                 partition, generation, before.replay_from, before.through, _grouped(_in_order(groups))
             )
@@ -261,6 +280,12 @@ class LocalStore:
             await asyncio.to_thread(self._journal.commit, puts, deletes)
         except OSError as error:
             raise UnavailableError(f"the store's journal cannot be written: {error}", retry_after_s=10) from error
+
+    def _name(self, partition: int, manifests: Iterable[Manifest]) -> None:
+        unnamed = self._unnamed.get(partition, {})
+        for manifest in manifests:
+            for key in manifest.keys:
+                unnamed.pop(key, None)
 
     def _check_written(self, manifests: Iterable[Manifest]) -> None:
         for manifest in manifests:

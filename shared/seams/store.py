@@ -90,9 +90,9 @@ def payload_keys(attempt: str, count: int) -> tuple[str, ...]:
 class BlockStore(Protocol):
     """Payload is never overwritten: keys hold a random attempt id. Only `commit` and `replace` make payload visible."""
 
-    async def put(self, payload: Payload) -> None:
+    async def put(self, partition: int, payload: Payload) -> None:
         """Durable when it returns. All keys are those of one attempt; putting the same values again repairs what went
-        missing.
+        missing. From before the first value is written until it is named or deleted, `orphans` finds the payload.
         """
         ...
 
@@ -106,19 +106,26 @@ class BlockStore(Protocol):
         """Adds all generations, of distinct windows, if every `through[window]` (0 at first) equals the generation's
         `from_offset`; sets it to `to_offset` and raises the directory's generation by one.
 
-        False: another committer was first; nothing was done. UnavailableError: unknown, ask `directory`.
+        False: another committer was first; nothing was done. NotFoundError: payload was never put, or was deleted, as
+        that of a process that stood still for long; nothing was done. UnavailableError: unknown, ask `directory`.
         """
         ...
 
     async def replace(self, partition: int, old: Sequence[Manifest], new: Sequence[Manifest]) -> bool:
         """Compaction and retention: swaps manifests if all of `old` still stand. `through` stays.
 
-        A new manifest takes the place, in log order, of the first old one of its instance.
+        A new manifest takes the place, in log order, of the first old one of its instance. Errors as of `commit`.
         """
         ...
 
     async def advance(self, partition: int, replay_from: int) -> None:
         """Raises `replay_from`; never lowers it."""
+        ...
+
+    async def orphans(self, partition: int, *, age_s: float) -> list[str]:
+        """Keys that no manifest has named for so long: of a commit that never came, or of replaced manifests, which a
+        running query may still read. A process that owns its store alone may have removed them when it started.
+        """
         ...
 
     async def directory(self, partition: int, *, at_least: int = 0) -> Directory:
@@ -127,8 +134,8 @@ class BlockStore(Protocol):
         """
         ...
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Payload that no manifest names any more. A missing key is not an error."""
+    async def delete(self, partition: int, keys: Sequence[str]) -> None:
+        """Payload that no manifest names; from here on none can. A missing key is not an error."""
         ...
 
     async def metadata(self, partition: int) -> dict[bytes, Metadata]:

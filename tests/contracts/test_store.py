@@ -16,7 +16,7 @@ OTHER_UID = bytes(16)
 
 async def committed(store: BlockStore, attempt: str, window: int, from_offset: int, to_offset: int) -> Manifest:
     manifest, payload = block(attempt, window, from_offset, to_offset)
-    await store.put(payload)
+    await store.put(P, payload)
     assert await store.commit(P, [generation(manifest)])
     return manifest
 
@@ -25,7 +25,7 @@ class TestPayload:
     async def test_is_read_back_as_written(self, stores: StoreHarness) -> None:
         store = stores.open()
         keys = payload_keys("a1", 3)
-        await store.put(Payload(keys, (b"root", b"", b"x" * 100_000)))
+        await store.put(P, Payload(keys, (b"root", b"", b"x" * 100_000)))
         assert await store.fetch([keys[2], keys[0], keys[1]]) == [b"x" * 100_000, b"root", b""]
         assert await store.exists([keys[0], "a1/3", "b2/0"]) == [True, False, False]
 
@@ -33,13 +33,13 @@ class TestPayload:
         store = stores.open()
         values = tuple(bytes([n]) * 400_000 for n in range(5))
         keys = payload_keys("a1", 5)
-        await store.put(Payload(keys, values))
+        await store.put(P, Payload(keys, values))
         assert await store.fetch(keys) == list(values)
 
     async def test_what_is_missing_is_named(self, stores: StoreHarness) -> None:
         store = stores.open()
         _, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P, payload)
         with pytest.raises(NotFoundError, match="b2/0"):
             await store.fetch(["a1/0", "b2/0"])
 
@@ -53,21 +53,21 @@ class TestPayload:
     async def test_what_was_lost_can_be_put_again(self, stores: StoreHarness) -> None:
         store = stores.open()
         manifest, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P, payload)
         assert await store.commit(P, [generation(manifest)])
         stores.lose(manifest.root_key)
         assert not all(await store.exists(manifest.keys))
-        await store.put(payload)
+        await store.put(P, payload)
         assert all(await store.exists(manifest.keys))
         assert await store.fetch(manifest.keys) == [b"root", b"page"]
 
     async def test_deleted_payload_is_gone(self, stores: StoreHarness) -> None:
         store = stores.open()
         _, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
-        await store.delete(payload.keys[:1])
+        await store.put(P, payload)
+        await store.delete(P, payload.keys[:1])
         assert await store.exists(payload.keys) == [False, True]
-        await store.delete(payload.keys)
+        await store.delete(P, payload.keys)
         assert await store.exists(payload.keys) == [False, False]
         with pytest.raises(NotFoundError):
             await store.fetch(payload.keys[1:])
@@ -75,19 +75,79 @@ class TestPayload:
     async def test_deleting_twice_is_no_error(self, stores: StoreHarness) -> None:
         store = stores.open()
         _, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P, payload)
         for _ in range(2):
-            await store.delete(payload.keys)
+            await store.delete(P, payload.keys)
             assert await store.exists(payload.keys) == [False, False]
 
-    async def test_without_a_manifest_it_does_not_outlive_a_restart(self, stores: StoreHarness) -> None:
+
+class TestOrphans:
+    async def test_are_what_was_put_and_not_committed(self, stores: StoreHarness) -> None:
         store = stores.open()
-        manifest = await committed(store, "a1", WINDOW, 0, 10)
-        _, orphan = block("b2", WINDOW, 0, 10)
-        await store.put(orphan)
+        await committed(store, "a1", WINDOW, 0, 10)
+        _, orphan = block("b2", WINDOW, 10, 20)
+        await store.put(P, orphan)
+        assert sorted(await store.orphans(P, age_s=0)) == list(orphan.keys)
+        assert await store.orphans(P, age_s=3600) == []
+        assert await store.orphans(P + 1, age_s=0) == []
+        await store.delete(P, orphan.keys)
+        assert await store.orphans(P, age_s=0) == []
+
+    async def test_are_what_was_replaced(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        a = await committed(store, "a1", WINDOW, 0, 10)
+        b = await committed(store, "b2", WINDOW, 10, 20)
+        new, payload = merged("c3", [a])
+        await store.put(P, payload)
+        assert await store.replace(P, [a], [new])
+        assert sorted(await store.orphans(P, age_s=0)) == list(a.keys)
+        assert await store.replace(P, [b], [])
+        assert sorted(await store.orphans(P, age_s=0)) == [*a.keys, *b.keys]
+        assert await store.orphans(P, age_s=3600) == []
+
+    async def test_are_not_what_was_put_again(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest, payload = block("a1", WINDOW, 0, 10)
+        await store.put(P, payload)
+        assert await store.commit(P, [generation(manifest)])
+        await store.put(P, payload)
+        assert await store.orphans(P, age_s=0) == []
+
+    async def test_are_not_what_a_replace_has_brought_back(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        a = await committed(store, "a1", WINDOW, 0, 10)
+        new, payload = merged("c3", [a])
+        await store.put(P, payload)
+        assert await store.replace(P, [a], [new])
+        assert await store.replace(P, [new], [a])
+        assert sorted(await store.orphans(P, age_s=0)) == list(new.keys)
+
+    async def test_that_were_deleted_can_never_be_committed(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        manifest, payload = block("a1", WINDOW, 0, 10)
+        await store.put(P, payload)
+        await store.delete(P, payload.keys)
+        with pytest.raises(NotFoundError, match="a1"):
+            await store.commit(P, [generation(manifest)])
+        assert (await store.directory(P)).generation == 0
+        await store.put(P, payload)
+        assert await store.commit(P, [generation(manifest)])
+        assert await store.fetch(manifest.keys) == [b"root", b"page"]
+
+    async def test_are_found_or_removed_after_a_restart(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        kept = await committed(store, "a1", WINDOW, 0, 10)
+        replaced = await committed(store, "b2", WINDOW, 10, 20)
+        assert await store.replace(P, [replaced], [])
+        _, orphan = block("c3", WINDOW, 20, 30)
+        await store.put(P, orphan)
         await store.close()
         store = stores.open()
-        assert await store.exists([*manifest.keys, *orphan.keys]) == [True, True, False, False]
+        found = await store.orphans(P, age_s=0)
+        keys = [*replaced.keys, *orphan.keys]
+        assert sorted(found) == [key for key, held in zip(keys, await store.exists(keys), strict=True) if held]
+        await store.delete(P, found)
+        assert await store.exists([*kept.keys, *keys]) == [True, True, False, False, False, False]
 
 
 class TestCommit:
@@ -116,20 +176,20 @@ class TestCommit:
         first = await committed(store, "a1", WINDOW, 0, 10)
         before = await store.directory(P)
         second, payload = block("b2", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P, payload)
         assert not await store.commit(P, [generation(second)])
         assert await store.directory(P) == before
-        await store.delete(payload.keys)
+        await store.delete(P, payload.keys)
         assert await store.fetch(first.keys) == [b"root", b"page"]
 
     async def test_partitions_and_windows_do_not_touch(self, stores: StoreHarness) -> None:
         store = stores.open()
         await committed(store, "a1", WINDOW, 0, 10)
         manifest, payload = block("b2", 2 * WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P, payload)
         assert await store.commit(P, [generation(manifest)])
         other, payload = block("c3", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P + 1, payload)
         assert await store.commit(P + 1, [generation(other)])
         assert (await store.directory(P)).through == {WINDOW: 10, 2 * WINDOW: 10}
         assert (await store.directory(P + 1)).manifests == {UID: (other,)}
@@ -139,13 +199,13 @@ class TestCommit:
         await committed(store, "a1", WINDOW, 0, 10)
         stale, stale_payload = block("b2", WINDOW, 0, 20)
         fresh, fresh_payload = block("c3", 2 * WINDOW, 0, 20)
-        await store.put(stale_payload)
-        await store.put(fresh_payload)
+        await store.put(P, stale_payload)
+        await store.put(P, fresh_payload)
         before = await store.directory(P)
         assert not await store.commit(P, [generation(fresh), generation(stale)])
         assert await store.directory(P) == before
         follower, payload = block("d4", WINDOW, 10, 20)
-        await store.put(payload)
+        await store.put(P, payload)
         assert await store.commit(P, [generation(fresh), generation(follower)])
         after = await store.directory(P)
         assert (after.generation, after.through) == (2, {WINDOW: 20, 2 * WINDOW: 20})
@@ -161,7 +221,7 @@ class TestCommit:
         theirs = Manifest(
             **{f: getattr(theirs, f) for f in Manifest.__slots__} | {"lengths": (2,), "checksums": theirs.checksums[2:]}
         )
-        await store.put(Payload(keys, (b"r1", b"p1", b"r2")))
+        await store.put(P, Payload(keys, (b"r1", b"p1", b"r2")))
         assert await store.commit(P, [generation(mine, theirs)])
         await store.close()
         store = stores.open()
@@ -180,7 +240,7 @@ class TestCommit:
     async def test_a_cancelled_committer_leaves_all_or_nothing(self, stores: StoreHarness, patience: int) -> None:
         store = stores.open()
         manifest, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P, payload)
         committing = asyncio.create_task(store.commit(P, [generation(manifest)]))
         for _ in range(patience):
             await asyncio.sleep(0)
@@ -205,7 +265,7 @@ class TestCommit:
     async def test_a_lost_reply_is_settled_by_asking(self, stores: StoreHarness) -> None:
         store = stores.open()
         manifest, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P, payload)
         faults.arm("commit.done:fail:1")
         with pytest.raises(UnavailableError):
             await store.commit(P, [generation(manifest)])
@@ -216,7 +276,7 @@ class TestCommit:
     async def test_a_lost_request_can_be_repeated(self, stores: StoreHarness) -> None:
         store = stores.open()
         manifest, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(P, payload)
         faults.arm("commit.before:fail:1")
         with pytest.raises(UnavailableError):
             await store.commit(P, [generation(manifest)])
@@ -230,7 +290,7 @@ class TestCommit:
         copy = stores.copy()
         store = stores.open()
         lost, payload = block("b2", WINDOW, 10, 20)
-        await store.put(payload)
+        await store.put(P, payload)
         assert await store.commit(P, [generation(lost)])
         seen = await store.directory(P)
         await store.close()
@@ -239,7 +299,7 @@ class TestCommit:
         store = stores.open()
         with pytest.raises(UnavailableError, match="generation"):
             await store.directory(P, at_least=seen.generation)
-        await store.put(payload)
+        await store.put(P, payload)
         assert await store.commit(P, [generation(lost)])
         assert await store.directory(P, at_least=seen.generation) == seen
 
@@ -263,12 +323,12 @@ class TestReplace:
         b = await committed(store, "b2", WINDOW, 10, 20)
         c = await committed(store, "c3", WINDOW, 20, 30)
         new, payload = merged("d4", [a, b])
-        await store.put(payload)
+        await store.put(P, payload)
         assert await store.replace(P, [a, b], [new])
         directory = await store.directory(P)
         assert directory.manifests == {UID: (new, c)}
         assert (directory.generation, directory.through) == (4, {WINDOW: 30})
-        await store.delete([*a.keys, *b.keys])
+        await store.delete(P, [*a.keys, *b.keys])
         await store.close()
         store = stores.open()
         assert await store.directory(P) == directory
@@ -281,7 +341,7 @@ class TestReplace:
         assert await store.replace(P, [a], [])
         before = await store.directory(P)
         new, payload = merged("d4", [a, b])
-        await store.put(payload)
+        await store.put(P, payload)
         assert not await store.replace(P, [a, b], [new])
         assert await store.directory(P) == before
 
@@ -290,15 +350,6 @@ class TestReplace:
         a = await committed(store, "a1", WINDOW, 0, 10)
         assert await store.replace(P, [a], [])
         assert await store.fetch(a.keys) == [b"root", b"page"]
-
-    async def test_payload_that_was_replaced_before_a_restart_is_removed_by_it(self, stores: StoreHarness) -> None:
-        store = stores.open()
-        a = await committed(store, "a1", WINDOW, 0, 10)
-        assert await store.replace(P, [a], [])
-        await store.close()
-        store = stores.open()
-        assert await store.exists(a.keys) == [False, False]
-        assert (await store.directory(P)).manifests == {}
 
 
 class TestDirectory:

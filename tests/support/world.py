@@ -49,7 +49,9 @@ class World:
         await self.registry.create(self.tenant)
         # The same for every world, so that heads of different worlds can be compared.
         self.splitter = Splitter(secret=b"s" * 16, partitions=PARTITIONS)
-        self.store = LocalStore.open(self.files, f"{self.folder}/store", window_ms=self.settings.window_ms)
+        self.store = LocalStore.open(
+            self.files, f"{self.folder}/store", window_ms=self.settings.window_ms, clock=self.clock
+        )
         self._opened.push_async_callback(self.store.close)
         folder = f"{self.folder}/log"
         self.log = LocalLog(native.LocalLog.open(self.files, folder, splitter=self.splitter, segment_bytes=4096))

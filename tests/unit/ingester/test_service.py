@@ -571,6 +571,28 @@ class TestMaintenance:
         assert await again.read() == before
         await again.crash()
 
+    async def test_a_merge_whose_payload_is_gone_is_taken_back(self, world: World) -> None:
+        for n in range(8):
+            await world.write([series("m", (T + n, float(n)), job="a")])
+            await world.ingester.flush()
+        before = await world.read()
+        await world.ingester.maintain()
+        [merged] = [
+            m for n in range(4) for blocks in (await world.store.directory(n)).manifests.values() for m in blocks
+        ]
+        assert merged.level == 1
+        world.store._packs.remove(merged.root_key.split("/")[0])
+        world.clock.advance(61)
+        await world.ingester.maintain()
+        assert world.ingester.stats().counters.reverted == 1
+        assert world.ingester.stats().counters.compactions == 2
+        world.clock.advance(901)
+        await world.ingester.maintain()
+        assert len(world.store._packs.names()) == 1
+        world.storage._roots = type(world.storage._roots)(1)
+        assert await world.read() == before
+        await world.crash()
+
     async def test_old_blocks_are_dropped(self, world: World) -> None:
         await world.write(MANY)
         await world.ingester.flush()

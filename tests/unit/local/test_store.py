@@ -30,7 +30,7 @@ class TestPut:
         store = LocalStore.open(files, "store")
         Packs.open(files, "store/packs").write("a1", [b"half"])
         manifest, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(0, payload)
         assert await store.commit(0, [generation(manifest)])
         assert await store.fetch(manifest.keys) == [b"root", b"page"]
 
@@ -39,12 +39,12 @@ class TestPut:
         _, first = block("a1", WINDOW, 0, 10)
         _, second = block("b2", WINDOW, 0, 10)
         with pytest.raises(InternalError, match="one attempt"):
-            await store.put(type(first)(first.keys[:1] + second.keys[1:], first.values))
+            await store.put(0, type(first)(first.keys[:1] + second.keys[1:], first.values))
 
     async def test_bytes_are_counted_while_they_are_held(self) -> None:
         store = LocalStore.open(Files.simulated(1), "store")
         _, payload = block("a1", WINDOW, 0, 10)
-        await store.put(payload)
+        await store.put(0, payload)
         assert store.payload_bytes == 8
-        await store.delete(payload.keys)
+        await store.delete(0, payload.keys)
         assert store.payload_bytes == 0
