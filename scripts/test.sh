@@ -8,6 +8,11 @@ if ! scripts/tools.sh prometheus prometheus-node-exporter; then
   [ "${CI:-}" != true ] || die "in CI the tests against real servers must run"
   say "WITHOUT Debian's prometheus and node-exporter: every test that compares with them will be SKIPPED"
 fi
+# redis-tools holds the binary that redis-server links to; the libraries are those that a plain system may lack.
+if ! scripts/tools.sh redis-server redis-tools libjemalloc2 liblzf1 libatomic1; then
+  [ "${CI:-}" != true ] || die "in CI the tests against a real Redis must run"
+  say "WITHOUT Debian's redis-server: every test of the store on Redis will be SKIPPED"
+fi
 if ! scripts/kafka.sh; then
   [ "${CI:-}" != true ] || die "in CI the tests against a real Kafka must run"
   say "WITHOUT a Kafka broker: every test of the log on Kafka will be SKIPPED"

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".tools" / "usr" / "bin"
+LIBRARIES = ROOT / ".tools" / "usr" / "lib" / str(sysconfig.get_config_var("MULTIARCH"))
+"""What a server of `.tools` may need and the system not have: its LD_LIBRARY_PATH."""
 
 
 def tool(name: str) -> str:
