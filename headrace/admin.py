@@ -1,6 +1,6 @@
 """The admin API, on FastAPI: called by people and scripts, not by the thousand a second."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, FastAPI, Request
@@ -34,8 +34,8 @@ class Rotate(_Form):
     token: str | None = None
 
 
-def create_app(instances: Instances, gate: AdminGate, config: Mapping[str, Any]) -> FastAPI:
-    """`config`: the settings in force, secrets hidden."""
+def create_app(instances: Callable[[], Instances], gate: AdminGate, config: Mapping[str, Any]) -> FastAPI:
+    """`instances` raises UnavailableError while they are not known. `config`: the settings in force, secrets hidden."""
 
     async def authorised(request: Request) -> None:
         header = request.headers.get(HEADER.decode())
@@ -52,29 +52,29 @@ def create_app(instances: Instances, gate: AdminGate, config: Mapping[str, Any])
 
     @app.get(PREFIX)
     async def every() -> Response:
-        return _ok([shown(instance) for instance in await instances.every()])
+        return _ok([shown(instance) for instance in await instances().every()])
 
     @app.post(PREFIX)
     async def create(form: Annotated[Create, Body(default_factory=Create)]) -> Response:
-        instance, token = await instances.create(form.app_id, form.token, form.limits)
+        instance, token = await instances().create(form.app_id, form.token, form.limits)
         return _ok(shown(instance, token))
 
     @app.get(PREFIX + "/{app_id}")
     async def show(app_id: str, *, token: bool = False) -> Response:
-        instance = await instances.named(app_id)
-        return _ok(shown(instance, instances.token_of(instance) if token else None))
+        instance = await instances().named(app_id)
+        return _ok(shown(instance, instances().token_of(instance) if token else None))
 
     @app.delete(PREFIX + "/{app_id}")
     async def delete(app_id: str) -> Response:
-        return _ok(shown(await instances.delete(app_id)))
+        return _ok(shown(await instances().delete(app_id)))
 
     @app.post(PREFIX + "/{app_id}/token")
     async def rotate(app_id: str, form: Annotated[Rotate, Body(default_factory=Rotate)]) -> Response:
-        return _ok({"app_id": app_id, "token": await instances.rotate_token(app_id, form.token)})
+        return _ok({"app_id": app_id, "token": await instances().rotate_token(app_id, form.token)})
 
     @app.patch(PREFIX + "/{app_id}/limits")
     async def set_limits(app_id: str, changes: Annotated[dict[str, Limit], Body()]) -> Response:
-        return _ok(shown(await instances.set_limits(app_id, changes)))
+        return _ok(shown(await instances().set_limits(app_id, changes)))
 
     return app
 

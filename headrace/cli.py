@@ -59,7 +59,8 @@ def standalone(
 ) -> None:
     """Run all roles in this process, on the log and store in the data folder."""
     loaded = _load(config_file, listen=listen, data=None if data is None else str(data))
-    from headrace.standalone import StartError, run  # the other commands need none of what a server loads
+    from headrace.server import StartError
+    from headrace.standalone import run  # the other commands need none of what a server loads
 
     try:
         run(loaded)

@@ -1,16 +1,19 @@
-"""The paths that every server has, whatever its roles: probes, metrics, administration."""
+"""What every process serves, whatever its role: probes, metrics, administration."""
 
 import asyncio
 
 from headrace.admin_token import HEADER, AdminGate
-from headrace.core import Core
+from headrace.instances import Instances
+from headrace.observe import observe_process
 from headrace.readiness import Readiness
-from headrace.settings import hidden_settings
+from headrace.settings import Settings, hidden_settings
 from shared.asgi.envelope import failure_of
 from shared.asgi.messages import ClientGoneError, Request, Response, text
 from shared.asgi.router import HttpMetrics, Route, Router, send_response
 from shared.asgi.types import App, Message, Receive, Scope, Send
-from shared.errors import TooLargeError, UnauthorizedError
+from shared.clock import Clock
+from shared.errors import TooLargeError, UnauthorizedError, UnavailableError
+from shared.telemetry.catalogue import Catalogue
 from shared.telemetry.metrics import CONTENT_TYPE, render
 
 MAX_ADMIN_BYTES = 1 << 20
@@ -26,42 +29,58 @@ WELCOME = """Headrace
 """Says nothing that needs a credential; clients that test a connection ask for `/` and want a 200."""
 
 
-def create_router(core: Core, readiness: Readiness, gate: AdminGate) -> Router:
-    """The roles' own routes are added once they can be served."""
-    metrics = core.metrics
+class Front:
+    """Served from the first moment on. The roles' own routes are added once they can be served, and instances can be
+    administered once `instances` is set.
+    """
 
-    async def show_metrics(_: Request) -> Response:
-        return Response(200, render(metrics.families()), CONTENT_TYPE)
+    def __init__(self, settings: Settings, clock: Clock, gate: AdminGate) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.gate = gate
+        self.started_ms = clock.now_ms()
+        self.metrics = Catalogue()
+        self.readiness = Readiness()
+        self.instances: Instances | None = None
+        observe_process(self.metrics, self.started_ms)
+        own = {
+            "/": Route("root", {"GET": _welcome, "HEAD": _welcome}, public=False, early=True),
+            "/metrics": Route("metrics", {"GET": self._show_metrics}, early=True),
+        }
+        self.router = Router(
+            self.readiness.routes() | own,
+            fallback=LazyAdmin(self),
+            fallback_prefixes=ADMIN_PREFIXES,
+            metrics=HttpMetrics(self.metrics.http_requests, self.metrics.http_seconds),
+            check_ready=self.readiness.check,
+        )
 
-    async def welcome(_: Request) -> Response:
-        return text(WELCOME)
+    def known_instances(self) -> Instances:
+        """UnavailableError before they are known."""
+        if self.instances is None:
+            raise UnavailableError(f"not ready: {self.readiness.missing}", retry_after_s=2)
+        return self.instances
 
-    own = {
-        "/": Route("root", {"GET": welcome, "HEAD": welcome}, public=False, early=True),
-        "/metrics": Route("metrics", {"GET": show_metrics}, early=True),
-    }
-    return Router(
-        readiness.routes() | own,
-        fallback=LazyAdmin(core, gate),
-        fallback_prefixes=ADMIN_PREFIXES,
-        metrics=HttpMetrics(metrics.http_requests, metrics.http_seconds),
-        check_ready=readiness.check,
-    )
+    async def _show_metrics(self, _: Request) -> Response:
+        return Response(200, render(self.metrics.families()), CONTENT_TYPE)
+
+
+async def _welcome(_: Request) -> Response:
+    return text(WELCOME)
 
 
 class LazyAdmin:
     """FastAPI takes 0.3 s of CPU and some 20 MB to load: that is done when somebody administers, and in a thread."""
 
-    def __init__(self, core: Core, gate: AdminGate) -> None:
-        self._core = core
-        self._gate = gate
+    def __init__(self, front: Front) -> None:
+        self._front = front
         self._loading: asyncio.Task[App] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """FastAPI reads a body, however long, before it looks at credentials: so both are looked at here first."""
         request = Request(scope, receive)
         try:
-            self._gate.check(request.headers.get(HEADER))
+            self._front.gate.check(request.headers.get(HEADER))
             body = await request.body(MAX_ADMIN_BYTES)
         except (UnauthorizedError, TooLargeError) as error:
             await send_response(failure_of(error) or Response(500), send)
@@ -81,5 +100,6 @@ class LazyAdmin:
     def _load(self) -> App:
         from headrace.admin import create_app
 
-        app: App = create_app(self._core.instances, self._gate, hidden_settings(self._core.settings))
+        front = self._front
+        app: App = create_app(front.known_instances, front.gate, hidden_settings(front.settings))
         return app

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from headrace.settings import Settings
+from headrace.core import vault_of
+from headrace.settings import STANDALONE_PARTITIONS, Settings
 from shared.auth.tokens import open_vault
 from shared.errors import HeadraceError
 from shared.local.registry import LocalRegistry
@@ -53,7 +54,9 @@ class _Checker:
     async def run(self) -> Report:
         try:
             registry = LocalRegistry.open(
-                self._files, str(self._data / "registry.journal"), partitions=self._settings.partitions
+                self._files,
+                str(self._data / "registry.journal"),
+                partitions=self._settings.partitions or STANDALONE_PARTITIONS,
             )
         except _DAMAGE as error:
             self._report.problems.append(f"registry: {error}")
@@ -70,7 +73,8 @@ class _Checker:
         instances = await registry.instances()
         self._report.facts.append(f"registry: {len(instances)} instances")
         try:
-            vault = open_vault(self._settings.vault_key_file, sealed=len(instances))
+            settings = self._settings
+            vault = vault_of(settings) or open_vault(settings.vault_key_file, sealed=len(instances))
             for instance in instances:
                 vault.unseal(instance.uid, instance.token_sealed)
         except _DAMAGE as error:

@@ -15,6 +15,7 @@ from shared.seams.registry import Registry
 
 _APP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UID_BYTES = 16
+_ENSURE_ATTEMPTS = 5
 
 
 class Instances:
@@ -46,6 +47,22 @@ class Instances:
         if not await self._registry.create(instance):
             raise ConflictError(f"there is an instance {app_id} already, or its token is taken")
         return instance, token
+
+    async def ensure(self, app_id: str, token: str | None) -> tuple[Instance, bool]:
+        """The instance of this name, and whether it was made now; it has the token, if one is given, whatever it had
+        before. Many processes may ask for the same at once. Raises ConflictError if the token is another's.
+        """
+        for _ in range(_ENSURE_ATTEMPTS):
+            try:
+                instance = await self._registry.by_app_id(app_id)
+                if instance is None:
+                    return (await self.create(app_id, token))[0], True
+                if token is None or token_sha256(token) == instance.token_sha256:
+                    return instance, False
+                await self.rotate_token(app_id, token)
+            except (ConflictError, NotFoundError):  # another process was faster: look again
+                continue
+        raise ConflictError(f"instance {app_id} cannot be made: its token is another instance's")
 
     async def every(self) -> list[Instance]:
         return await self._registry.instances()

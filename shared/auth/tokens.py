@@ -73,14 +73,19 @@ class TokenVault:
             raise InternalError("the sealed token does not belong to this instance or was changed") from None
 
 
-def open_vault(key_file: Path, *, sealed: int) -> TokenVault:
+def open_vault(key_file: Path, *, sealed: int | None) -> TokenVault:
     """The vault of a key file, one key of 64 hex digits a line.
 
-    The file is made, mode 0600, if it is not there and no tokens are `sealed` yet. Raises ValueError with what to
-    change if it is missing, open to others or does not hold keys.
+    The file is made, mode 0600, if it is not there and no tokens are `sealed` yet; never with None, for then others
+    seal with it too. Raises ValueError with what to change if it is missing, open to others or does not hold keys.
     """
     try:
         if not key_file.exists():
+            if sealed is None:
+                raise ValueError(
+                    f"key_file: {key_file} is missing: bring the file that the other processes of the cluster have; "
+                    f"for a new cluster make it: (umask 077; openssl rand -hex 32 > {key_file})"
+                )
             if sealed:
                 raise ValueError(
                     f"key_file: {key_file} is missing, and {sealed} tokens are sealed with it: bring it back; if it is "
@@ -95,12 +100,20 @@ def open_vault(key_file: Path, *, sealed: int) -> TokenVault:
     if mode & 0o077:
         raise ValueError(f"key_file: {key_file} is open to other users (mode {mode:o}): chmod 600 {key_file}")
     try:
-        keys = [bytes.fromhex(line) for line in text.split()]
+        return TokenVault(parse_keys(text))
+    except ValueError as error:
+        raise ValueError(f"key_file: {key_file} {error}") from None
+
+
+def parse_keys(text: str) -> list[bytes]:
+    """Raises ValueError, which does not repeat what it was given."""
+    try:
+        keys = [bytes.fromhex(word) for word in text.split()]
     except ValueError:
         keys = []
     if not keys or any(len(key) != _KEY_BYTES for key in keys):
-        raise ValueError(f"key_file: {key_file} must hold keys of {2 * _KEY_BYTES} hex digits, one a line")
-    return TokenVault(keys)
+        raise ValueError(f"must hold keys of {2 * _KEY_BYTES} hex digits, separated by blanks or lines")
+    return keys
 
 
 def _create_key_file(key_file: Path) -> None:

@@ -12,11 +12,11 @@ import httpx
 
 from headrace.admin_token import AdminGate
 from headrace.core import Core
-from headrace.front import create_router
-from headrace.readiness import Readiness
-from headrace.roles import Roles
+from headrace.front import Front
+from headrace.instances import Instances
+from headrace.roles.standalone import Standalone
 from headrace.settings import load
-from shared.asgi.router import Router
+from headrace.standalone import first_instance, open_core
 from shared.clock import Clock, SystemClock
 from tests.support import remote_write
 
@@ -30,13 +30,16 @@ SNAPPY = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"
 class Server:
     """Seen with the credentials of one of its instances."""
 
+    front: Front
     core: Core
-    readiness: Readiness
-    roles: Roles
-    router: Router
+    roles: Standalone
     client: httpx.AsyncClient
     app_id: str
     token: str
+
+    @property
+    def instances(self) -> Instances:
+        return self.front.known_instances()
 
     @property
     def bearer(self) -> dict[str, str]:
@@ -48,7 +51,7 @@ class Server:
 
     async def fresh(self) -> "Server":
         """The same server with a new, empty instance: tests that share a server share nothing else."""
-        instance, token = await self.core.instances.create()
+        instance, token = await self.instances.create()
         return replace(self, app_id=instance.app_id, token=token)
 
     async def set_limits(self, **limits: float | None) -> None:
@@ -80,18 +83,19 @@ async def serving(data: Path, *, clock: Clock | None = None, **variables: str) -
     known = {"DATA": str(data), **variables}
     settings = load(environment={f"HEADRACE_{name}": value for name, value in known.items()}).settings
     await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
-    core = await Core.open(settings, clock or SystemClock())
-    instance, _ = await core.first_instance()
-    readiness, gate = Readiness(), AdminGate(ADMIN)
-    router = create_router(core, readiness, gate)
-    roles = await Roles.open(core)
+    front = Front(settings, clock or SystemClock(), AdminGate(ADMIN))
+    core = await open_core(front)
+    instances = front.known_instances()
+    instance, _ = await first_instance(instances, settings)
+    roles = await Standalone.open(front, core)
     try:
-        router.add(*roles.routes(gate))
-        readiness.waits_for(roles.missing)
-        await roles.ingester.ready()
-        transport = httpx.ASGITransport(router)  # type: ignore[arg-type]
+        routes = roles.routes()
+        front.router.add(routes.exact, routes.patterns)
+        front.readiness.waits_for(roles.missing)
+        await roles.ingester.ingester.ready()
+        transport = httpx.ASGITransport(front.router)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://headrace") as client:
-            yield Server(core, readiness, roles, router, client, instance.app_id, core.instances.token_of(instance))
+            yield Server(front, core, roles, client, instance.app_id, instances.token_of(instance))
     finally:
         await roles.close(asyncio.Event())
         await core.registry.close()

@@ -18,8 +18,8 @@ def documented() -> set[str]:
 
 async def test_every_path_is_documented_and_no_other(tmp_path: Path) -> None:
     async with serving(tmp_path / "data") as server:
-        administered = create_app(server.core.instances, AdminGate(ADMIN), {})
-        paths = set(server.router.paths()) | {str(getattr(route, "path", "")) for route in administered.routes}
+        administered = create_app(server.front.known_instances, AdminGate(ADMIN), {})
+        paths = set(server.front.router.paths()) | {str(getattr(route, "path", "")) for route in administered.routes}
     assert {re.sub(r"\{app_id\}", "APPID", path) for path in paths} == documented()
 
 

@@ -346,7 +346,7 @@ async def test_a_client_that_goes_ends_its_evaluation(server: Server) -> None:
         "query_string": b"query=up",
         "headers": [(b"authorization", server.bearer["Authorization"].encode())],
     }
-    asking = asyncio.create_task(server.router(scope, receive, send))
+    asking = asyncio.create_task(server.front.router(scope, receive, send))
     async for running in running_queries(server):
         if running:
             break

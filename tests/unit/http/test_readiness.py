@@ -1,5 +1,6 @@
 """Probes, and what is said while the log replays."""
 
+import asyncio
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,8 @@ import pytest
 from headrace import command
 from headrace.banner import Banner
 from headrace.readiness import Readiness
-from headrace.roles import Roles
+from headrace.roles.ingester import IngesterRole
+from headrace.roles.running import EndedError
 from ingester.stats import Replay
 from shared.asgi.messages import Request
 from shared.errors import UnavailableError
@@ -49,29 +51,45 @@ async def test_ready_until_it_stops() -> None:
     assert (b"x-prometheus-stopping", b"true") in (await get(readiness, "/-/ready")).headers
 
 
-def roles_at(offset: int, *, eta_s: float | None = 3.4, failure: str | None = None, ended: bool = False) -> Any:
-    replay = Replay(begin=100, offset=offset, end=200, eta_s=eta_s)
-    done = SimpleNamespace(flag=False)
-    return SimpleNamespace(
-        ingesting=SimpleNamespace(done=lambda: ended),
-        log=SimpleNamespace(failure=failure),
-        ingester=SimpleNamespace(stats=lambda: SimpleNamespace(replay=replay)),
-        replayed=SimpleNamespace(is_set=lambda: done.flag, set=lambda: setattr(done, "flag", True)),
-    )
+class ReplayingIngester:
+    """As much of an ingester as its role asks of it: `run` ends when it is told to."""
+
+    def __init__(self, offset: int, *, eta_s: float | None = 3.4) -> None:
+        self.replay = Replay(begin=100, offset=offset, end=200, eta_s=eta_s)
+        self.ended = asyncio.Event()
+
+    def stats(self) -> Any:
+        return SimpleNamespace(replay=self.replay)
+
+    async def run(self) -> None:
+        await self.ended.wait()
+
+    async def stop(self) -> None:
+        pass
 
 
 @pytest.mark.parametrize(
-    ("roles", "missing"),
+    ("ingester", "missing"),
     [
-        (roles_at(100, eta_s=None), "replaying the log: 0%"),
-        (roles_at(150), "replaying the log: 50%, about 3 s left"),
-        (roles_at(200), None),
-        (roles_at(200, failure="no space"), "the log has failed, restart the server: no space"),
-        (roles_at(200, ended=True), "the ingester has ended"),
+        (ReplayingIngester(100, eta_s=None), "replaying the log: 0%"),
+        (ReplayingIngester(150), "replaying the log: 50%, about 3 s left"),
+        (ReplayingIngester(200), None),
     ],
 )
-def test_progress(roles: Any, missing: str | None) -> None:
-    assert Roles.missing(roles) == missing
+async def test_progress(ingester: Any, missing: str | None) -> None:
+    role = IngesterRole(ingester, drain_s=1)
+    assert role.missing() == missing
+    await role.close(asyncio.Event(), drain=False)
+
+
+async def test_an_ingester_that_ends_by_itself_ends_the_process() -> None:
+    ingester: Any = ReplayingIngester(200)
+    role = IngesterRole(ingester, drain_s=1)
+    ingester.ended.set()
+    with pytest.raises(EndedError, match="the ingester has ended"):
+        await role.run()
+    assert role.missing() == "the ingester has ended"
+    await role.close(asyncio.Event())
 
 
 def test_the_banner_shows_a_token_only_where_it_is_given_one() -> None:

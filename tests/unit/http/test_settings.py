@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from headrace.settings import Loaded, SettingsError, load, setting_paths, split_address, variable_of
+from headrace.settings import (
+    ClusterRole,
+    Loaded,
+    SettingsError,
+    check_needs,
+    load,
+    setting_paths,
+    split_address,
+    validated,
+    variable_of,
+)
+from headrace.settings.addresses import split_advertised
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "settings.md"
 
@@ -68,6 +79,21 @@ def test_variables_of_others_are_noted_not_refused() -> None:
         ("bootstrap_app_id: two words", "bootstrap_app_id ({file}): an APPID has"),
         ("query: 5", "query ({file}): holds settings as `name: value` below it, not 5"),
         ("limits: 5", "limits ({file}): holds limits as `name: value` below it, not 5"),
+        ("kafka: {brokers: 'a:1,b'}", "kafka.brokers ({file}): must be HOST:PORT with a port up to 65535, not 'b'"),
+        ("kafka: {brokers: 9092}", "kafka.brokers ({file})"),
+        ("kafka: {replication: 1}", "min_isr 2 is more than replication 1: nothing could be written"),
+        ("kafka: {sasl_mechanism: PLAIN}", "sasl_mechanism needs sasl_user and sasl_password"),
+        ("kafka: {topic: 'a b'}", "kafka.topic ({file})"),
+        ("redis: {url: 'http://h:1'}", "redis.url ({file}): must begin with redis:// or rediss://"),
+        ("redis: {url: 'redis://:s3cret@h:1'}", "redis.url ({file}): holds credentials: give them as redis.user"),
+        ("redis: {url: 'redis://h:1/x'}", "redis.url ({file}): must end with the number of a database"),
+        ("redis: {url: 'redis://h'}", "redis.url ({file}): must be HOST:PORT"),
+        ("grpc: {advertise: 0.0.0.0}", "grpc.advertise ({file}): must be HOST or HOST:PORT that others can reach"),
+        ("grpc: {cert_file: a}", "cert_file and key_file belong together"),
+        ("key: [s3cret]", "key ({file}): must be a valid string, not what is given"),
+        ("key: s3cret", "key ({file}): must hold keys of 64 hex digits"),
+        ("cluster_secret: s3cret", "cluster_secret ({file}): a token has 16 to 512 characters"),
+        ("name: a/b", "name ({file})"),
         ("- 1", "must hold settings"),
         ("{", "is not YAML"),
     ],
@@ -78,6 +104,7 @@ def test_a_wrong_setting_is_named_with_its_origin(text: str, message: str, tmp_p
     with pytest.raises(SettingsError) as refused:
         load(file, environment={})
     assert message.format(file=file) in str(refused.value)
+    assert "s3cret" not in str(refused.value)
 
 
 def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
@@ -102,6 +129,44 @@ def test_secrets_are_not_shown() -> None:
     with pytest.raises(SettingsError) as refused:
         of({"HEADRACE_ADMIN_TOKEN": "s3cret"})
     assert "s3cret" not in str(refused.value)
+
+
+def test_brokers_and_sections_come_from_text_and_from_lists(tmp_path: Path) -> None:
+    assert of({"HEADRACE_KAFKA__BROKERS": "a:1, b:2"}).settings.kafka.brokers == ("a:1", "b:2")
+    file = tmp_path / "h.yml"
+    file.write_text("kafka: {brokers: ['a:1', '[::1]:2']}\n")
+    assert load(file, environment={}).settings.kafka.brokers == ("a:1", "[::1]:2")
+    assert of(**{"kafka.brokers": "c:3", "zone": None}).settings.kafka.brokers == ("c:3",)
+    with pytest.raises(SettingsError, match=r"kafka\.brokers \(--kafka-brokers\): must be HOST:PORT"):
+        of(**{"kafka.brokers": "c"})
+
+
+def test_what_was_given_can_be_validated_again_elsewhere() -> None:
+    loaded = of({"HEADRACE_KEY": "ab" * 32, "HEADRACE_REDIS__URL": "redis://h:1"}, workers=3)
+    assert validated(loaded.values) == loaded.settings
+    assert "abab" not in repr(loaded)
+
+
+@pytest.mark.parametrize("role", list(ClusterRole))
+def test_a_role_says_all_that_it_misses_and_how_to_get_it(role: ClusterRole) -> None:
+    with pytest.raises(SettingsError) as refused:
+        check_needs(of().settings, role)
+    lines = str(refused.value).splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["kafka.brokers", "redis.url", "cluster_secret"] + (
+        ["key"] if role is not ClusterRole.INGESTER else []
+    )
+    assert all(f"the {role} needs it" in line for line in lines)
+    assert "cluster_secret (HEADRACE_CLUSTER_SECRET)" in lines[2]
+    assert "openssl rand -hex 32" in lines[2]
+    given = {"KAFKA__BROKERS": "a:1", "REDIS__URL": "redis://h:1", "CLUSTER_SECRET": "x" * 16, "KEY_FILE": "key"}
+    check_needs(of({f"HEADRACE_{name}": value for name, value in given.items()}).settings, role)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"), [("h", ("h", None)), ("h:1", ("h", 1)), ("[::1]", ("::1", None)), ("[::1]:2", ("::1", 2))]
+)
+def test_advertised_addresses(text: str, address: tuple[str, int | None]) -> None:
+    assert split_advertised(text) == address
 
 
 @pytest.mark.parametrize(("listen", "address"), [("[::1]:80", ("::1", 80)), ("localhost:0", ("localhost", 0))])

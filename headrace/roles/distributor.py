@@ -1,0 +1,34 @@
+"""The distributor: remote write in, log out."""
+
+from distributor.rejections import Rejections
+from distributor.routes import routes
+from distributor.write import SeriesGuard, WriteDependencies, WriteHandler
+from headrace.core import Core
+from headrace.roles.running import Routes
+from headrace.settings import Settings
+from shared.native import Splitter
+from shared.seams.log import Log
+from shared.seams.registry import Cluster
+
+
+def splitter_of(settings: Settings, cluster: Cluster) -> Splitter:
+    return Splitter(
+        secret=cluster.hash_secret, partitions=cluster.partitions, cache_bytes=settings.write.label_cache_bytes
+    )
+
+
+def distributor_routes(core: Core, *, log: Log, splitter: Splitter, guard: SeriesGuard) -> Routes:
+    """It has no state of its own: nothing runs beside the requests, and nothing is to be closed."""
+    write = WriteHandler(
+        WriteDependencies(
+            authenticator=core.authenticator,
+            splitter=splitter,
+            guard=guard,
+            log=log,
+            clock=core.clock,
+            metrics=core.metrics,
+            rejections=Rejections(core.clock),
+        ),
+        max_inflight_bytes=core.settings.write.max_inflight_bytes,
+    )
+    return Routes(routes(write))
