@@ -1,11 +1,13 @@
 //! The words everything else speaks.
 
+pub mod histogram;
 mod keys;
 mod matcher;
 mod merge;
 mod samples;
 mod table;
 
+pub use histogram::{Histogram, ResetHint};
 pub use keys::TimesKeys;
 pub use matcher::{MatchOp, Matcher, compile_anchored};
 pub use merge::Merge;
