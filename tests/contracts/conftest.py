@@ -1,6 +1,6 @@
 """Each fixture is one seam, its parameters the implementations. A new one is added here and passes all of the suite."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,20 @@ from tests.contracts.harness import (
     LocalStoreHarness,
     LogHarness,
     MembershipHarness,
+    RedisStoreHarness,
     RegistryHarness,
     StoreHarness,
 )
 
 
-@pytest.fixture(params=["local"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> StoreHarness:
-    return {"local": LocalStoreHarness}[request.param](tmp_path)
+@pytest.fixture(params=["local", "redis_server", "redis_cluster"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreHarness]:
+    if request.param == "local":
+        yield LocalStoreHarness(tmp_path)
+        return
+    harness = RedisStoreHarness(request.getfixturevalue(request.param))
+    yield harness
+    await harness.close()
 
 
 @pytest.fixture(params=["local"])

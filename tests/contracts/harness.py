@@ -11,11 +11,16 @@ from shared.local.registry import LocalRegistry
 from shared.local.store import LocalStore
 from shared.native import Files, Splitter
 from shared.native import LocalLog as NativeLog
+from shared.redis.client import Client
+from shared.redis.keys import payload_key
+from shared.redis.settings import parse_url
+from shared.redis.store import RedisStore
 from shared.seams.log import Log
 from shared.seams.membership import Membership
 from shared.seams.registry import Registry
 from shared.seams.store import BlockStore
 from tests.support.clock import FakeClock
+from tests.support.redis import RedisCluster, RedisServer
 
 PARTITIONS = 4
 
@@ -89,6 +94,50 @@ class LocalStoreHarness:
 
     def _pack(self, key: str) -> list[Path]:
         return [path for path in (self._folder / "packs").iterdir() if path.name.startswith(split_key(key)[0])]
+
+
+class RedisStoreHarness:
+    """On a real server or cluster, emptied first."""
+
+    def __init__(self, servers: RedisServer | RedisCluster) -> None:
+        self._servers = servers
+        self._nodes = [servers] if isinstance(servers, RedisServer) else servers.nodes
+        self._clients: list[Client] = []
+        servers.flush()
+
+    def open(self) -> RedisStore:
+        client = Client(parse_url(self._servers.url, is_cluster=self._servers.is_cluster))
+        self._clients.append(client)
+        return RedisStore(client)
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+
+    def copy(self) -> object:
+        return [[(key, node.command("DUMP", key)) for key in node.command("KEYS", "*")] for node in self._nodes]
+
+    def restore(self, copy: object) -> None:
+        assert isinstance(copy, list)
+        self._servers.flush()
+        for node, keys in zip(self._nodes, copy, strict=True):
+            for key, dump in keys:
+                node.command("RESTORE", key, 0, dump)
+
+    def damage(self, key: str) -> None:
+        node, name = self._node(key)
+        stored = bytearray(node.command("GET", name))
+        stored[-1] ^= 1
+        node.command("SET", name, bytes(stored))
+
+    def lose(self, key: str) -> None:
+        node, name = self._node(key)
+        assert node.command("DEL", name) == 1
+
+    def _node(self, key: str) -> tuple[RedisServer, str]:
+        name = payload_key(key)
+        servers = self._servers
+        return (servers if isinstance(servers, RedisServer) else servers.leader_of(name)), name
 
 
 class LocalLogHarness:

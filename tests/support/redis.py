@@ -85,6 +85,8 @@ class RedisServer(Process):
         super().start()
         wait_until(self._answers, f"redis-server on port {self.port} answers", self)
 
+    is_cluster = False
+
     def command(self, *args: str | bytes | int) -> Any:
         """Sends one command on a connection of its own and returns the reply, bytes as they came."""
         with self._client() as client:
@@ -150,6 +152,8 @@ class RedisServer(Process):
 class RedisCluster:
     """Three leaders, which share the slots evenly, and as many replicas of each as `replicas` says."""
 
+    is_cluster = True
+
     def __init__(self, folder: Path, *, replicas: int = 0, options: Mapping[str, str | int] | None = None) -> None:
         self._replicas = replicas
         self.nodes = [
@@ -168,7 +172,8 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(node.address for node in self.nodes)
+        """Of all nodes; a client is told that it is a cluster's."""
+        return "redis://" + ",".join(node.address for node in self.nodes)
 
     def start(self) -> None:
         """Starts all nodes and, the first time, makes a cluster of them; returns when every node sees all slots."""

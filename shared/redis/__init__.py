@@ -1,0 +1,1 @@
+"""The cluster's store, registry and membership: Redis."""

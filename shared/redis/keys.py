@@ -1,0 +1,49 @@
+"""The names of keys. All that begin with `hr:` belong to Headrace.
+
+What is in braces decides the slot in a Redis Cluster. All metadata of a partition lies in one, so that one script can
+change it; payload is spread, sixteen neighbouring values together, so that one command reads them.
+"""
+
+from shared.errors import InternalError
+
+WINDOW = "hr:{store}:window"
+
+_NEIGHBOURS = 16
+"""Values of one attempt in one slot: of 64 KiB each, a megabyte in one reply."""
+
+
+class PartitionKeys:
+    """Of one partition's metadata."""
+
+    __slots__ = ("_prefix", "aside", "changes", "cursor", "instances", "metadata", "through", "unnamed")
+
+    def __init__(self, partition: int) -> None:
+        self._prefix = f"hr:{{p{partition:05}}}"
+        self.cursor = f"{self._prefix}:cursor"
+        self.through = f"{self._prefix}:through"
+        self.changes = f"{self._prefix}:changes"
+        self.instances = f"{self._prefix}:instances"
+        self.unnamed = f"{self._prefix}:unnamed"
+        self.metadata = f"{self._prefix}:metadata"
+        self.aside = f"{self._prefix}:aside"
+
+    @property
+    def blocks_prefix(self) -> str:
+        return f"{self._prefix}:blocks:"
+
+    def blocks(self, uid: bytes) -> str:
+        return f"{self.blocks_prefix}{uid.hex()}"
+
+
+def payload_key(key: str) -> str:
+    """Where the store keeps what a manifest calls `key`: ATTEMPT/INDEX."""
+    return neighbours(key)[1]
+
+
+def neighbours(key: str) -> tuple[str, str]:
+    """(what is equal for all that can be read by one command, the value's own key)."""
+    attempt, separator, index = key.rpartition("/")
+    if not separator or not index.isdigit():
+        raise InternalError(f"{key!r} is no payload key: those are ATTEMPT/INDEX")
+    group = f"hr:{{{attempt}.{int(index) // _NEIGHBOURS}}}"
+    return group, f"{group}:{index}"
