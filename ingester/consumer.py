@@ -1,207 +1,197 @@
-"""The thread that takes records from the log and applies them to the heads."""
+"""The thread that follows the log for all partitions that have caught up, with one reader."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
 
-from ingester.ages import Ages
-from shared.errors import InternalError
-from shared.faults import fault
-from shared.native import CanceledError, Head, LogRecord
+from ingester.applying import Applier
+from ingester.partition import Partition
+from shared.native import CanceledError
 from shared.seams.log import Fetched, Log
 
 log = structlog.get_logger(__name__)
 
-_RETRY_S = 1.0
+RETRY_S = 1.0
 
 _LINGER_S = 0.02
 _FEW_RECORDS = 16
 """After so few records the thread waits a little, so that the next ones come together."""
 
 
-@dataclass(slots=True)
-class _Rebuild:
-    """Replaces one head by another that is replayed from an older offset."""
-
-    partition: int
-    head: Head
-    offset: int
+@dataclass(frozen=True, slots=True)
+class _Change:
+    partition: Partition
     done: asyncio.Future[None]
+    joins: bool
 
 
 class Consumer:
-    """Applies records in log order. `applied` is, by partition, the first offset that its head has not seen; it never
-    goes back.
+    """Applies the records of its partitions in log order.
 
-    `heads` is shared with nobody; a rebuilt head replaces the old one in it.
-
-    `on_seal` is called in the event loop after records with seal markers were applied.
+    `on_progress` is called in the event loop after something was applied while `hurry` was wanted.
     """
 
     def __init__(
-        self,
-        log: Log,
-        heads: dict[int, Head],
-        begin: Mapping[int, int],
-        *,
-        ages: Ages,
-        on_seal: Callable[[], None],
-        records: int,
-        timeout_ms: int,
+        self, log: Log, applier: Applier, *, on_progress: Callable[[], None], records: int, timeout_ms: int
     ) -> None:
-        self.applied = dict(begin)
         self.failure: str | None = None
         self._log = log
-        self._heads = heads
-        self._ages = ages
-        self._on_seal = on_seal
+        self._applier = applier
+        self._on_progress = on_progress
         self._records = records
         self._timeout_ms = timeout_ms
         self._loop = asyncio.get_running_loop()
         self._reader = log.reader()
-        self._waiting: list[tuple[Mapping[int, int], asyncio.Future[None]]] = []
-        self._rebuilds: list[_Rebuild] = []
-        self._stopping = threading.Event()
-        self._running = threading.Event()
-        self._running.set()
+        self._live: dict[int, Partition] = {}  # the thread's own, as what follows
+        self._failing: set[int] = set()
+        self._retry_at = 0.0
+        self._changes: list[_Change] = []
+        self._paused = self._stopping = False
+        self._state = threading.Condition()  # guards changes, paused, stopping
         self._hurry = threading.Event()
+        self._is_waited_for = False
         self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     async def stop(self) -> None:
-        self._stopping.set()
-        self._running.set()
+        with self._state:
+            self._stopping = True
+            self._state.notify()
         self._hurry.set()
         self._reader.close()
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
 
+    async def add(self, partitions: Iterable[Partition]) -> None:
+        """From here on this thread alone applies to them, each from its `applied` on."""
+        await self._change([_Change(p, self._loop.create_future(), joins=True) for p in partitions])
+
+    async def remove(self, partition: Partition) -> None:
+        """Returns when the thread does nothing with it any more; also if it never did."""
+        await self._change([_Change(partition, self._loop.create_future(), joins=False)])
+
     @property
     def paused(self) -> bool:
-        return not self._running.is_set()
+        return self._paused
 
     def pause(self, *, paused: bool) -> None:
         """Holds consumption back, for when memory is full and the store refuses."""
-        if paused:
-            self._running.clear()
-        else:
-            self._running.set()
+        with self._state:
+            self._paused = paused
+            self._state.notify()
 
-    def lag(self, ends: Mapping[int, int]) -> dict[int, int]:
-        """By partition the offsets below its end that its head has not seen; nothing for those that have reached it."""
-        applied = self.applied
-        return {partition: end - applied[partition] for partition, end in ends.items() if applied[partition] < end}
+    def hurry(self, *, wanted: bool) -> None:
+        """While somebody waits for what was written, the thread tells of every step and lingers nowhere."""
+        self._is_waited_for = wanted
+        if wanted:
+            self._hurry.set()
 
-    async def reached(self, ends: Mapping[int, int]) -> None:
-        """Returns once in every partition all below its end is applied."""
-        if not self.lag(ends):
-            return
-        waiter = self._loop.create_future()
-        self._waiting.append((ends, waiter))
+    async def _change(self, changes: list[_Change]) -> None:
+        with self._state:
+            if self._stopping:
+                return
+            self._changes += changes
+            self._state.notify()
         self._hurry.set()
-        # The thread looks for waiters after it has moved `applied`; one that came in between is served here.
-        self._wake()
-        try:
-            await waiter
-        finally:
-            self._waiting = [entry for entry in self._waiting if entry[1] is not waiter]
-
-    async def rebuild(self, partition: int, head: Head, offset: int) -> None:
-        """Replays the log from `offset` into `head` and then lets it take the place of the partition's head.
-
-        Raises what reading or applying raises; the old head then stays.
-        """
-        order = _Rebuild(partition, head, offset, self._loop.create_future())
-        self._rebuilds.append(order)
-        await order.done
+        self._reader.wake()
+        for change in changes:
+            await change.done
 
     def _run(self) -> None:
-        self._reader.assign(self.applied)
-        while not self._stopping.is_set():
-            self._running.wait()
+        while self._await_work():
             try:
                 self._step()
-                self.failure = None
             except CanceledError:
-                return  # the log was closed
-            except BaseException as error:  # noqa: BLE001  also a native panic: a thread that ends says nothing
-                # Passing over a record would lose what was acknowledged: stay here, say so, try again.
-                failure = f"cannot apply the log: {error}"
-                if failure != self.failure:
-                    log.warning("consumer_failed", error=str(error), kind=type(error).__name__)
-                self.failure = failure
-                self._stopping.wait(_RETRY_S)
+                break  # the log was closed
+            except Exception as error:  # noqa: BLE001  a thread that ends says nothing
+                self._failed(str(error))
+                self._rest()
+        with self._state:
+            self._stopping = True
+            self._make_changes()
+
+    def _await_work(self) -> bool:
+        """False: there will be none."""
+        while True:
+            with self._state:
+                rest_s = max(self._retry_at - time.monotonic(), 0.0) if self._failing else None
+                self._state.wait_for(lambda: self._stopping or self._changes or self._can_read, rest_s)
+                is_sought = self._make_changes()
+                if self._stopping:
+                    return False
+            if self._failing and time.monotonic() >= self._retry_at:
+                self._failing.clear()
+                is_sought = True
+            if is_sought:
+                self._seek()
+            if self._can_read:
+                return True
+
+    @property
+    def _can_read(self) -> bool:
+        return bool(self._readable()) and not self._paused
+
+    def _readable(self) -> dict[int, int]:
+        return {n: p.applied for n, p in self._live.items() if p.stopped is None and n not in self._failing}
+
+    def _seek(self) -> None:
+        self._reader.assign(self._readable())
+
+    def _make_changes(self) -> bool:
+        changes, self._changes = self._changes, []
+        for change in changes:
+            if change.joins:
+                self._live[change.partition.number] = change.partition
+            elif self._live.get(change.partition.number) is change.partition:
+                del self._live[change.partition.number]
+            self._loop.call_soon_threadsafe(_resolve, change.done)
+        return bool(changes)
 
     def _step(self) -> None:
-        while self._rebuilds:
-            order = self._rebuilds.pop(0)
-            try:
-                self._replay(order)
-            except Exception as error:
-                self._loop.call_soon_threadsafe(_resolve, order.done, error)
-                raise
         fetched = self._reader.read(max_records=self._records, timeout_ms=self._timeout_ms)
+        went_on = [self._apply(batch) for batch in fetched]
+        if not all(went_on):
+            self._seek()
+        elif not self._failing:
+            self.failure = None
         if not fetched:
             return
-        for batch in fetched:
-            self._apply(batch)
-        if self._waiting:
-            self._loop.call_soon_threadsafe(self._wake)
+        if self._is_waited_for:
+            self._loop.call_soon_threadsafe(self._on_progress)
         elif sum(len(batch.records) for batch in fetched) < _FEW_RECORDS:
             # Waking for each commit would cost more than applying it. Whoever waits for what was written hurries us.
             self._hurry.wait(_LINGER_S)
         self._hurry.clear()
 
-    def _apply(self, fetched: Fetched) -> None:
-        _check_whole(fetched)
-        self._note_ages(fetched.records)
-        Head.apply({partition: self._heads[partition] for partition in fetched.partitions}, fetched.records)
-        self.applied.update(dict.fromkeys(fetched.partitions, fetched.end))
-        fault("replay.batch")
-        if any(record.kind == "seal" for record in fetched.records):
-            self._loop.call_soon_threadsafe(self._on_seal)
+    def _apply(self, batch: Fetched) -> bool:
+        """Whether these partitions go on. One that fails is tried again later and holds up no other."""
+        try:
+            self._applier.apply(batch, self._live)
+        except BaseException as error:  # noqa: BLE001  also a native panic
+            self._failed(f"partitions {', '.join(map(str, batch.partitions))}: {error}")
+            self._failing.update(batch.partitions)
+            self._retry_at = time.monotonic() + RETRY_S
+            return False
+        return batch.stopped is None
 
-    def _replay(self, order: _Rebuild) -> None:
-        offset, end = order.offset, self.applied[order.partition]
-        reader = self._log.reader()
-        reader.assign({order.partition: offset})
-        while offset < end and not self._stopping.is_set():
-            for fetched in reader.read(max_records=self._records, timeout_ms=self._timeout_ms):
-                _check_whole(fetched)
-                if records := [record for record in fetched.records if record.offset < end]:
-                    Head.apply({order.partition: order.head}, records)
-                offset = fetched.end
-        reader.close()
-        self._heads[order.partition] = order.head
-        self._loop.call_soon_threadsafe(_resolve, order.done)
+    def _failed(self, error: str) -> None:
+        # Passing over a record would lose what was acknowledged: stay here, say so, try again.
+        failure = f"cannot apply the log: {error}"
+        if failure != self.failure:
+            log.warning("consumer_failed", error=error)
+        self.failure = failure
 
-    def _note_ages(self, records: Sequence[LogRecord]) -> None:
-        """One of a batch is enough while batches are small; a replay reads many seconds at once."""
-        step = 1 if len(records) == self._records else len(records)
-        for record in records[::step]:
-            if record.kind == "write":
-                self._ages.note(record.offset, record.now_ms)
-
-    def _wake(self) -> None:
-        for ends, waiter in self._waiting:
-            if not self.lag(ends):
-                _resolve(waiter)
+    def _rest(self) -> None:
+        with self._state:
+            self._state.wait_for(lambda: self._stopping, RETRY_S)
 
 
-def _check_whole(fetched: Fetched) -> None:
-    if fetched.lost or fetched.damaged or fetched.stopped:
-        raise InternalError(f"partitions {fetched.partitions}: the log is not whole at {fetched.end}: {fetched}")
-
-
-def _resolve(waiter: asyncio.Future[None], error: Exception | None = None) -> None:
-    if waiter.done():
-        return
-    if error is None:
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
         waiter.set_result(None)
-    else:
-        waiter.set_exception(error)

@@ -17,9 +17,6 @@ from shared.seams.store import BlockStore, Directory, Generation
 
 log = structlog.get_logger(__name__)
 
-_Id = tuple[int, int, int]
-"""Partition, window, marker."""
-
 
 class RolledBackError(Exception):
     """The store has lost generations that this ingester no longer keeps: the head must be rebuilt from the log."""
@@ -36,9 +33,6 @@ class Cutter:
         self._settings = settings
         self._counters = counters
         self._alarms = alarms
-        self._unfinished: dict[int, Encoded] = {}  # partition -> an attempt whose outcome is unknown
-        self._waiting_since: dict[_Id, float] = {}  # when a generation that another zone should store was seen first
-        self._differing: set[_Id] = set()
 
     async def cut(self, partition: Partition) -> None:
         """Stores everything that is sealed now. RolledBackError, UnavailableError: nothing is lost, call again."""
@@ -65,8 +59,8 @@ class Cutter:
         if not waiting:
             return False
         fault("cut.begin")
-        if unfinished := self._unfinished.get(partition.number):
-            await self._finish(partition, unfinished)
+        if partition.unfinished is not None:
+            await self._finish(partition, partition.unfinished)
             return True
         directory = await self._directory(partition)
         batch: dict[int, Sealed] = {}
@@ -100,7 +94,7 @@ class Cutter:
         encoded = await asyncio.to_thread(encode, partition.head, sealed, batch_bytes=self._settings.batch_bytes)
         self._counters.cuts += len(encoded.generations)
         fault("cut.encoded")
-        self._unfinished[partition.number] = encoded
+        partition.unfinished = encoded
         await self._finish(partition, encoded)
 
     async def _finish(self, partition: Partition, encoded: Encoded) -> None:
@@ -114,7 +108,7 @@ class Cutter:
         fault("cut.put")
         committed = await self._store.commit(partition.number, encoded.generations)
         committed = committed or _holds(await self._store.directory(partition.number), encoded)
-        del self._unfinished[partition.number]
+        partition.unfinished = None
         if not committed:
             await self._store.delete(partition.number, encoded.payload.keys)
             self._counters.lost_races += 1
@@ -132,8 +126,7 @@ class Cutter:
     async def _compare(self, partition: Partition, directory: Directory, info: WindowInfo) -> bool:
         """Lets go of a generation that somebody else stored, if it is the same one; whether it did."""
         marker = _marker(info)
-        generation_id = (partition.number, info.window, marker)
-        if generation_id in self._differing:
+        if (info.window, marker) in partition.differing:
             return False
         stored = [
             m
@@ -145,7 +138,7 @@ class Cutter:
         if stored and all(m.level == 0 for m in stored):
             own = await asyncio.to_thread(partition.head.cut, info.window, marker)
             if uids := differing(own, stored):
-                self._differing.add(generation_id)
+                partition.differing.add((info.window, marker))
                 self._counters.digest_mismatches += 1
                 self._alarm(
                     partition,
@@ -162,7 +155,7 @@ class Cutter:
         for window, marker in generations:
             partition.boundaries[window] = marker
             partition.head.release(window, marker)
-            self._waiting_since.pop((partition.number, window, marker), None)
+            partition.waiting_since.pop((window, marker), None)
         fault("cut.released")
 
     async def _directory(self, partition: Partition) -> Directory:
@@ -202,7 +195,7 @@ class Cutter:
         """The zone with `takeover_s` leaves the work to the other one for that long."""
         if self._settings.takeover_s <= 0:
             return True
-        seen = self._waiting_since.setdefault((partition.number, info.window, _marker(info)), self._clock.monotonic())
+        seen = partition.waiting_since.setdefault((info.window, _marker(info)), self._clock.monotonic())
         return self._clock.monotonic() - seen >= self._settings.takeover_s
 
     def _alarm(self, partition: Partition, info: WindowInfo, text: str) -> None:

@@ -1,16 +1,18 @@
-"""What an ingester knows of one partition."""
+"""What an ingester knows of one partition that it has."""
 
 from collections import deque
 from dataclasses import dataclass, field
 
+from ingester.ages import Ages
 from ingester.cursor import replay_from
+from ingester.encode import Encoded
 from shared.native import Head
 from shared.seams.store import Directory, Generation, Metadata, Payload
 
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """A commit whose payload is kept until it was found again in the store."""
+    """Generations that have left the head, until they were found again in the store."""
 
     generations: tuple[Generation, ...]
     payload: Payload
@@ -20,24 +22,40 @@ class Retained:
 
 @dataclass(slots=True)
 class Partition:
+    """A head, and how far it has come between the log and the store.
+
+    `applied`, `ages` and `stopped` are written by the thread that reads the log for it, everything else in the event
+    loop. A partition that has to be built anew gets another object.
+    """
+
     number: int
     head: Head
     boundaries: dict[int, int]  # window -> offset up to which the head has handed it over
     generation: int  # of the directory: every sample that is missing in it is in the head
     replay_from: int  # as the store has it
-    retained: deque[Retained] = field(default_factory=deque)
+    applied: int  # the first offset that the head has not seen
     metadata: dict[bytes, Metadata] = field(default_factory=dict)  # as the store has it
+    retained: deque[Retained] = field(default_factory=deque)
+    unfinished: Encoded | None = None  # an attempt whose outcome is unknown
+    waiting_since: dict[tuple[int, int], float] = field(default_factory=dict)
+    """(window, marker) of a generation that another zone should store -> when it was seen first."""
+    differing: set[tuple[int, int]] = field(default_factory=set)
+    """(window, marker) of generations that another zone has stored with other samples."""
+    ages: Ages = field(default_factory=Ages)
     replaying: bool = True
+    stopped: str | None = None  # why nothing beyond `applied` can be read
 
     @classmethod
     def opened(cls, number: int, directory: Directory, *, window_ms: int) -> "Partition":
         head = Head(number, window_ms=window_ms)
         head.set_through(directory.through)
-        return cls(number, head, dict(directory.through), directory.generation, directory.replay_from)
+        begin = directory.replay_from
+        return cls(number, head, dict(directory.through), directory.generation, begin, begin)
 
-    def target(self, applied: int) -> int:
-        """Where a replay has to begin. A commit adds to `retained` before the head lets go, so they are read in the
-        other order.
+    def target(self) -> int:
+        """Where a replay has to begin. `applied` is read first, since what is applied later lies above it; `retained`
+        last, since a commit adds to it before the head lets go.
         """
+        applied = self.applied
         held = [info.first_offset for info in self.head.windows()]
         return replay_from(applied, (*held, *(r.first_offset for r in self.retained)))

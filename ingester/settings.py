@@ -25,3 +25,4 @@ class IngesterSettings:
     lease_ms: int = 10_000
     read_records: int = 512
     read_timeout_ms: int = 500
+    max_replays: int = 2  # at once; others wait their turn

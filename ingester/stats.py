@@ -18,6 +18,8 @@ class Counters:
     recommits: int = 0  # generations that a rolled-back store had lost
     rebuilds: int = 0  # heads rebuilt from the log because the store was rolled back
     digest_mismatches: int = 0  # generations that differ from what another zone committed
+    lost_records: int = 0  # offsets that were gone from the log before they were read
+    damaged_records: int = 0  # records that could not be decoded
     compactions: int = 0
     reverted: int = 0  # merges taken back because their payload had gone missing
     swept_payload: int = 0  # values that nobody named any more
@@ -26,8 +28,18 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a partition's replay. `eta_s` is None while nothing can be said."""
+
+    begin: int
+    offset: int
+    end: int
+    eta_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Replay:
-    """Progress of the replay at start. `eta_s` is None while nothing can be said."""
+    """Progress of all replays of a process together, in offsets."""
 
     begin: int
     offset: int
@@ -50,6 +62,8 @@ class PartitionStats:
     memory_bytes: int
     conflicts: int
     sealed_windows: int  # waiting to be stored
+    replaying: bool
+    stopped: str | None  # why it cannot go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,7 @@ class Stats:
     partitions: tuple[PartitionStats, ...]
     counters: Counters
     replay: Replay
+    replaying: dict[int, Progress] = field(default_factory=dict)  # by partition
     alarms: dict[str, str] = field(default_factory=dict)  # what an operator has to look at, by kind
     paused: bool = False  # consumption waits for memory
 

@@ -117,14 +117,14 @@ class World:
     async def step(self) -> None:
         """What the ingester's loops do once a second."""
         await self.caught_up()
-        await self.ingester._seal_due()
+        await self.ingester._sealing.seal_due(self.ingester.holdings.partitions)
         await self.caught_up()
-        await self.ingester._store_all()
+        await self.ingester._storing.store_all()
 
     async def caught_up(self, *others: Ingester) -> None:
         """Returns when the heads have all that is durable."""
         for ingester in (self.ingester, *others):
-            await ingester._consuming.reached(dict.fromkeys(range(PARTITIONS), self.log.committed))
+            await ingester.holdings.reached(dict.fromkeys(range(PARTITIONS), self.log.committed))
 
     @property
     def held_samples(self) -> int:
@@ -133,10 +133,10 @@ class World:
     @property
     def log_records(self) -> int:
         """Still held."""
-        return min(self.ingester._consuming.applied.values()) - self.log.first
+        return min(p.applied for p in self.ingester.holdings.partitions.values()) - self.log.first
 
     def heads(self) -> Sequence[Head]:
-        return [partition.head for partition in self.ingester._partitions.values()]
+        return [partition.head for partition in self.ingester.holdings.partitions.values()]
 
 
 def series(name: str, *samples: tuple[int, float], **labels: str) -> Series:

@@ -83,7 +83,7 @@ class TestReading:
 
     async def test_a_lagging_ingester_is_told(self, world: World) -> None:
         world.storage._wait_s = 0.01
-        await world.ingester._consuming.stop()
+        await world.ingester.holdings.consumer.stop()
         await world.write(MANY)
         [warning] = await world.storage.wait_visible(world.tenant)
         assert "after 0.01 s" in warning
@@ -163,10 +163,10 @@ class TestRestart:
     async def test_between_seal_and_commit_cuts_the_sealed_generation(self, world: World) -> None:
         await world.write(MANY)
         await world.caught_up()
-        for partition in world.ingester._partitions.values():
-            await world.ingester._seal(partition.number, [info.window for info in partition.head.windows()])
+        for partition in world.ingester.holdings.partitions.values():
+            await world.ingester._sealing.seal(partition, [info.window for info in partition.head.windows()])
         again = await world.restarted()
-        await again.ingester._store_all()
+        await again.ingester._storing.store_all()
         assert again.held_samples == 0
         assert await again.read() == EXPECTED
         await again.crash()
@@ -189,7 +189,7 @@ class TestRestart:
         fresh = await other.start()
         world.log = fresh.log
         ingester = world.join(world.settings)
-        ingester._store = world.store
+        ingester.holdings._store = world.store
         with pytest.raises(InternalError, match="the log ends at offset"):
             await ingester.start()
         await fresh.crash()
@@ -262,7 +262,7 @@ class TestSealing:
         world.ingester._failed(UnavailableError("disk full"))
         world.ingester._watch_memory()
         assert world.ingester.stats().paused
-        await world.ingester._store_all()
+        await world.ingester._storing.store_all()
         world.ingester._watch_memory()
         assert not world.ingester.stats().paused
         await world.crash()
@@ -310,15 +310,15 @@ class TestFailures:
     async def test_the_second_committer_finds_the_work_done(self, world: World) -> None:
         await world.write(MANY)
         await world.read()
-        for partition in world.ingester._partitions.values():
-            await world.ingester._seal(partition.number, [info.window for info in partition.head.windows()])
+        for partition in world.ingester.holdings.partitions.values():
+            await world.ingester._sealing.seal(partition, [info.window for info in partition.head.windows()])
         other = world.join(world.settings)
         await other.start()
         await other.ready()
 
-        await other._store_all()
+        await other._storing.store_all()
         await world.caught_up()
-        await world.ingester._store_all(at_once=True)
+        await world.ingester._storing.store_all(at_once=True)
         assert world.held_samples == 0
         assert world.ingester.stats().counters.commits == 0
         assert other.stats().counters.commits == 4
@@ -335,10 +335,10 @@ class TestDivergence:
         window = world.heads()[number].windows()[0]
         assert await world.store.commit(number, [Generation(window.window, 0, window.first_offset + 1, ())])
         for later in (2, 3):
-            await world.ingester._seal(number, [window.window])
+            await world.ingester._sealing.seal(world.ingester.holdings.partitions[number], [window.window])
             await world.write([series("m", (T + later, 1.0))])
             await world.caught_up()
-        await world.ingester._store_all(at_once=True)
+        await world.ingester._storing.store_all(at_once=True)
         stats = world.ingester.stats()
         assert "the store ends inside it" in stats.alarms[f"generation/{number}"]
         assert stats.counters.commits == 0
@@ -420,7 +420,8 @@ class TestRollback:
         shutil.rmtree(folder / "data" / "store")
         shutil.copytree(folder / "copy", folder / "data" / "store")
         world.store = type(world.store).open(world.files, f"{world.folder}/store")
-        for user in (world.ingester, world.ingester._cutter, world.ingester._maintenance, world.storage):
+        parts = world.ingester
+        for user in (parts.holdings, parts._storing, parts._purge, parts._cutter, parts._maintenance, world.storage):
             user._store = world.store  # type: ignore[attr-defined]
         return world
 
@@ -428,16 +429,16 @@ class TestRollback:
         world = await self.lose_last_commit(tmp_path)
         with pytest.raises(UnavailableError, match="generation"):
             await world.read()
-        await world.ingester._store_all()
+        await world.ingester._storing.store_all()
         world.clock.advance(61)
-        await world.ingester._store_all()
+        await world.ingester._storing.store_all()
         assert world.ingester.stats().counters.recommits == 4
         assert await world.read() == EXPECTED
         await world.crash()
 
     async def test_is_rebuilt_from_the_log_otherwise(self, tmp_path: Path) -> None:
         world = await self.lose_last_commit(tmp_path)
-        for partition in world.ingester._partitions.values():
+        for partition in world.ingester.holdings.partitions.values():
             partition.retained.clear()
         await world.write([series("later", (T, 1.0))])
         await world.ingester.flush()
@@ -447,12 +448,12 @@ class TestRollback:
 
     async def test_that_the_log_cannot_make_up_for_is_told(self, tmp_path: Path) -> None:
         world = await self.lose_last_commit(tmp_path)
-        for partition in world.ingester._partitions.values():
+        for partition in world.ingester.holdings.partitions.values():
             partition.retained.clear()
         await world.log.trim(dict.fromkeys(range(4), world.log.committed))
         with pytest.raises(UnavailableError, match="restore a newer copy of the store"):
-            await world.ingester._store_all()
-        assert "rolled back" in world.ingester.stats().alarms
+            await world.ingester._storing.store_all()
+        assert "rolled back/0" in world.ingester.stats().alarms
         with pytest.raises(UnavailableError):
             await world.read()
         await world.crash()

@@ -25,9 +25,11 @@ async def write_rounds(world: World, rounds: int) -> None:
             await world.write([series("m", *((t, float(round_ + n % 2)) for t in sorted(set(times))), job=f"j{n}")])
         await world.caught_up()
         for number in range(4):
-            windows = [info.window for info in world.ingester._partitions[number].head.windows() if info.sealed is None]
+            windows = [
+                info.window for info in world.ingester.holdings.partitions[number].head.windows() if info.sealed is None
+            ]
             if windows:
-                await world.ingester._seal(number, windows)
+                await world.ingester._sealing.seal(world.ingester.holdings.partitions[number], windows)
 
 
 class TestZones:
@@ -40,16 +42,16 @@ class TestZones:
             await write_rounds(world, 2)
             await world.read()
             await world.caught_up(other)
-            await other._store_all()  # too early: nothing is committed, so nothing is let go
+            await other._storing.store_all()  # too early: nothing is committed, so nothing is let go
             assert other.stats().counters.commits == 0
-            await world.ingester._store_all()
-            await other._store_all()
+            await world.ingester._storing.store_all()
+            await other._storing.store_all()
             sealed = [p.sealed_windows for z in (world.ingester, other) for p in z.stats().partitions]
             assert sealed == [0] * 8
         assert world.ingester.stats().counters.commits > 0
         assert other.stats().counters.digest_mismatches == 0
         assert other.stats().alarms == {}
-        assert [h.samples for h in world.heads()] == [p.head.samples for p in other._partitions.values()]
+        assert [h.samples for h in world.heads()] == [p.head.samples for p in other.holdings.partitions.values()]
         await other.stop()
         await world.crash()
 
@@ -61,7 +63,7 @@ class TestZones:
         await write_rounds(world, 1)
         # One zone has a sample that the other has not, as after a bug or a flipped bit.
         await world.caught_up(other)
-        partition = max(other._partitions.values(), key=lambda p: p.head.samples)
+        partition = max(other.holdings.partitions.values(), key=lambda p: p.head.samples)
         left_out = partition.head.windows()[0].first_offset
         reader = world.log.reader()
         reader.assign({partition.number: 0})
@@ -70,14 +72,14 @@ class TestZones:
         Head.apply({partition.number: wrong}, [record for record in fetched.records if record.offset != left_out])
         assert wrong.samples < partition.head.samples
         partition.head = wrong
-        await world.ingester._store_all()
-        await other._store_all()
+        await world.ingester._storing.store_all()
+        await other._storing.store_all()
         stats = other.stats()
         assert stats.counters.digest_mismatches > 0
         assert "another zone stored other samples" in stats.alarms[f"generation/{partition.number}"]
         assert wrong.windows()
         before = stats.counters.digest_mismatches
-        await other._store_all()
+        await other._storing.store_all()
         assert other.stats().counters.digest_mismatches == before
         await other.stop()
         await world.crash()
@@ -89,15 +91,15 @@ class TestZones:
         await other.ready()
         await write_rounds(world, 1)
         await world.caught_up(other)
-        await other._store_all()
+        await other._storing.store_all()
         assert other.stats().counters.commits == 0
         world.clock.advance(61)
-        await other._store_all()
+        await other._storing.store_all()
         assert other.stats().counters.commits > 0
-        await world.ingester._store_all()
+        await world.ingester._storing.store_all()
         assert world.ingester.stats().counters.commits == 0
         assert world.ingester.stats().alarms == {}
-        assert world.held_samples == sum(p.head.samples for p in other._partitions.values())
+        assert world.held_samples == sum(p.head.samples for p in other.holdings.partitions.values())
         await other.stop()
         await world.crash()
 
@@ -110,10 +112,10 @@ async def test_replaying_zone_agrees_with_the_live_one(seed: int) -> None:
     late = follower(world)
     await late.start()
     await late.ready()
-    await world.ingester._store_all()
-    await late._store_all()
+    await world.ingester._storing.store_all()
+    await late._storing.store_all()
     assert late.stats().counters.digest_mismatches == 0
     assert late.stats().alarms == {}
-    assert [h.samples for h in world.heads()] == [p.head.samples for p in late._partitions.values()]
+    assert [h.samples for h in world.heads()] == [p.head.samples for p in late.holdings.partitions.values()]
     await late.stop()
     await world.crash()
