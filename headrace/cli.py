@@ -9,6 +9,7 @@ from urllib.parse import quote
 import typer
 
 from headrace import release
+from headrace.load.command import load as load_command
 from headrace.settings import Loaded, SettingsError, load
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ instances = typer.Typer(no_args_is_help=True, help="Create, show and change the 
 config = typer.Typer(no_args_is_help=True, help="Look at settings without starting anything.")
 app.add_typer(instances, name="instances")
 app.add_typer(config, name="config")
+app.command("load")(load_command)
 
 Data = Annotated[
     Path | None,

@@ -15,6 +15,8 @@ __all__ = [
     "Frame",
     "Head",
     "Journal",
+    "LoadCheck",
+    "LoadModel",
     "LocalLog",
     "LocalLogReader",
     "LogRecord",
@@ -618,3 +620,78 @@ def json_scalar(frame: Frame, time_ms: int) -> bytes: ...
 def json_string(text: str, time_ms: int) -> bytes: ...
 def format_float(value: float) -> str:
     """As Prometheus prints a sample value."""
+
+# ---- made-up traffic, for the load generator -----------------------------------------------------------------------
+
+@final
+class LoadCheck:
+    """Samples of one answer, by how they were found."""
+
+    @property
+    def right(self) -> int:
+        """Acknowledged, and there once with the right value."""
+    @property
+    def unsure(self) -> int:
+        """There, right, and not known to have been acknowledged."""
+    @property
+    def missing(self) -> int:
+        """Acknowledged, and not there."""
+    @property
+    def wrong(self) -> int:
+        """There with another value."""
+    @property
+    def doubled(self) -> int: ...
+    @property
+    def unexpected(self) -> int:
+        """Of a series or time that was never sent."""
+    @property
+    def examples(self) -> list[str]:
+        """The first few of what is not as it should be, in words."""
+    @property
+    def warnings(self) -> list[str]:
+        """What the server had to say about its answer."""
+
+@final
+class LoadModel:
+    """Targets that are scraped at an interval. What they hold is a function of the seed: any of it can be computed again.
+
+    Step k lies between `start_ms + k * interval_ms` and the same for k + 1. Safe to share between threads.
+    """
+
+    def __new__(
+        cls,
+        *,
+        seed: int,
+        run: str,
+        series: int,
+        batch: int,
+        start_ms: int,
+        interval_ms: int,
+        jitter_ms: int = ...,
+        lifetime: int = ...,
+        uptime: int = ...,
+        histograms: float = ...,
+        late: float = ...,
+        twice: float = ...,
+        altered: float = ...,
+    ) -> LoadModel:
+        """`run` is a label of every series, `batch` the series of a target; after `lifetime` steps (0: never) another
+        target takes its place, after `uptime` steps its counters restart. `histograms` is the share of the series that
+        belong to classic histograms; `late`, `twice` and `altered` are the shares of the bodies that are sent some steps
+        late, sent again, and sent again with other values. Raises BadDataError if that cannot be."""
+    @property
+    def targets(self) -> int: ...
+    def samples(self, target: int) -> int:
+        """Of each body, without stale markers."""
+    def phase_ms(self, target: int) -> int:
+        """When the target is scraped, from the beginning of its steps, give or take the jitter."""
+    def matchers(self, target: int) -> list[tuple[str, str]]:
+        """(label, value) that all series which the target ever has share with no others."""
+    def turns(self, target: int, step: int) -> list[tuple[Literal["on_time", "late", "again", "altered"], int]]:
+        """What is to be sent at this step, in order: whose body, and why now."""
+    def body(self, target: int, step: int, *, altered: bool = ...) -> bytes:
+        """A remote-write 1.0 body in snappy; with the stale markers of series that have just ended."""
+    def check(self, answer: bytes, *, target: int, first_step: int, before: bytes, after: bytes) -> LoadCheck:
+        """Compare the raw samples of some steps, as the query API writes a matrix, with what was sent: `before` and `after`
+        hold a byte for each step, of what was known of its body before the question was asked and after it was answered:
+        0 not sent, 1 perhaps, 2 acknowledged. Raises BadDataError if the answer is no such result."""

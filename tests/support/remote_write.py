@@ -1,7 +1,10 @@
-"""Remote-write 1.0 bodies in plain Python, from the specification and not from the code under test."""
+"""Remote-write 1.0 bodies, written and read in plain Python from the specification, not by the code under test."""
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import snappy as snappy_codec
 
 Series = tuple[Mapping[str, str], Sequence[tuple[int, float]]]
 """Labels, and (time in ms, value)."""
@@ -60,3 +63,44 @@ def _sample(time_ms: int, value: float) -> bytes:
 
 def _metadata(kind: int, family: str, text: str, unit: str) -> bytes:
     return varint(1 << 3) + varint(kind) + field(2, family.encode()) + field(4, text.encode()) + field(5, unit.encode())
+
+
+def read_body(data: bytes) -> list[Series]:
+    """The series of a posted body, with samples of one value and one time each as a load generator makes them."""
+    series: list[Series] = []
+    for number, message in _fields(snappy_codec.uncompress(data)):
+        if number != 1:
+            continue
+        labels: dict[str, str] = {}
+        samples: list[tuple[int, float]] = []
+        for kind, inner in _fields(message):
+            parts = dict(_fields(inner))
+            if kind == 1:
+                labels[parts[1].decode()] = parts[2].decode()
+            elif kind == 2:
+                samples.append((parts.get(2, 0), struct.unpack("<d", parts.get(1, bytes(8)))[0]))
+        series.append((labels, samples))
+    return series
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """(field number, value): bytes of a length-delimited or fixed field, else an int."""
+    at = 0
+    while at < len(message):
+        tag, at = _read_varint(message, at)
+        if tag & 7 == 0:
+            value, at = _read_varint(message, at)
+            yield tag >> 3, value
+            continue
+        size, at = (8, at) if tag & 7 == 1 else _read_varint(message, at)
+        yield tag >> 3, message[at : at + size]
+        at += size
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (message[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if message[at - 1] < 0x80:
+            return value, at

@@ -13,6 +13,7 @@
 //! | [`select`] | series found in heads and blocks, read as one column each |
 //! | [`kernel`] | range-vector functions |
 //! | [`engine`] | columnar PromQL operators and JSON |
+//! | [`load`] | made-up traffic that can be computed again, for the load generator |
 
 pub mod block;
 pub mod codec;
@@ -21,6 +22,7 @@ pub mod error;
 pub mod fs;
 pub mod head;
 pub mod kernel;
+pub mod load;
 pub mod log;
 pub mod model;
 pub mod select;

@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod files;
 mod head;
+mod load;
 mod select;
 mod wire;
 
@@ -23,6 +24,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     wire::register(module)?;
     block::register(module)?;
     head::register(module)?;
+    load::register(module)?;
     select::register(module)?;
     engine::register(module)?;
     Ok(())

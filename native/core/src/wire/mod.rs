@@ -23,7 +23,7 @@ mod metadata;
 mod proto;
 mod refusal;
 mod scan;
-mod snappy;
+pub(crate) mod snappy;
 mod split;
 
 #[cfg(test)]
