@@ -31,7 +31,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One for all tests of the session; who uses it flushes it first and leaves it as it was."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server = RedisServer(tmp_path_factory.mktemp("redis"), options={"appendfsync": "everysec"})
     try:
         server.start()
         yield server
@@ -42,7 +42,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
     """Three nodes for all tests of the session, likewise."""
-    cluster = RedisCluster(tmp_path_factory.mktemp("redis-cluster"))
+    cluster = RedisCluster(tmp_path_factory.mktemp("redis-cluster"), options={"appendfsync": "everysec"})
     try:
         cluster.start()
         yield cluster

@@ -4,19 +4,15 @@ Keys: `cluster`, `instance/APPID`, `token/SHA256`, `deleted/UID`. The token keys
 """
 
 import asyncio
-import base64
-import json
-import secrets
-from dataclasses import asdict
-from typing import Any
 
-from shared.errors import InternalError, UnavailableError
-from shared.model.instance import Instance, Limits
+from shared.errors import UnavailableError
+from shared.model.instance import Instance
+from shared.model.records import decode_cluster, decode_instance, encode_cluster, encode_instance
 from shared.native import Files, Journal
 from shared.seams.registry import Cluster
 
-_FORMAT = 1
 _CLUSTER = "cluster"
+_INSTANCE = "instance/"
 
 
 class LocalRegistry:
@@ -36,10 +32,10 @@ class LocalRegistry:
         journal = Journal.open(files, path)
         recorded = journal.get(_CLUSTER)
         if recorded is None:
-            recorded = _encode_cluster(Cluster(secrets.token_hex(8), partitions, secrets.token_bytes(16)))
+            recorded = encode_cluster(Cluster.new(partitions))
             journal.commit({_CLUSTER: recorded}, expect={_CLUSTER: None})
-        instances = [_decode_instance(key, value) for key, value in journal.scan("instance/")]
-        return cls(journal, _decode_cluster(recorded), instances)
+        instances = [decode_instance(key.removeprefix(_INSTANCE), value) for key, value in journal.scan(_INSTANCE)]
+        return cls(journal, decode_cluster(recorded), instances)
 
     @property
     def version(self) -> int:
@@ -87,7 +83,7 @@ class LocalRegistry:
             expect: dict[str, bytes | None] = {}
             if new is not None:
                 expect |= {_name_key(new): None, _token_key(new): None}
-                puts |= {_name_key(new): _encode_instance(new), _token_key(new): new.app_id.encode()}
+                puts |= {_name_key(new): encode_instance(new), _token_key(new): new.app_id.encode()}
             if old is not None:
                 if self._by_app_id.get(old.app_id) != old:
                     return False
@@ -113,59 +109,8 @@ class LocalRegistry:
 
 
 def _name_key(instance: Instance) -> str:
-    return f"instance/{instance.app_id}"
+    return f"{_INSTANCE}{instance.app_id}"
 
 
 def _token_key(instance: Instance) -> str:
     return f"token/{instance.token_sha256.hex()}"
-
-
-def _encode_instance(instance: Instance) -> bytes:
-    record = {
-        "format": _FORMAT,
-        "uid": instance.uid.hex(),
-        "token_sha256": instance.token_sha256.hex(),
-        "token_sealed": base64.b64encode(instance.token_sealed).decode(),
-        "shards": instance.shards,
-        "created_ms": instance.created_ms,
-        "limits": asdict(instance.limits),
-    }
-    return json.dumps(record, sort_keys=True).encode()
-
-
-def _decode_instance(key: str, value: bytes) -> Instance:
-    record = _record(key, value)
-    known = {name: limit for name, limit in record["limits"].items() if name in Limits.names()}
-    return Instance(
-        app_id=key.removeprefix("instance/"),
-        uid=bytes.fromhex(record["uid"]),
-        token_sha256=bytes.fromhex(record["token_sha256"]),
-        token_sealed=base64.b64decode(record["token_sealed"]),
-        shards=record["shards"],
-        created_ms=record["created_ms"],
-        limits=Limits(**known),
-    )
-
-
-def _encode_cluster(cluster: Cluster) -> bytes:
-    record = {
-        "format": _FORMAT,
-        "cluster_id": cluster.cluster_id,
-        "partitions": cluster.partitions,
-        "hash_secret": cluster.hash_secret.hex(),
-    }
-    return json.dumps(record, sort_keys=True).encode()
-
-
-def _decode_cluster(value: bytes) -> Cluster:
-    record = _record(_CLUSTER, value)
-    return Cluster(record["cluster_id"], record["partitions"], bytes.fromhex(record["hash_secret"]))
-
-
-def _record(key: str, value: bytes) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(value)
-    if record["format"] != _FORMAT:
-        raise InternalError(
-            f"the registry's {key} has format {record['format']}, this build knows {_FORMAT}: use a newer Headrace"
-        )
-    return record

@@ -8,6 +8,16 @@ from shared.errors import InternalError
 
 WINDOW = "hr:{store}:window"
 
+MEMBERS = "hr:{members}:members"
+LEASES = "hr:{members}:leases"
+
+CLUSTER = "hr:{registry}:cluster"
+REGISTRY_STATE = "hr:{registry}:state"
+REGISTRY_CHANGES = "hr:{registry}:changes"
+INSTANCES = "hr:{registry}:instances"
+TOKENS = "hr:{registry}:tokens"
+DELETED = "hr:{registry}:deleted"
+
 _NEIGHBOURS = 16
 """Values of one attempt in one slot: of 64 KiB each, a megabyte in one reply."""
 

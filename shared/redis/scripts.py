@@ -1,8 +1,9 @@
-"""The scripts that change or read a partition's metadata, each all or nothing.
+"""The scripts that change or read a partition's metadata, or the registry, each all or nothing.
 
-KEYS are in the partition's slot. A directory generation is a number, a random *mark* of its commit, and one entry of
-`changes`, `NUMBER MARK TIME WINDOWS BLOCKS`, which lists what it touched: `window,…` or `-`, and `uid:field,…` or `-`.
-Number and mark together name a state for good: a store that was turned back may count again, but with other marks.
+KEYS are in one slot. A generation, of a directory or of the registry, is a number, a random *mark*, and one entry of
+`changes`, `NUMBER MARK TIME WINDOWS BLOCKS`, which lists what it touched: `window,…` or `-`, and `uid:field,…` or `-`
+(in the registry names in hexadecimal). Number and mark together name a state for good: a store that was turned back may
+count again, but with other marks.
 
 `allow-oom`: what removes or replaces must go on when Redis is full, or nothing could ever be freed.
 """
@@ -199,23 +200,34 @@ return found
 """
 )
 
+_SINCE = """
+-- {format, generation, mark, …} as `head` has it, and the changes after the generation and mark that the reader has
+-- ('0', '' for none). nil: it must read everything anew, because it is far behind or saw a store that was turned back.
+local function changes_since(head, changes, mine, mark, most)
+  local generation, own = tonumber(head[2] or '0'), tonumber(mine)
+  if generation == own and (head[3] or '') == mark then return {} end
+  if generation <= own or generation - own > tonumber(most) then return nil end
+  local entries = redis.call('ZRANGEBYSCORE', changes, mine, head[2])
+  if own > 0 then
+    if not entries[1] or string.match(entries[1], '^%d+ (%S+) ') ~= mark then return nil end
+    table.remove(entries, 1)
+  end
+  if #entries ~= generation - own then return nil end
+  return entries
+end
+"""
+
 READ = Script(
-    """#!lua flags=no-writes
+    "#!lua flags=no-writes\n"
+    + _SINCE
+    + """
 -- KEYS: cursor, changes, through. ARGV: the generation and mark that the reader has ('0', '' for none), the prefix of
 -- blocks keys, how many entries and how many blocks at most.
 -- {format, generation, mark, replay_from} and, unless the reader must read everything anew,
 -- {window, through or nil, …} and {uid, field, bytes or nil, …}: what has changed since, as it stands now.
 local head = redis.call('HMGET', KEYS[1], 'format', 'generation', 'mark', 'replay_from')
-local generation, mine = tonumber(head[2] or '0'), tonumber(ARGV[1])
-if generation == mine and (head[3] or '') == ARGV[2] then return {head, {}, {}} end
-if generation <= mine or generation - mine > tonumber(ARGV[4]) then return {head} end
-local entries = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[1], head[2])
-if mine > 0 then
-  -- The reader's own state must be one of these, or it saw a store that was turned back since.
-  if not entries[1] or string.match(entries[1], '^%d+ (%S+) ') ~= ARGV[2] then return {head} end
-  table.remove(entries, 1)
-end
-if #entries ~= generation - mine then return {head} end
+local entries = changes_since(head, KEYS[2], ARGV[1], ARGV[2], ARGV[4])
+if not entries then return {head} end
 
 local windows, blocks, seen, count = {}, {}, {}, 0
 for _, entry in ipairs(entries) do
@@ -257,6 +269,60 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
 end
 if records >= tonumber(ARGV[4]) or held + #ARGV[2] > tonumber(ARGV[5]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], 'why' .. ARGV[1], ARGV[3])
+return 1
+"""
+)
+
+READ_REGISTRY = Script(
+    "#!lua flags=no-writes\n"
+    + _SINCE
+    + """
+-- KEYS: state, changes, instances. ARGV: as READ: generation, mark, how many entries at most.
+-- {format, generation, mark} and, unless the reader must read everything anew, {name, record or nil, …}.
+local head = redis.call('HMGET', KEYS[1], 'format', 'generation', 'mark')
+local entries = changes_since(head, KEYS[2], ARGV[1], ARGV[2], ARGV[3])
+if not entries then return {head} end
+local found, seen = {}, {}
+for _, entry in ipairs(entries) do
+  for digits in string.gmatch(string.match(entry, '(%S+)$'), '%x+') do
+    local name = string.gsub(digits, '%x%x', function(pair) return string.char(tonumber(pair, 16)) end)
+    if not seen[name] then
+      seen[name] = true
+      found[#found + 1] = name
+      found[#found + 1] = redis.call('HGET', KEYS[3], name)
+    end
+  end
+end
+return {head, found}
+"""
+)
+
+CHANGE_REGISTRY = Script(
+    "#!lua flags=allow-oom\n"
+    + _BUMP
+    + """
+-- KEYS: state, changes, instances, tokens, deleted.
+-- ARGV: mark; name, record, digest of the token and uid as they must stand, '' for none; name, record and digest as
+-- they shall; the name in hexadecimal. 0: something else stands, or the token is taken.
+local state, changes, instances, tokens, deleted = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local mark, old_name, old_record, old_token, old_uid = take(), take(), take(), take(), take()
+local name, record, token, digits = take(), take(), take(), take()
+if old_name ~= '' then
+  if redis.call('HGET', instances, old_name) ~= old_record then return 0 end
+elseif redis.call('HEXISTS', instances, name) == 1 then
+  return 0
+end
+if name ~= '' and token ~= old_token and redis.call('HEXISTS', tokens, token) == 1 then return 0 end
+
+if old_token ~= '' then redis.call('HDEL', tokens, old_token) end
+if name ~= '' then
+  redis.call('HSET', instances, name, record)
+  redis.call('HSET', tokens, token, name)
+else
+  redis.call('HDEL', instances, old_name)
+  redis.call('SADD', deleted, old_uid)
+end
+bump(state, changes, next_generation(state), mark, {}, {digits})
 return 1
 """
 )

@@ -1,5 +1,6 @@
 """The registry seam: instances and the facts fixed when a cluster is created. Standalone: a journal. Cluster: Redis."""
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +14,10 @@ class Cluster:
     cluster_id: str
     partitions: int
     hash_secret: bytes = field(repr=False)
+
+    @classmethod
+    def new(cls, partitions: int) -> "Cluster":
+        return cls(secrets.token_hex(8), partitions, secrets.token_bytes(16))
 
 
 class Registry(Protocol):

@@ -13,6 +13,8 @@ from tests.contracts.harness import (
     LocalStoreHarness,
     LogHarness,
     MembershipHarness,
+    RedisMembershipHarness,
+    RedisRegistryHarness,
     RedisStoreHarness,
     RegistryHarness,
     StoreHarness,
@@ -34,14 +36,24 @@ def logs(request: pytest.FixtureRequest, tmp_path: Path) -> LogHarness:
     return {"local": LocalLogHarness}[request.param](tmp_path)
 
 
-@pytest.fixture(params=["local"])
-def registries(request: pytest.FixtureRequest, tmp_path: Path) -> RegistryHarness:
-    return {"local": LocalRegistryHarness}[request.param](tmp_path)
+@pytest.fixture(params=["local", "redis_server", "redis_cluster"])
+async def registries(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RegistryHarness]:
+    if request.param == "local":
+        yield LocalRegistryHarness(tmp_path)
+        return
+    harness = RedisRegistryHarness(request.getfixturevalue(request.param))
+    yield harness
+    await harness.close()
 
 
-@pytest.fixture(params=["local"])
-def memberships(request: pytest.FixtureRequest) -> MembershipHarness:
-    return {"local": LocalMembershipHarness}[request.param]()
+@pytest.fixture(params=["local", "redis_server", "redis_cluster"])
+async def memberships(request: pytest.FixtureRequest) -> AsyncIterator[MembershipHarness]:
+    if request.param == "local":
+        yield LocalMembershipHarness()
+        return
+    harness = RedisMembershipHarness(request.getfixturevalue(request.param))
+    yield harness
+    await harness.close()
 
 
 @pytest.fixture(autouse=True)

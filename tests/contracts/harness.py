@@ -12,7 +12,9 @@ from shared.local.store import LocalStore
 from shared.native import Files, Splitter
 from shared.native import LocalLog as NativeLog
 from shared.redis.client import Client
-from shared.redis.keys import payload_key
+from shared.redis.keys import LEASES, MEMBERS, payload_key
+from shared.redis.membership import RedisMembership
+from shared.redis.registry import RedisRegistry
 from shared.redis.settings import parse_url
 from shared.redis.store import RedisStore
 from shared.seams.log import Log
@@ -52,7 +54,7 @@ class LogHarness(Protocol):
 
 
 class RegistryHarness(Protocol):
-    def open(self) -> Registry: ...
+    async def open(self) -> Registry: ...
 
 
 class MembershipHarness(Protocol):
@@ -96,7 +98,7 @@ class LocalStoreHarness:
         return [path for path in (self._folder / "packs").iterdir() if path.name.startswith(split_key(key)[0])]
 
 
-class RedisStoreHarness:
+class RedisHarness:
     """On a real server or cluster, emptied first."""
 
     def __init__(self, servers: RedisServer | RedisCluster) -> None:
@@ -105,14 +107,22 @@ class RedisStoreHarness:
         self._clients: list[Client] = []
         servers.flush()
 
-    def open(self) -> RedisStore:
-        client = Client(parse_url(self._servers.url, is_cluster=self._servers.is_cluster))
-        self._clients.append(client)
-        return RedisStore(client)
-
     async def close(self) -> None:
         for client in self._clients:
             await client.close()
+
+    def _client(self) -> Client:
+        client = Client(parse_url(self._servers.url, is_cluster=self._servers.is_cluster))
+        self._clients.append(client)
+        return client
+
+    def _node_of(self, key: str) -> RedisServer:
+        return self._servers if isinstance(self._servers, RedisServer) else self._servers.leader_of(key)
+
+
+class RedisStoreHarness(RedisHarness):
+    def open(self) -> RedisStore:
+        return RedisStore(self._client())
 
     def copy(self) -> object:
         return [[(key, node.command("DUMP", key)) for key in node.command("KEYS", "*")] for node in self._nodes]
@@ -125,19 +135,47 @@ class RedisStoreHarness:
                 node.command("RESTORE", key, 0, dump)
 
     def damage(self, key: str) -> None:
-        node, name = self._node(key)
+        name = payload_key(key)
+        node = self._node_of(name)
         stored = bytearray(node.command("GET", name))
         stored[-1] ^= 1
         node.command("SET", name, bytes(stored))
 
     def lose(self, key: str) -> None:
-        node, name = self._node(key)
-        assert node.command("DEL", name) == 1
-
-    def _node(self, key: str) -> tuple[RedisServer, str]:
         name = payload_key(key)
-        servers = self._servers
-        return (servers if isinstance(servers, RedisServer) else servers.leader_of(name)), name
+        assert self._node_of(name).command("DEL", name) == 1
+
+
+class RedisRegistryHarness(RedisHarness):
+    """Looks so seldom for what others changed that a test only sees it when it asks."""
+
+    def __init__(self, servers: RedisServer | RedisCluster) -> None:
+        super().__init__(servers)
+        self._registries: list[RedisRegistry] = []
+
+    async def open(self) -> RedisRegistry:
+        registry = await RedisRegistry.open(self._client(), partitions=PARTITIONS, poll_s=3600)
+        self._registries.append(registry)
+        return registry
+
+    async def close(self) -> None:
+        for registry in self._registries:
+            await registry.close()
+        await super().close()
+
+
+class RedisMembershipHarness(RedisHarness):
+    async def open(self) -> RedisMembership:
+        return RedisMembership(self._client())
+
+    async def pass_time(self, ms: int) -> None:
+        """Moves what is stored into the past: the server's clock is nobody's to move."""
+        for key in (MEMBERS, LEASES):
+            node = self._node_of(key)
+            found = node.command("HGETALL", key)
+            for name, value in zip(found[::2], found[1::2], strict=True):
+                expires, since, rest = value.split(b" ", 2)
+                node.command("HSET", key, name, b"%d %d %s" % (int(expires) - ms, int(since) - ms, rest))
 
 
 class LocalLogHarness:
@@ -153,7 +191,7 @@ class LocalRegistryHarness:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "registry.journal"
 
-    def open(self) -> LocalRegistry:
+    async def open(self) -> LocalRegistry:
         return LocalRegistry.open(Files.real(), str(self._path), partitions=PARTITIONS)
 
 

@@ -90,6 +90,7 @@ class RedisServer(Process):
     def command(self, *args: str | bytes | int) -> Any:
         """Sends one command on a connection of its own and returns the reply, bytes as they came."""
         with self._client() as client:
+            client.response_callbacks.clear()
             return client.execute_command(*args)
 
     def info(self, section: str) -> dict[str, Any]:
@@ -141,7 +142,7 @@ class RedisServer(Process):
         return False
 
     def _client(self) -> "redis.Redis":
-        options: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 10, "retry": None}
+        options: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 10, "retry": None, "protocol": 2}
         if password := self._options.get("requirepass"):
             options["password"] = password
         if self._certificates is not None:
