@@ -13,6 +13,10 @@ if ! scripts/tools.sh redis-server redis-tools libjemalloc2 liblzf1 libatomic1; 
   [ "${CI:-}" != true ] || die "in CI the tests against a real Redis must run"
   say "WITHOUT Debian's redis-server: every test of the store on Redis will be SKIPPED"
 fi
+if ! scripts/tools.sh nginx libpcre2-8-0; then
+  [ "${CI:-}" != true ] || die "in CI the tests of the gateway must run"
+  say "WITHOUT Debian's nginx: every test of the gateway will be SKIPPED"
+fi
 if ! scripts/kafka.sh; then
   [ "${CI:-}" != true ] || die "in CI the tests against a real Kafka must run"
   say "WITHOUT a Kafka broker: every test of the log on Kafka will be SKIPPED"
