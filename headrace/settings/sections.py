@@ -1,5 +1,6 @@
 """The sections of the settings. Sizes are bytes, times seconds, as the names say."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,9 @@ from pydantic import (
 )
 
 from headrace.settings.addresses import split_address, split_advertised, split_brokers
+from shared.errors import BadDataError
+from shared.redis.settings import RedisSettings as Connection
+from shared.redis.settings import parse_url
 
 
 def _none_word(value: object) -> object:
@@ -156,7 +160,9 @@ class KafkaSettings(Section):
 class RedisSettings(Section):
     url: str | None = Field(
         default=None,
-        description="redis://HOST:PORT[/DATABASE], rediss:// with TLS; every role of a cluster needs it.",
+        description="redis://HOST:PORT[/DATABASE], rediss:// with TLS, "
+        "of a Redis Cluster redis://HOST:PORT,HOST:PORT…; "
+        "every role of a cluster needs it.",
     )
     cluster: bool = Field(default=False, description="The URL leads to a Redis Cluster.")
     user: str | None = Field(default=None, description="User to log in as; none: the default one.")
@@ -181,11 +187,34 @@ class RedisSettings(Section):
             raise ValueError("must begin with redis:// or rediss://")
         if "@" in rest:
             raise ValueError("holds credentials: give them as redis.user and redis.password, which are not shown")
-        address, _, database = rest.partition("/")
-        split_address(address)
+        addresses, _, database = rest.partition("/")
+        for address in addresses.split(","):
+            split_address(address)
         if database and not database.isdigit():
             raise ValueError("must end with the number of a database, or with none")
         return value
+
+    @model_validator(mode="after")
+    def _url_fits(self) -> "RedisSettings":
+        if self.url is not None:
+            try:
+                parse_url(self.url, is_cluster=self.cluster)
+            except BadDataError as error:
+                raise ValueError(str(error)) from None
+        return self
+
+    def connection(self) -> Connection:
+        """What the client of `shared.redis` takes. BadDataError without a URL."""
+        if self.url is None:
+            raise BadDataError("redis.url is not set: give redis://HOST:PORT")
+        return replace(
+            parse_url(self.url, is_cluster=self.cluster),
+            username=self.user,
+            password=None if self.password is None else self.password.get_secret_value(),
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+        )
 
 
 class GrpcSettings(Section):

@@ -33,7 +33,7 @@ def translated(error: Exception, address: str) -> HeadraceError:
             )
         case exceptions.AuthenticationError() | exceptions.AuthorizationError():
             return UnavailableError(
-                f"Redis at {address} refuses the credentials ({error}): check redis.username and redis.password",
+                f"Redis at {address} refuses the credentials ({error}): check redis.user and redis.password",
                 retry_after_s=10,
             )
         case exceptions.NoPermissionError():

@@ -88,6 +88,11 @@ def test_variables_of_others_are_noted_not_refused() -> None:
         ("redis: {url: 'redis://:s3cret@h:1'}", "redis.url ({file}): holds credentials: give them as redis.user"),
         ("redis: {url: 'redis://h:1/x'}", "redis.url ({file}): must end with the number of a database"),
         ("redis: {url: 'redis://h'}", "redis.url ({file}): must be HOST:PORT"),
+        (
+            "redis: {url: 'redis://h:1,i:2'}",
+            "redis ({file}): several hosts are those of a Redis Cluster: set redis.cluster",
+        ),
+        ("redis: {url: 'redis://h:1/3', cluster: true}", "redis ({file}): a Redis Cluster has no databases"),
         ("grpc: {advertise: 0.0.0.0}", "grpc.advertise ({file}): must be HOST or HOST:PORT that others can reach"),
         ("grpc: {cert_file: a}", "cert_file and key_file belong together"),
         ("key: [s3cret]", "key ({file}): must be a valid string, not what is given"),
@@ -183,3 +188,21 @@ def test_every_setting_is_documented_with_its_variable() -> None:
 def test_no_setting_is_documented_that_does_not_exist() -> None:
     rows = [line.split("`")[1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
     assert sorted(rows) == sorted(".".join(path) for path in setting_paths())
+
+
+def test_how_redis_is_reached_holds_what_is_set() -> None:
+    section = load(
+        environment={
+            "HEADRACE_REDIS__URL": "rediss://h:1,[::1]:2",
+            "HEADRACE_REDIS__CLUSTER": "true",
+            "HEADRACE_REDIS__USER": "u",
+            "HEADRACE_REDIS__PASSWORD": "p",
+            "HEADRACE_REDIS__CA_FILE": "/ca.pem",
+        }
+    ).settings.redis
+    connection = section.connection()
+    assert connection.addresses == (("h", 1), ("::1", 2))
+    assert connection.url == "rediss://h:1,[::1]:2"
+    assert (connection.tls, connection.is_cluster) == (True, True)
+    assert (connection.username, connection.password, connection.ca_file) == ("u", "p", Path("/ca.pem"))
+    assert "'p'" not in repr(connection)
