@@ -22,8 +22,10 @@ __all__ = [
     "LogRecord",
     "Matcher",
     "Names",
+    "Outbox",
     "Packs",
     "Query",
+    "RecordDecoder",
     "Selection",
     "SeriesSet",
     "SplitBatch",
@@ -179,18 +181,62 @@ class LogRecord:
     def offset(self) -> int: ...
     @property
     def now_ms(self) -> int:
-        """Of a write: the clock by which it was validated. Of a seal: 0."""
+        """Of a write: the clock by which it was validated, of several requests the oldest. Of a seal: 0."""
     @property
     def kind(self) -> Literal["write", "seal"]: ...
     @property
-    def batch(self) -> SplitBatch:
-        """Of a write. Read back from disk it has no body."""
+    def batches(self) -> list[SplitBatch]:
+        """Of a write: one in a local log, one for each section of a record in a log of partitions. Read back they have no body."""
     @property
     def partition(self) -> int:
         """Of a seal."""
     @property
     def windows(self) -> list[int]:
         """Of a seal."""
+
+@final
+class Outbox:
+    """What waits to be sent to a log that keeps a sequence for each partition. A *ticket* is one request or seal marker; its parts are
+    collected by partition for some milliseconds and go out as records. Safe to share between threads; `take` is for one."""
+
+    def __new__(
+        cls, *, queue_bytes: int, linger_ms: int, max_linger_ms: int, records_per_second: int, deadline_ms: int
+    ) -> Outbox:
+        """`queue_bytes` bounds what tickets keep in memory until they are finished. A part waits `linger_ms` for others, and up to
+        `max_linger_ms` where there would be more than `records_per_second`; a full record does not wait. After `deadline_ms` a ticket is
+        given up."""
+    def add(self, batch: SplitBatch, *, now_ms: int) -> int:
+        """Queue a batch that holds something; returns its ticket. Raises BlockingIOError when too much waits, TooLargeError if something
+        has no room in a record, OSError once closed."""
+    def add_seal(self, partition: int, windows: Sequence[int]) -> int: ...
+    def take(self, *, timeout_ms: int) -> list[tuple[int, int, bytes]] | None:
+        """(id, partition, value) of records that are due; [] if none were in time, None once it is closed and nothing is left."""
+    def acked(self, record: int, offset: int) -> None:
+        """The record is durable."""
+    def failed(self, record: int, why: str) -> None:
+        """The record is not known to be durable."""
+    def expire(self) -> None:
+        """Give up tickets older than the deadline."""
+    def finished(self) -> list[tuple[int, dict[int, int] | None, str | None]]:
+        """Since the last call: tickets with the offset of their last record in each partition, or with why they failed."""
+    def fileno(self) -> int:
+        """Readable when something is finished; read it before `finished`."""
+    def close(self) -> None:
+        """Take no more; what is queued is due at once."""
+    @property
+    def held_bytes(self) -> int:
+        """Of tickets that are not finished."""
+    @property
+    def waiting(self) -> int:
+        """Tickets that are not finished."""
+
+@final
+class RecordDecoder:
+    """Reads records of one partition each; threads take turns."""
+
+    def __new__(cls, splitter: Splitter) -> RecordDecoder: ...
+    def decode(self, partition: int, offset: int, value: bytes) -> LogRecord:
+        """Raises CorruptError if it is not what was written for this partition, UnsupportedError if a later build wrote it."""
 
 @final
 class LocalLog:

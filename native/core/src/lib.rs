@@ -6,6 +6,7 @@
 //! | [`wire`] | remote-write bodies: bounded snappy, one-pass split, label rules, log records |
 //! | [`fs`] | the file layer: the real one, and one that loses what was not synced |
 //! | [`log`] | segment files with group commit |
+//! | [`records`] | records of one partition each, for a log elsewhere: written, collected on their way out, read |
 //! | [`store`] | pack files for payload and a journal for metadata |
 //! | [`codec`] | timestamp and value codecs, always bit-exact |
 //! | [`block`] | block writer, reader and merge |
@@ -25,6 +26,7 @@ pub mod kernel;
 pub mod load;
 pub mod log;
 pub mod model;
+pub mod records;
 pub mod select;
 pub mod store;
 pub mod wire;

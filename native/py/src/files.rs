@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-pub use log::LogRecord;
+pub use log::{LogRecord, MAX_WAIT_MS, full_or};
 
 use crate::errors::detached;
 

@@ -9,6 +9,7 @@ mod errors;
 mod files;
 mod head;
 mod load;
+mod records;
 mod select;
 mod wire;
 
@@ -25,6 +26,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     block::register(module)?;
     head::register(module)?;
     load::register(module)?;
+    records::register(module)?;
     select::register(module)?;
     engine::register(module)?;
     Ok(())

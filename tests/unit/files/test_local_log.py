@@ -23,10 +23,10 @@ def test_live_tail_and_replay_agree(tmp_path: Path) -> None:
         assert [record.offset for record in records] == list(range(21))
         assert [record.now_ms for record in records[:20]] == list(range(20))
         assert {record.kind for record in records[:20]} == {"write"}
-        assert {record.batch.samples for record in records[:20]} == {1}
+        assert {record.batches[0].samples for record in records[:20]} == {1}
         assert (records[20].kind, records[20].partition, records[20].windows) == ("seal", 3, [-7_200_000, 0])
-    assert live[0].batch.body
-    assert not replayed[0].batch.body
+    assert live[0].batches[0].body
+    assert not replayed[0].batches[0].body
 
 
 def test_a_record_has_only_what_its_kind_has() -> None:
@@ -39,7 +39,7 @@ def test_a_record_has_only_what_its_kind_has() -> None:
     with pytest.raises(AttributeError, match="record 0 is a write"):
         _ = write.windows
     with pytest.raises(AttributeError, match="record 1 is a seal"):
-        _ = seal.batch
+        _ = seal.batches
 
 
 def test_a_reader_waits_without_the_gil() -> None:

@@ -27,13 +27,15 @@ impl Head {
         for record in records {
             next = Some(record.offset + 1);
             match &record.kind {
-                RecordKind::Write { batch } => {
-                    deal(batch, &places, &mut shares);
-                    for (head, share) in heads.iter().zip(&shares) {
-                        for turn in share.chunks(SERIES_PER_TURN) {
-                            head.state.write().apply(batch, turn, record.offset);
+                RecordKind::Write { batches } => {
+                    for batch in batches {
+                        deal(batch, &places, &mut shares);
+                        for (head, share) in heads.iter().zip(&shares) {
+                            for turn in share.chunks(SERIES_PER_TURN) {
+                                head.state.write().apply(batch, turn, record.offset);
+                            }
+                            head.apply_metadata(batch);
                         }
-                        head.apply_metadata(batch);
                     }
                 }
                 RecordKind::Seal { partition, windows } => {

@@ -236,7 +236,7 @@ fn run(steps: Vec<Step>) {
         match step {
             Step::Write { uid, writes } => {
                 let batch = Arc::new(batch(uid, &writes));
-                let offset = append(RecordKind::Write { batch }, &mut records);
+                let offset = append(RecordKind::write(batch), &mut records);
                 model.write(uid, &writes, offset);
             }
             Step::Scrape { uid, ahead } => {
@@ -249,7 +249,7 @@ fn run(steps: Vec<Step>) {
                 };
                 let writes: Vec<_> = (0..5).map(one).collect();
                 let batch = Arc::new(batch(uid, &writes));
-                let offset = append(RecordKind::Write { batch }, &mut records);
+                let offset = append(RecordKind::write(batch), &mut records);
                 model.write(uid, &writes, offset);
             }
             Step::Seal { window } => {
@@ -367,7 +367,7 @@ proptest! {
             values: vec![1.0],
             ..SplitBatch::default()
         };
-        let kind = RecordKind::Write { batch: Arc::new(batch) };
+        let kind = RecordKind::write(Arc::new(batch));
         Head::apply(&[&head], [&LogRecord { offset: 1, now_ms: 0, kind }]);
         prop_assert_eq!(head.series() as u64 + head.unreadable(), 1);
         check_query_runs(&head);

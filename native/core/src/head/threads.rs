@@ -23,9 +23,7 @@ fn scrape(number: u64) -> LogRecord {
     LogRecord {
         offset: number,
         now_ms: 0,
-        kind: RecordKind::Write {
-            batch: Arc::new(batch(0, &writes)),
-        },
+        kind: RecordKind::write(Arc::new(batch(0, &writes))),
     }
 }
 

@@ -107,7 +107,7 @@ impl Engine {
     }
 
     pub fn append(&self, batch: Arc<SplitBatch>, now_ms: Millis) -> Result<u64> {
-        self.push(now_ms, RecordKind::Write { batch })
+        self.push(now_ms, RecordKind::write(batch))
     }
 
     pub fn append_seal(&self, partition: u16, windows: &[Millis]) -> Result<u64> {

@@ -26,6 +26,7 @@ pub use engine::LogOptions;
 pub use local::{LocalLog, LogReader};
 pub use queue::Failure;
 pub use record::{LogRecord, RecordKind, Replay};
+pub(crate) use wake::Wake;
 
 #[cfg(test)]
 mod tests;

@@ -7,21 +7,29 @@ use crate::model::{Millis, Uid};
 use crate::wire::SplitBatch;
 use crate::{Error, Result};
 
-/// One durable record. Offsets ascend by one from record to record, over all partitions.
+/// One durable record. Offsets ascend: in segment files by one from record to record, over all partitions.
 #[derive(Debug, Clone)]
 pub struct LogRecord {
     pub offset: u64,
-    /// Of a write: the clock by which it was validated. Of a seal: 0.
+    /// Of a write: the clock by which it was validated; of several requests the oldest. Of a seal: 0.
     pub now_ms: Millis,
     pub kind: RecordKind,
 }
 
 #[derive(Debug, Clone)]
 pub enum RecordKind {
-    /// The accepted part of one request. Columns taken from the live tail and columns decoded from disk are equal.
-    Write { batch: Arc<SplitBatch> },
+    /// What was accepted, in this order: in segment files one request, in records of one partition a batch for each section. Columns
+    /// taken from the live tail and columns decoded from disk are equal.
+    Write { batches: Vec<Arc<SplitBatch>> },
     /// A seal marker: the generation of each named window of the partition ends at exactly this record's offset.
     Seal { partition: u16, windows: Vec<Millis> },
+}
+
+impl RecordKind {
+    /// One request.
+    pub fn write(batch: Arc<SplitBatch>) -> Self {
+        Self::Write { batches: vec![batch] }
+    }
 }
 
 /// Decodes a stored body: (the sender's compressed body, its instance, the shards it was split by).
@@ -38,7 +46,13 @@ const MAX_BODY_BYTES: usize = 1 << 30;
 pub(super) fn encode(buffer: &mut Vec<u8>, record: &LogRecord) -> Result<()> {
     let LogRecord { offset, now_ms, kind } = record;
     let start = match kind {
-        RecordKind::Write { batch } => {
+        RecordKind::Write { batches } => {
+            let [batch] = batches.as_slice() else {
+                let batches = batches.len();
+                return Err(Error::BadData(format!(
+                    "{batches} requests in one record; a segment file takes one"
+                )));
+            };
             let Some(uid) = batch.uid else {
                 return Err(Error::BadData(
                     "a batch without an instance cannot be logged".to_owned(),
@@ -97,9 +111,7 @@ pub(super) fn decode(frame: &Frame, payload: &[u8], replay: &Replay) -> Result<L
                     frame.number
                 ))
             })?;
-            RecordKind::Write {
-                batch: Arc::new(batch),
-            }
+            RecordKind::write(Arc::new(batch))
         }
         _ => RecordKind::Seal {
             partition: frame.tag,
@@ -121,18 +133,7 @@ pub(super) fn decode(frame: &Frame, payload: &[u8], replay: &Replay) -> Result<L
 /// Heap bytes that a record keeps alive.
 pub(super) fn held_bytes(kind: &RecordKind) -> usize {
     match kind {
-        RecordKind::Write { batch } => {
-            let metadata: usize = batch
-                .metadata
-                .iter()
-                .map(|m| 80 + m.family.len() + m.help.len() + m.unit.len())
-                .sum();
-            batch.body.len()
-                + batch.labels.len()
-                + size_of_val(batch.series.as_slice())
-                + batch.times.len() * 16
-                + metadata
-        }
+        RecordKind::Write { batches } => batches.iter().map(|batch| batch.held_bytes()).sum(),
         RecordKind::Seal { windows, .. } => windows.len() * 8,
     }
 }
@@ -141,7 +142,7 @@ pub(super) fn held_bytes(kind: &RecordKind) -> usize {
 pub(super) fn written_bytes(kind: &RecordKind) -> usize {
     FRAME_BYTES
         + match kind {
-            RecordKind::Write { batch } => UID_BYTES + batch.body.len(),
+            RecordKind::Write { batches } => batches.iter().map(|batch| UID_BYTES + batch.body.len()).sum(),
             RecordKind::Seal { windows, .. } => windows.len() * 8,
         }
 }

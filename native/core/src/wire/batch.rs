@@ -125,6 +125,20 @@ impl SplitBatch {
         values.truncate(end);
     }
 
+    /// Heap bytes that it keeps alive.
+    pub fn held_bytes(&self) -> usize {
+        let metadata: usize = self
+            .metadata
+            .iter()
+            .map(|m| 80 + m.family.len() + m.help.len() + m.unit.len())
+            .sum();
+        self.body.len()
+            + self.labels.len()
+            + size_of_val(self.series.as_slice())
+            + self.times.len() * 16
+            + metadata
+    }
+
     /// A body that holds exactly this batch.
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
         let mut plain = Vec::new();

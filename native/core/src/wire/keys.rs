@@ -56,6 +56,15 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// All of it in one partition.
+    pub fn only(partition: u16) -> Self {
+        Self {
+            first: partition,
+            shards: 1,
+            partitions: u16::MAX,
+        }
+    }
+
     /// The partition of a series by the low bits of its canonical hash.
     #[inline]
     pub fn partition(self, shard_hash: u16) -> u16 {

@@ -7,7 +7,7 @@ use super::refusal::{Reason, Refusal, refuse};
 use crate::{Error, Result};
 
 /// Senders batch 2,000. An entry takes far more memory than its shortest message has bytes, so their number is bounded.
-const MAX_ENTRIES: usize = 1 << 16;
+pub const MAX_ENTRIES: usize = 1 << 16;
 
 /// The highest number of `MetricMetadata.MetricType`.
 const MAX_KIND: u64 = 7;

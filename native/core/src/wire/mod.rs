@@ -31,5 +31,6 @@ mod properties;
 
 pub use batch::{BatchSeries, MetadataEntry, SplitBatch};
 pub use limits::WriteLimits;
+pub use metadata::MAX_ENTRIES as MAX_METADATA_ENTRIES;
 pub use refusal::{Reason, Refusal};
 pub use split::Splitter;

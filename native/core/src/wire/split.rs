@@ -64,7 +64,16 @@ impl Splitter {
                 limits.max_body_bytes
             )));
         }
-        let mut batch = self.columns(body, uid, shards, limits, now)?;
+        let keys = InstanceKeys::new(&self.secret, uid);
+        let placement = self.placement(&keys, shards)?;
+        let decoded = snappy::decompress(body, limits.max_decoded_bytes)?;
+        let request = Request {
+            keys: &keys,
+            placement,
+            limits,
+            now,
+        };
+        let mut batch = self.columns(decoded, uid, shards, &request)?;
         batch.body = if batch.refused.is_empty() {
             body.to_vec()
         } else {
@@ -75,7 +84,18 @@ impl Splitter {
 
     /// The columns of a body that was accepted before: those that its live split had. [`SplitBatch::body`] stays empty.
     pub fn replay(&self, body: &[u8], uid: Uid, shards: u16) -> Result<SplitBatch> {
-        self.columns(body, uid, shards, &WriteLimits::REPLAY, 0)
+        let keys = InstanceKeys::new(&self.secret, uid);
+        let placement = self.placement(&keys, shards)?;
+        let decoded = snappy::decompress(body, WriteLimits::REPLAY.max_decoded_bytes)?;
+        self.columns(decoded, uid, shards, &Request::replay(&keys, placement))
+    }
+
+    /// The columns of what was written of accepted requests for one partition, not compressed. Where it was found counts: all of it
+    /// belongs to that partition, whatever its hashes say.
+    pub fn replay_part(&self, plain: Vec<u8>, uid: Uid, shards: u16, partition: u16) -> Result<SplitBatch> {
+        let keys = InstanceKeys::new(&self.secret, uid);
+        let request = Request::replay(&keys, Placement::only(partition));
+        self.columns(plain, uid, shards, &request)
     }
 
     /// The partitions an instance uses.
@@ -95,22 +115,10 @@ impl Splitter {
         Ok(keys.placement(shards, self.partitions))
     }
 
-    fn columns(
-        &self,
-        body: &[u8],
-        uid: Uid,
-        shards: u16,
-        limits: &WriteLimits,
-        now: Millis,
-    ) -> Result<SplitBatch> {
-        let keys = InstanceKeys::new(&self.secret, uid);
-        let request = Request {
-            keys: &keys,
-            placement: self.placement(&keys, shards)?,
-            limits,
-            now,
-        };
-        let decoded = snappy::decompress(body, limits.max_decoded_bytes)?;
+    fn columns(&self, decoded: Vec<u8>, uid: Uid, shards: u16, request: &Request<'_>) -> Result<SplitBatch> {
+        let &Request {
+            keys, limits, now, ..
+        } = request;
         let Found {
             series,
             times,
@@ -118,7 +126,7 @@ impl Splitter {
             metadata,
             gathered,
             exceptions,
-        } = scan(&decoded, &keys, limits.time_bounds(now))?;
+        } = scan(&decoded, keys, limits.time_bounds(now))?;
         let mut refused = Vec::new();
         let metadata = metadata::entries(&decoded, &metadata, limits, &mut refused, |family| {
             request.placement.partition(keys.hash(family.as_bytes()) as u16)
@@ -135,7 +143,7 @@ impl Splitter {
             ..SplitBatch::default()
         };
         batch.labels.extend_from_slice(&gathered);
-        let invalid = self.place(&mut batch, &request)?;
+        let invalid = self.place(&mut batch, request)?;
         request.drop_refused(&mut batch, &exceptions, invalid);
         Ok(batch)
     }
@@ -195,7 +203,17 @@ struct Invalid {
     why: String,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Of what was accepted before.
+    fn replay(keys: &'a InstanceKeys, placement: Placement) -> Self {
+        Self {
+            keys,
+            placement,
+            limits: &WriteLimits::REPLAY,
+            now: 0,
+        }
+    }
+
     /// Counts what the scan left out and what the label rules refuse, and drops series that have nothing left.
     fn drop_refused(&self, batch: &mut SplitBatch, exceptions: &[Exception], invalid: Vec<Invalid>) {
         if exceptions.is_empty() && invalid.is_empty() {

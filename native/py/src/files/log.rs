@@ -18,7 +18,7 @@ use crate::wire::{SplitBatch, Splitter};
 const LONG_COPY_BYTES: usize = 1 << 20;
 
 /// A day: nobody waits longer, and clocks do not overflow.
-const MAX_WAIT_MS: u64 = 86_400_000;
+pub const MAX_WAIT_MS: u64 = 86_400_000;
 
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
@@ -47,10 +47,10 @@ impl LogRecord {
     }
 
     #[getter]
-    fn batch(&self) -> PyResult<SplitBatch> {
+    fn batches(&self) -> PyResult<Vec<SplitBatch>> {
         match &self.record.kind {
-            RecordKind::Write { batch } => Ok(SplitBatch(batch.clone())),
-            RecordKind::Seal { .. } => Err(self.lacks("is a seal; only a write has a batch")),
+            RecordKind::Write { batches } => Ok(batches.iter().cloned().map(SplitBatch).collect()),
+            RecordKind::Seal { .. } => Err(self.lacks("is a seal; only a write has batches")),
         }
     }
 
@@ -218,7 +218,7 @@ fn wait_of(max_records: usize, timeout_ms: u64) -> PyResult<Duration> {
 }
 
 /// A full queue is Python's `BlockingIOError`.
-fn full_or(error: Error) -> PyErr {
+pub fn full_or(error: Error) -> PyErr {
     match &error {
         Error::Io { context, source } if source.kind() == ErrorKind::WouldBlock => {
             PyBlockingIOError::new_err(context.clone())

@@ -30,11 +30,19 @@ fn request(number: u64) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(&plain).unwrap()
 }
 
+fn batch_of(record: &LogRecord) -> &SplitBatch {
+    match &record.kind {
+        RecordKind::Write { batches } => match batches.as_slice() {
+            [batch] => batch,
+            _ => panic!("one request"),
+        },
+        RecordKind::Seal { .. } => panic!("a write"),
+    }
+}
+
 /// What a head sees of a record.
 fn columns(record: &LogRecord) -> impl PartialEq + std::fmt::Debug + use<> {
-    let RecordKind::Write { batch } = &record.kind else {
-        panic!("a write")
-    };
+    let batch = batch_of(record);
     let series: Vec<_> = batch
         .series
         .iter()
@@ -100,10 +108,7 @@ fn handover_and_replay_give_equal_batches() {
         assert_eq!(columns(a), columns(b));
         assert_eq!(columns(a), columns(c));
     }
-    let (RecordKind::Write { batch: a }, RecordKind::Write { batch: b }) = (&live[0].kind, &replayed[0].kind)
-    else {
-        panic!("writes")
-    };
+    let (a, b) = (batch_of(&live[0]), batch_of(&replayed[0]));
     assert!(
         !a.body.is_empty() && b.body.is_empty(),
         "one from memory, one from disk"
@@ -131,9 +136,7 @@ fn a_lagging_reader_gets_every_record_once_in_bounded_memory() {
             seen.extend(log.read(seen.len() as u64, step, Duration::ZERO).unwrap());
         }
         assert_eq!(log.live_bytes(), 0);
-        let from_disk = seen
-            .iter()
-            .filter(|r| matches!(&r.kind, RecordKind::Write { batch } if batch.body.is_empty()));
+        let from_disk = seen.iter().filter(|r| batch_of(r).body.is_empty());
         assert!(
             (1..120).contains(&from_disk.count()),
             "some from memory, some from disk"

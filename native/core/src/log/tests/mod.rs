@@ -68,7 +68,7 @@ pub fn read_all(log: &Engine, mut offset: u64) -> Result<Vec<LogRecord>> {
 /// The number that a write was made of; `None` for a seal.
 pub fn number_of(record: &LogRecord) -> Option<u64> {
     match &record.kind {
-        RecordKind::Write { batch } => Some(batch.times[0] as u64),
+        RecordKind::Write { batches } => Some(batches[0].times[0] as u64),
         RecordKind::Seal { .. } => None,
     }
 }

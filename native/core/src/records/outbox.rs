@@ -1,0 +1,415 @@
+//! What waits to be sent, collected for some milliseconds, and who waits for it.
+//!
+//! A *ticket* is one request, or one seal marker. Its parts lie in queues, one for each partition. Whoever sends takes what is due as
+//! records and reports what became of each; a ticket is finished when every record with something of it is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::encode::{Encoder, seal};
+use super::format::MAX_PLAIN_BYTES;
+use super::part::Part;
+use crate::fs::stopped;
+use crate::log::Wake;
+use crate::model::Millis;
+use crate::wire::SplitBatch;
+use crate::{Error, Result};
+
+#[derive(Debug, Clone, Copy)]
+pub struct OutboxOptions {
+    /// Bounds what tickets that are not finished keep in memory.
+    pub queue_bytes: usize,
+    /// How long a part waits for others.
+    pub linger: Duration,
+    /// How long it waits when otherwise there would be more than `records_per_second`.
+    pub max_linger: Duration,
+    pub records_per_second: u32,
+    /// After this a ticket is given up; its records may still come through.
+    pub deadline: Duration,
+}
+
+/// A record to send. Report `acked` or `failed` with its id.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub id: u64,
+    pub partition: u16,
+    pub value: Vec<u8>,
+}
+
+/// What became of a ticket: the offset of the last record of each partition, or why it is not known to be durable.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub ticket: u64,
+    pub outcome: Result<Vec<(u16, u64)>, String>,
+}
+
+/// All methods may be called from any thread; `take` from one.
+#[derive(Debug)]
+pub struct Outbox {
+    options: OutboxOptions,
+    state: Mutex<State>,
+    due: Condvar,
+    encoder: Mutex<Encoder>,
+    wake: Wake,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_ticket: u64,
+    last_record: u64,
+    queues: BTreeMap<u16, Queue>,
+    /// When the oldest part came that still lies in a queue.
+    oldest: Option<Instant>,
+    tickets: BTreeMap<u64, Ticket>,
+    /// Taken and not reported.
+    records: HashMap<u64, Sent>,
+    finished: Vec<Finished>,
+    held: usize,
+    closed: bool,
+}
+
+/// What waits for one partition.
+#[derive(Debug, Default)]
+struct Queue {
+    parts: Vec<(Part, Millis)>,
+    /// Of each part.
+    tickets: Vec<u64>,
+    seals: Vec<(u64, Vec<Millis>)>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Ticket {
+    since: Instant,
+    bytes: usize,
+    /// Parts in queues, and records that were taken and not reported.
+    open: u32,
+    offsets: Vec<(u16, u64)>,
+    /// Its failure was told; it only waits for its records to be forgotten.
+    told: bool,
+}
+
+#[derive(Debug)]
+struct Sent {
+    partition: u16,
+    tickets: Vec<u64>,
+}
+
+impl Outbox {
+    pub fn new(options: OutboxOptions) -> Result<Self> {
+        Ok(Self {
+            options,
+            state: Mutex::default(),
+            due: Condvar::new(),
+            encoder: Mutex::new(Encoder::new()?),
+            wake: Wake::new()?,
+        })
+    }
+
+    /// Queues a batch that holds something and returns its ticket. An `Io` error of kind `WouldBlock`: too much waits already.
+    pub fn add(&self, batch: &Arc<SplitBatch>, now_ms: Millis) -> Result<u64> {
+        let parts = Part::all_of(batch)?;
+        if parts.is_empty() {
+            return Err(Error::BadData("a batch without series and metadata".to_owned()));
+        }
+        let mut state = self.state.lock();
+        let ticket = state.ticket(batch.held_bytes(), parts.len() as u32, &self.options)?;
+        let mut full = false;
+        for part in parts {
+            let queue = state.queues.entry(part.partition()).or_default();
+            queue.bytes += part.bytes();
+            queue.parts.push((part, now_ms));
+            queue.tickets.push(ticket);
+            full |= queue.is_full();
+        }
+        self.note_due(&mut state, full);
+        Ok(ticket)
+    }
+
+    /// Queues a seal marker.
+    pub fn add_seal(&self, partition: u16, windows: Vec<Millis>) -> Result<u64> {
+        let mut state = self.state.lock();
+        let ticket = state.ticket(windows.len() * 8, 1, &self.options)?;
+        let queue = state.queues.entry(partition).or_default();
+        queue.seals.push((ticket, windows));
+        self.note_due(&mut state, false);
+        Ok(ticket)
+    }
+
+    /// Waits for records that are due; empty if there were none in time. `None`: closed, and nothing is left.
+    pub fn take(&self, timeout: Duration) -> Option<Vec<Outgoing>> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.state.lock();
+        loop {
+            let now = Instant::now();
+            let taken = state.take_due(now, &self.options);
+            if !taken.is_empty() {
+                drop(state);
+                return Some(self.encode(taken));
+            }
+            if state.closed {
+                return None;
+            }
+            if now >= deadline {
+                return Some(Vec::new());
+            }
+            let until = state
+                .due_at(&self.options)
+                .map_or(deadline, |due| due.min(deadline));
+            self.due.wait_until(&mut state, until);
+        }
+    }
+
+    /// The record is durable.
+    pub fn acked(&self, id: u64, offset: u64) {
+        self.report(id, |ticket, partition| {
+            match ticket.offsets.iter_mut().find(|(p, _)| *p == partition) {
+                Some((_, known)) => *known = offset.max(*known),
+                None => ticket.offsets.push((partition, offset)),
+            }
+            None
+        });
+    }
+
+    /// The record is not known to be durable.
+    pub fn failed(&self, id: u64, why: &str) {
+        self.report(id, |_, _| Some(why.to_owned()));
+    }
+
+    /// Gives up what is older than the deadline.
+    pub fn expire(&self) {
+        let mut state = self.state.lock();
+        let deadline = self.options.deadline;
+        let told = state.finished.len();
+        let old: Vec<u64> = state
+            .tickets
+            .iter()
+            .take_while(|(_, ticket)| ticket.since.elapsed() >= deadline)
+            .filter(|(_, ticket)| !ticket.told)
+            .map(|(&number, _)| number)
+            .collect();
+        for number in old {
+            let why = format!("no acknowledgement within {} s", deadline.as_secs_f64());
+            state.give_up(number, &why);
+        }
+        self.tell(&state, told);
+    }
+
+    /// What was finished since the last call.
+    pub fn finished(&self) -> Vec<Finished> {
+        std::mem::take(&mut self.state.lock().finished)
+    }
+
+    /// Readable when something is finished; whoever reads the descriptor calls [`Outbox::finished`] afterwards.
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake.fd()
+    }
+
+    /// Takes no more. What is queued is due at once.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.due.notify_all();
+    }
+
+    /// Bytes of tickets that are not finished.
+    pub fn held_bytes(&self) -> usize {
+        self.state.lock().held
+    }
+
+    /// Tickets that are not finished.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().tickets.len()
+    }
+
+    /// Wakes the sender if it has to look at the clock anew.
+    fn note_due(&self, state: &mut State, full: bool) {
+        let first = state.oldest.is_none();
+        if first {
+            state.oldest = Some(Instant::now());
+        }
+        if first || full {
+            self.due.notify_one();
+        }
+    }
+
+    /// Without the lock: it compresses.
+    fn encode(&self, taken: Vec<(u16, Queue)>) -> Vec<Outgoing> {
+        let mut outgoing = Vec::with_capacity(taken.len());
+        let mut encoder = self.encoder.lock();
+        for (partition, queue) in taken {
+            let Queue {
+                parts,
+                tickets,
+                seals,
+                ..
+            } = queue;
+            let encoded = encoder.writes(partition, &parts);
+            drop(parts);
+            let mut state = self.state.lock();
+            let told = state.finished.len();
+            match encoded {
+                Ok(encoded) => {
+                    let mut owners = vec![Vec::new(); encoded.values.len()];
+                    for (ticket, (first, last)) in tickets.into_iter().zip(encoded.spans) {
+                        state.more_open(ticket, last - first);
+                        for owners in &mut owners[first as usize..=last as usize] {
+                            owners.push(ticket);
+                        }
+                    }
+                    for (value, owners) in encoded.values.into_iter().zip(owners) {
+                        outgoing.push(state.outgoing(partition, value, owners));
+                    }
+                }
+                Err(error) => {
+                    for ticket in tickets {
+                        state.close_one(ticket, Some(&error.to_string()));
+                    }
+                }
+            }
+            for (ticket, windows) in seals {
+                match seal(partition, &windows) {
+                    Ok(value) => outgoing.push(state.outgoing(partition, value, vec![ticket])),
+                    Err(error) => state.close_one(ticket, Some(&error.to_string())),
+                }
+            }
+            self.tell(&state, told);
+        }
+        outgoing
+    }
+
+    fn report(&self, id: u64, mut note: impl FnMut(&mut Ticket, u16) -> Option<String>) {
+        let mut state = self.state.lock();
+        let Some(sent) = state.records.remove(&id) else {
+            return;
+        };
+        let told = state.finished.len();
+        for number in sent.tickets {
+            let why = state
+                .tickets
+                .get_mut(&number)
+                .and_then(|ticket| note(ticket, sent.partition));
+            state.close_one(number, why.as_deref());
+        }
+        self.tell(&state, told);
+    }
+
+    /// Signals unless there was something finished before, of which the signal is still to be read.
+    fn tell(&self, state: &State, before: usize) {
+        if before == 0 && !state.finished.is_empty() {
+            self.wake.signal();
+        }
+    }
+}
+
+impl State {
+    /// A new ticket with so many parts. An empty outbox takes one of any size.
+    fn ticket(&mut self, bytes: usize, parts: u32, options: &OutboxOptions) -> Result<u64> {
+        if self.closed {
+            return Err(stopped("the log is closed"));
+        }
+        if self.held > 0 && self.held + bytes > options.queue_bytes {
+            let context = format!(
+                "writes of {} bytes wait for the log, the limit is {}",
+                self.held, options.queue_bytes
+            );
+            return Err(Error::io(context, io::Error::from(ErrorKind::WouldBlock)));
+        }
+        self.held += bytes;
+        self.last_ticket += 1;
+        let ticket = Ticket {
+            since: Instant::now(),
+            bytes,
+            open: parts,
+            offsets: Vec::with_capacity(parts as usize),
+            told: false,
+        };
+        self.tickets.insert(self.last_ticket, ticket);
+        Ok(self.last_ticket)
+    }
+
+    /// When all that is queued is to be sent.
+    fn due_at(&self, options: &OutboxOptions) -> Option<Instant> {
+        let oldest = self.oldest?;
+        let sparing = Duration::from_secs(1) * self.queues.len() as u32 / options.records_per_second.max(1);
+        Some(oldest + sparing.clamp(options.linger, options.max_linger.max(options.linger)))
+    }
+
+    /// Everything, once the oldest of it has waited long enough, or the queues that fill a record.
+    fn take_due(&mut self, now: Instant, options: &OutboxOptions) -> Vec<(u16, Queue)> {
+        let Some(due) = self.due_at(options) else {
+            return Vec::new();
+        };
+        if self.closed || now >= due {
+            self.oldest = None;
+            return std::mem::take(&mut self.queues).into_iter().collect();
+        }
+        let full = self.queues.iter().filter(|(_, queue)| queue.is_full());
+        let full: Vec<u16> = full.map(|(&partition, _)| partition).collect();
+        let taken = full
+            .into_iter()
+            .filter_map(|partition| self.queues.remove_entry(&partition));
+        let taken = taken.collect();
+        if self.queues.is_empty() {
+            self.oldest = None;
+        }
+        taken
+    }
+
+    fn outgoing(&mut self, partition: u16, value: Vec<u8>, tickets: Vec<u64>) -> Outgoing {
+        self.last_record += 1;
+        let id = self.last_record;
+        self.records.insert(id, Sent { partition, tickets });
+        Outgoing { id, partition, value }
+    }
+
+    fn more_open(&mut self, ticket: u64, more: u32) {
+        if let Some(ticket) = self.tickets.get_mut(&ticket) {
+            ticket.open += more;
+        }
+    }
+
+    /// A part or a record of the ticket is done with, `why` if it failed.
+    fn close_one(&mut self, number: u64, why: Option<&str>) {
+        if let Some(why) = why {
+            self.give_up(number, why);
+        }
+        let Some(ticket) = self.tickets.get_mut(&number) else {
+            return;
+        };
+        ticket.open -= 1;
+        if ticket.open == 0
+            && let Some(ticket) = self.tickets.remove(&number)
+        {
+            self.held -= ticket.bytes;
+            if !ticket.told {
+                let outcome = Ok(ticket.offsets);
+                self.finished.push(Finished {
+                    ticket: number,
+                    outcome,
+                });
+            }
+        }
+    }
+
+    /// Tells a failure, once.
+    fn give_up(&mut self, number: u64, why: &str) {
+        if let Some(ticket) = self.tickets.get_mut(&number).filter(|ticket| !ticket.told) {
+            ticket.told = true;
+            self.finished.push(Finished {
+                ticket: number,
+                outcome: Err(why.to_owned()),
+            });
+        }
+    }
+}
+
+impl Queue {
+    fn is_full(&self) -> bool {
+        self.bytes >= MAX_PLAIN_BYTES
+    }
+}

@@ -1,0 +1,159 @@
+//! Bytes that were not written so.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Error;
+use crate::records::format::{HEADER_BYTES, forge};
+
+fn decoder() -> Decoder {
+    Decoder::new(splitter()).unwrap()
+}
+
+/// A compressed record of several instances, and its partition.
+fn record() -> (u16, Vec<u8>) {
+    let splitter = splitter();
+    let series: Vec<_> = (0..200)
+        .map(|n| {
+            (
+                labels("requests_total", &n.to_string()),
+                vec![n, n + 1],
+                vec![0.5, 1.5],
+            )
+        })
+        .collect();
+    let all: Vec<_> = (0..3)
+        .map(|n| batch(&splitter, uid(n), 1, &series, &["family".to_owned()]))
+        .collect();
+    let partition = all[0].partitions()[0];
+    let encoded = Encoder::new()
+        .unwrap()
+        .writes(partition, &parts_in(&all, partition))
+        .unwrap();
+    (partition, encoded.values[0].clone())
+}
+
+fn is_corrupt(result: &crate::Result<LogRecord>, what: &str) -> bool {
+    matches!(result, Err(Error::Corrupt(m)) if m.contains(what))
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), partition in any::<u16>()) {
+        prop_assert!(is_corrupt(&decoder().decode(partition, 0, &bytes), ""));
+    }
+
+    /// Changed on the way, or on a disk.
+    #[test]
+    fn a_changed_record_is_corrupt(at in any::<prop::sample::Index>(), flip in 1..=255_u8, cut in any::<prop::sample::Index>()) {
+        let (partition, mut value) = record();
+        let at = at.index(value.len());
+        value[at] ^= flip;
+        prop_assert!(is_corrupt(&decoder().decode(partition, 0, &value), ""));
+        value[at] ^= flip;
+        value.truncate(cut.index(value.len()));
+        prop_assert!(is_corrupt(&decoder().decode(partition, 0, &value), ""));
+    }
+
+    /// Written so by somebody who knows the checksum: whatever it says, it neither panics nor takes more memory than a record may.
+    #[test]
+    fn a_forged_record_is_an_answer(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), head in any::<bool>()) {
+        let (partition, mut value) = record();
+        let reach = if head { HEADER_BYTES + 64 } else { value.len() };
+        for (at, byte) in changes {
+            value[at.index(reach)] = byte;
+        }
+        forge(&mut value);
+        let _ = decoder().decode(partition, 0, &value);
+    }
+
+    /// Payloads of any bytes, not compressed, so that sections are what they please.
+    #[test]
+    fn any_payload_is_an_answer(payload in prop::collection::vec(any::<u8>(), 0..300), seal in any::<bool>()) {
+        let _ = decoder().decode(3, 0, &forged(&payload, 1 + u8::from(seal), 3));
+    }
+}
+
+/// A record that is not compressed.
+fn forged(payload: &[u8], kind: u8, partition: u16) -> Vec<u8> {
+    let mut value = seal(partition, &[]).unwrap();
+    value[5] = kind;
+    value[12..16].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    value.extend_from_slice(payload);
+    forge(&mut value);
+    value
+}
+
+#[test]
+fn a_later_format_is_unsupported_and_a_flipped_bit_there_is_not() {
+    let (partition, good) = record();
+    for (at, byte) in [(4, 2), (4, 255), (5, 3), (6, 2)] {
+        let mut value = good.clone();
+        value[at] = byte;
+        assert!(is_corrupt(&decoder().decode(partition, 4, &value), "checksum"));
+        forge(&mut value);
+        let error = decoder().decode(partition, 4, &value).unwrap_err();
+        assert!(
+            matches!(&error, Error::Unsupported(m) if m.contains(&format!("record 4 of partition {partition}"))),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_record_of_another_partition_is_corrupt() {
+    let (partition, value) = record();
+    let other = (partition + 1) % PARTITIONS;
+    assert!(is_corrupt(
+        &decoder().decode(other, 0, &value),
+        &format!("for partition {partition}")
+    ));
+}
+
+#[test]
+fn declared_sizes_are_not_believed() {
+    let (partition, good) = record();
+    // More than the payload could hold, more than a record may, and less than it does.
+    for (declared, what) in [(0, "does not decompress"), (7_000_000, "the header says")] {
+        let mut value = good.clone();
+        value[12..16].copy_from_slice(&u32::to_le_bytes(declared));
+        forge(&mut value);
+        assert!(
+            is_corrupt(&decoder().decode(partition, 0, &value), what),
+            "{declared}"
+        );
+    }
+    let mut value = good.clone();
+    value[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
+    forge(&mut value);
+    assert!(matches!(
+        decoder().decode(partition, 0, &value),
+        Err(Error::Unsupported(_))
+    ));
+    let mut tiny = good[..HEADER_BYTES + 10].to_vec();
+    tiny[12..16].copy_from_slice(&u32::to_le_bytes(8 << 20));
+    forge(&mut tiny);
+    assert!(is_corrupt(&decoder().decode(partition, 0, &tiny), "cannot hold"));
+}
+
+#[test]
+fn sections_that_lie_are_corrupt() {
+    let section = |len: u32, bytes: &[u8]| [&[1; 16][..], &[1, 0], &len.to_le_bytes(), bytes].concat();
+    for (payload, what) in [
+        (vec![0; 21], "left for a section"),
+        (section(0, b""), "a section of 0 bytes"),
+        (section(5, b"1234"), "a section of 5 bytes with 4 left"),
+        (section(u32::MAX, b"1234"), "a section of 4294967295 bytes"),
+        (section(4, b"1234"), "truncated"),
+    ] {
+        let result = decoder().decode(3, 0, &forged(&payload, 1, 3));
+        assert!(matches!(&result, Err(Error::Corrupt(_))), "{what}: {result:?}");
+        if what != "truncated" {
+            assert!(is_corrupt(&result, what), "{what}: {result:?}");
+        }
+    }
+    assert!(is_corrupt(
+        &decoder().decode(3, 0, &forged(&[0; 9], 2, 3)),
+        "multiple of 8"
+    ));
+}
