@@ -1,7 +1,7 @@
 """From sealed generation to stored block: cut, put, commit, release; verified later, and only then forgotten."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -26,13 +26,22 @@ class Cutter:
     """Works on one partition at a time, so that one batch of payload at most is in memory."""
 
     def __init__(
-        self, store: BlockStore, *, clock: Clock, settings: IngesterSettings, counters: Counters, alarms: dict[str, str]
+        self,
+        store: BlockStore,
+        *,
+        clock: Clock,
+        settings: IngesterSettings,
+        counters: Counters,
+        alarms: dict[str, str],
+        delay_s: Callable[[int], float],
     ) -> None:
+        """`delay_s`: how long another process is given to store a sealed generation of a partition."""
         self._store = store
         self._clock = clock
         self._settings = settings
         self._counters = counters
         self._alarms = alarms
+        self._delay_s = delay_s
 
     async def cut(self, partition: Partition) -> None:
         """Stores everything that is sealed now. RolledBackError, UnavailableError: nothing is lost, call again."""
@@ -192,11 +201,10 @@ class Cutter:
         )
 
     def _is_our_turn(self, partition: Partition, info: WindowInfo) -> bool:
-        """The zone with `takeover_s` leaves the work to the other one for that long."""
-        if self._settings.takeover_s <= 0:
-            return True
-        seen = partition.waiting_since.setdefault((info.window, _marker(info)), self._clock.monotonic())
-        return self._clock.monotonic() - seen >= self._settings.takeover_s
+        """Whether those who were to store the generation have had their time."""
+        now = self._clock.monotonic()
+        seen = partition.waiting_since.setdefault((info.window, _marker(info)), now)
+        return now - seen >= self._delay_s(partition.number)
 
     def _alarm(self, partition: Partition, info: WindowInfo, text: str) -> None:
         message = f"the generation of window {info.window} that ends at {info.sealed} cannot be handed over: {text}"

@@ -187,7 +187,8 @@ class Holdings:
                     f"the log ends at offset {end}, but the store contains partition {partition.number} "
                     f"up to {contained}: the log was replaced or cut; restore it, or start with a new data folder"
                 )
-            if first > partition.replay_from:
+            # A log that others keep may have lost records: then its reader tells, and goes on behind them.
+            if first > partition.replay_from and not self._settings.shared:
                 raise InternalError(
                     f"the log begins at offset {first}, but partition {partition.number} needs it "
                     f"from {partition.replay_from}: segment files are missing, or the store is an older copy"

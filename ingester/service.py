@@ -1,7 +1,10 @@
 """The ingester: its parts, put together, and the loops that drive them."""
 
 import asyncio
+import contextlib
 import secrets
+from collections.abc import Collection
+from typing import Protocol
 
 import structlog
 
@@ -14,13 +17,15 @@ from ingester.holdings import Holdings
 from ingester.purge import Purge
 from ingester.sealing import Sealing
 from ingester.settings import IngesterSettings
+from ingester.sharing import SharedOwnership
+from ingester.sole import SoleOwnership
 from ingester.stats import Counters, Stats
 from ingester.storing import FAILURES, Storing
 from shared.clock import Clock
 from shared.errors import ConflictError
 from shared.native import Head
 from shared.seams.log import Log
-from shared.seams.membership import Lease, Member, Membership
+from shared.seams.membership import Member, Membership
 from shared.seams.registry import Registry
 from shared.seams.store import BlockStore
 
@@ -32,8 +37,44 @@ _FIRST_RETRY_S = 0.5
 _LAST_RETRY_S = 30.0
 
 
+class Ownership(Protocol):
+    """Which partitions this process has, and what it is to do with them."""
+
+    async def start(self, partitions: int) -> None:
+        """ConflictError: another process is in its place."""
+        ...
+
+    async def tick(self) -> None:
+        """Once a second. ConflictError ends the process; what the store raises does not."""
+        ...
+
+    @property
+    def owned(self) -> Collection[int]:
+        """Whose windows it seals."""
+        ...
+
+    @property
+    def maintained(self) -> Collection[int]:
+        """Whose blocks it merges and drops."""
+        ...
+
+    def commit_delay_s(self, number: int) -> float:
+        """How long another process is given to store a sealed generation."""
+        ...
+
+    def missing(self) -> str | None:
+        """Why it has not got all that it should have."""
+        ...
+
+    async def leave(self) -> None:
+        """Hands everything over, while the process still answers."""
+        ...
+
+    async def stop(self) -> None: ...
+
+
 class Ingester:
-    """Owns the heads of all partitions of the cluster.
+    """Owns the heads of its partitions: of all of them, or of its share in a cluster.
 
     `start`, then `run` as a task of the composition root; `drain` and `stop` at the end. Everything but what follows or
     replays the log happens in the event loop that made it; what takes long is done in worker threads by those it calls.
@@ -51,13 +92,12 @@ class Ingester:
     ) -> None:
         self._log = log
         self._registry = registry
-        self._membership = membership
         self._clock = clock
         self._settings = settings
         self._counters = counters = Counters()
         self._alarms: dict[str, str] = {}
-        self._leases: list[Lease] = []
         self._work = asyncio.Event()
+        self._looks = asyncio.Event()
         self._incidents = Incidents(store, counters=counters, alarms=self._alarms)
         applier = Applier(self._incidents, on_seal=self._work.set, records=settings.read_records)
         self._holdings = Holdings(
@@ -67,10 +107,23 @@ class Ingester:
             settings=settings,
             counters=counters,
             must_wait=self._must_wait,
-            on_joined=self._work.set,
+            on_joined=self._joined,
+        )
+        member = Member(settings.owner, settings.zone, secrets.token_hex(16), settings.address)
+        self._ownership: Ownership = (
+            SharedOwnership(membership, self._holdings, member, clock=clock, settings=settings, alarms=self._alarms)
+            if settings.shared
+            else SoleOwnership(membership, self._holdings, member, clock=clock, settings=settings)
         )
         self._sealing = Sealing(log, self._holdings, clock=clock, settings=settings, counters=counters)
-        self._cutter = Cutter(store, clock=clock, settings=settings, counters=counters, alarms=self._alarms)
+        self._cutter = Cutter(
+            store,
+            clock=clock,
+            settings=settings,
+            counters=counters,
+            alarms=self._alarms,
+            delay_s=self._ownership.commit_delay_s,
+        )
         self._storing = Storing(
             log,
             store,
@@ -88,17 +141,23 @@ class Ingester:
     # ---- life ----
 
     async def start(self) -> None:
-        """Loads the directories and begins to replay. ConflictError: another process owns a partition here.
-        InternalError: log and store do not belong together."""
+        """Begins to replay, alone all partitions, or, once it has joined the others, those of its share. ConflictError:
+        another process is in its place. InternalError: log and store do not belong together.
+        """
         cluster = await self._registry.cluster()
-        numbers = list(range(cluster.partitions))
-        await self._take_leases(numbers)
         self._holdings.start()
-        await self._holdings.open(numbers)
+        await self._ownership.start(cluster.partitions)
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled. ConflictError: another process has taken this one's name."""
+        try:
+            await self._loops()
+        except* ConflictError as group:
+            raise group.exceptions[0] from None
+
+    async def _loops(self) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._own_forever(), name="ingester-own")
             tasks.create_task(self._tick_forever(), name="ingester-tick")
             tasks.create_task(self._store_forever(), name="ingester-store")
             tasks.create_task(self._maintain_forever(), name="ingester-maintain")
@@ -128,16 +187,19 @@ class Ingester:
                 await self.ready()
 
     async def drain(self) -> None:
-        """What SIGTERM asks for, after the last write was acknowledged: the next start replays nothing."""
+        """What SIGTERM asks for: whoever has the partitions next replays next to nothing."""
         await self.flush()
+        await self._ownership.leave()
 
     async def stop(self) -> None:
         """Ends what reads the log and gives the partitions back; `run` has ended before. What is not stored is in the
         log.
         """
         await self._holdings.stop()
-        for lease in self._leases:
-            await self._membership.release(lease)
+        try:
+            await self._ownership.stop()
+        except FAILURES as error:  # what is not given back ends by itself
+            log.warning("not_given_back", error=str(error), kind=type(error).__name__)
 
     # ---- for others ----
 
@@ -152,6 +214,18 @@ class Ingester:
     def head(self, number: int) -> Head:
         """After `start`. A rebuilt partition has another one, so do not keep it."""
         return self._holdings.partitions[number].head
+
+    def missing(self) -> str | None:
+        """What stands between this process and its job: why not all of its partitions serve."""
+        replaying = [f"{number}: {one.part:.0%}" for number, one in sorted(figures.progress(self._holdings).items())]
+        stopped = [f"{p.number}: {p.stopped}" for p in self._holdings.live if p.stopped is not None]
+        if stopped:
+            return f"partitions cannot go on, {'; '.join(stopped)}"
+        if replaying:
+            eta_s = figures.replay(self._holdings).eta_s
+            left = "" if eta_s is None else f", about {eta_s:.0f} s left"
+            return f"replaying the log, partition {', '.join(replaying)}{left}"
+        return self._ownership.missing()
 
     def stats(self) -> Stats:
         """Cheap enough for every scrape."""
@@ -168,12 +242,15 @@ class Ingester:
 
     # ---- the loops, and what they do once ----
 
+    async def own(self) -> None:
+        """Once a second: takes, keeps and gives away partitions."""
+        await self._ownership.tick()
+
     async def tick(self) -> None:
-        """Once a second: leases, seals, memory."""
+        """Once a second: seals and memory."""
         try:
-            await self._renew_leases()
-            await self._sealing.seal_due(self._holdings.partitions)
             self._watch_memory()
+            await self._sealing.seal_due(self._ownership.owned)
         except FAILURES as error:
             self._failed(error)
         if self._storing.has_work():
@@ -183,8 +260,15 @@ class Ingester:
         """Retention, deleted instances, merging: one look at everything."""
         deleted = await self._registry.deleted_uids()
         await self._purge.forget(deleted)
-        await self._maintenance.run(list(self._holdings.partitions))
+        await self._maintenance.run(list(self._ownership.maintained))
         await self._purge.finish(deleted)
+
+    async def _own_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._looks.wait(), _TICK_S)
+            self._looks.clear()
+            await self.own()
 
     async def _tick_forever(self) -> None:
         while True:
@@ -217,8 +301,14 @@ class Ingester:
                 self._failed(error)
 
     async def _flush_once(self) -> None:
-        await self._holdings.reached(await self._sealing.seal_all(self._holdings.live))
+        owned = [partition for partition in self._holdings.live if partition.number in self._ownership.owned]
+        await self._holdings.reached(await self._sealing.seal_all(owned))
         await self._storing.store_all(at_once=True)
+
+    def _joined(self) -> None:
+        """A marker may have been replayed whose generation was never stored; and there is room for the next replay."""
+        self._work.set()
+        self._looks.set()
 
     def _watch_memory(self) -> None:
         """Consumption waits only if memory is full and the store takes nothing: what is acknowledged stays in the log
@@ -232,29 +322,6 @@ class Ingester:
 
     def _is_full(self) -> bool:
         return self._holdings.memory_bytes >= self._settings.memory_bytes
-
-    async def _take_leases(self, numbers: list[int]) -> None:
-        settings = self._settings
-        member = Member(settings.owner, settings.zone, secrets.token_hex(16), address="")
-        for number in numbers:
-            lease = await self._membership.acquire(number, member=member, ttl_ms=settings.lease_ms)
-            if lease is None:
-                holders = {
-                    held.owner for held in await self._membership.leases(settings.zone) if held.partition == number
-                }
-                raise ConflictError(
-                    f"partition {number} of zone {settings.zone} is held by {', '.join(sorted(holders))}: stop it first"
-                )
-            self._leases.append(lease)
-
-    async def _renew_leases(self) -> None:
-        for index, lease in enumerate(self._leases):
-            if lease.expires_ms - self._clock.now_ms() > self._settings.lease_ms // 2:
-                continue
-            renewed = await self._membership.renew(lease, ttl_ms=self._settings.lease_ms)
-            if renewed is None:
-                raise ConflictError(f"partition {lease.partition} of zone {lease.zone} was taken by another process")
-            self._leases[index] = renewed
 
     def _failed(self, error: BaseException) -> None:
         self._counters.failures += 1

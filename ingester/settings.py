@@ -1,12 +1,19 @@
 """What an ingester may be told. The composition root builds it; tests shorten it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from ingester.ownership import Rules
 
 
 @dataclass(frozen=True, slots=True)
 class IngesterSettings:
     zone: str = "a"
-    owner: str = "standalone"
+    owner: str = "standalone"  # the name of this process among the ingesters of the cluster
+    address: str = ""  # of its gRPC server, as the others reach it
+    shared: bool = False  # other processes have partitions too; otherwise this one has all of them
+    ownership: Rules = field(default_factory=Rules)
+    outage_pause_s: float = 30.0  # from the end of a store's outage until partitions of others are taken
+    hand_over_s: float = 20.0  # how long one that stops waits for others to be ready for its partitions
     window_ms: int = 2 * 3600 * 1000
     grace_ms: int = 10 * 60 * 1000  # how long a window stays open after its end
     grace_stagger_ms: int = 20 * 1000  # added per partition, so that not all of them cut at once
@@ -22,7 +29,6 @@ class IngesterSettings:
     unlink_after_s: float = 900.0  # from the replacement of payload until it is removed: running queries finish
     maintain_every_s: float = 600.0  # between two looks for something to merge or to drop
     merge_bytes: int = 512 << 20  # payload that one merge may hold in memory
-    lease_ms: int = 10_000
     read_records: int = 512
     read_timeout_ms: int = 500
     max_replays: int = 2  # at once; others wait their turn

@@ -36,6 +36,10 @@ class Progress:
     end: int
     eta_s: float | None
 
+    @property
+    def part(self) -> float:
+        return min((self.offset - self.begin) / max(self.end - self.begin, 1), 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:

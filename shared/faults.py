@@ -10,7 +10,16 @@ from collections.abc import Callable
 
 from shared.errors import UnavailableError
 
-POINTS = frozenset(
+CLUSTER_POINTS = frozenset(
+    {
+        "handover.offered",  # a standby has said that it is ready
+        "handover.yielded",  # the owner has let go of the lease, nobody has it
+        "handover.claimed",  # the standby has the lease
+    }
+)
+"""Passed only where several processes share the partitions."""
+
+POINTS = CLUSTER_POINTS | frozenset(
     {
         "log.queued",  # a batch is queued in the log, not yet durable
         "log.durable",  # a batch is durable, not yet acknowledged

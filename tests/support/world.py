@@ -16,6 +16,7 @@ from shared.local.registry import LocalRegistry
 from shared.local.store import LocalStore
 from shared.model.instance import Instance
 from shared.native import Files, Head, Matcher, Query, Splitter, WriteLimits, json_samples
+from shared.seams.membership import Membership
 from tests.support.clock import FakeClock
 from tests.support.remote_write import Entry, Series, body
 
@@ -71,13 +72,13 @@ class World:
         )
         return self
 
-    def join(self, settings: IngesterSettings) -> Ingester:
+    def join(self, settings: IngesterSettings, membership: Membership | None = None) -> Ingester:
         """An ingester on this world's log and store; not started."""
         return Ingester(
             log=self.log,
             store=self.store,
             registry=self.registry,
-            membership=LocalMembership(self.clock),
+            membership=membership or LocalMembership(self.clock),
             clock=self.clock,
             settings=settings,
         )

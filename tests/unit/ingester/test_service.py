@@ -196,8 +196,7 @@ class TestRestart:
 
     async def test_of_a_second_process_is_refused(self, world: World) -> None:
         members = LocalMembership(world.clock)
-        first, second = world.join(world.settings), world.join(world.settings)
-        first._membership = second._membership = members
+        first, second = world.join(world.settings, members), world.join(world.settings, members)
         await first.start()
         with pytest.raises(ConflictError, match="held by standalone"):
             await second.start()
