@@ -15,6 +15,7 @@ __all__ = [
     "Frame",
     "Head",
     "Journal",
+    "KnownSeries",
     "LoadCheck",
     "LoadModel",
     "LocalLog",
@@ -131,6 +132,8 @@ class SplitBatch:
         label_value_too_long, too_old, too_far_in_future, native_histogram, series_limit; and invalid_metadata, which
         counts entries.
         """
+    def without(self, keys: bytes) -> SplitBatch:
+        """The batch without the series of these keys, refused as `series_limit`; see `KnownSeries`."""
     @property
     def body(self) -> bytes:
         """A remote-write 1.0 body in snappy holding exactly what was accepted; the sender's own bytes if all was."""
@@ -146,6 +149,19 @@ class Splitter:
         """Decode, validate, split. Raises TooLargeError or BadDataError if nothing of the body can be used at all."""
     def partitions_of(self, uid: bytes, shards: int) -> list[int]:
         """The partitions an instance uses: `shards` (a power of two) consecutive ones, from the hash of its uid."""
+
+@final
+class KnownSeries:
+    """Series of one instance that its heads are known to hold, at most `capacity`. Series go by their label key, 16 bytes each; the same
+    label set in another encoding has another key."""
+
+    def __new__(cls, capacity: int) -> KnownSeries: ...
+    def unknown(self, batch: SplitBatch) -> dict[int, bytes]:
+        """partition -> keys of the batch that are not known, each once. Who is asked for stays known."""
+    def learn(self, keys: bytes) -> None: ...
+    def age(self) -> None:
+        """Called now and then: what nobody asked for between two calls is forgotten."""
+    def __len__(self) -> int: ...
 
 # ---- files, log, journal, packs ------------------------------------------------------------------------------------
 
@@ -415,6 +431,8 @@ class Head:
     def release(self, window: int, sealed: int) -> None:
         """The generation is in the directory: drop its chunks, and series that hold nothing else."""
     def active_series(self, uid: bytes) -> int: ...
+    def holds(self, uid: bytes, keys: bytes) -> bytes:
+        """For each key of 16 bytes one byte: 1 if a series is held under it."""
     def admit(self, batch: SplitBatch, allowance: int) -> SplitBatch:
         """The batch without the series this head does not know beyond the first `allowance` new ones; refused as `series_limit`."""
     def forget(self, uid: bytes) -> None:

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use headrace_core::head;
 use headrace_core::model::{Millis, Uid};
-use headrace_core::wire::{MetadataEntry, Reason};
+use headrace_core::wire::known::keys_of;
+use headrace_core::wire::{MetadataEntry, Reason, SERIES_LIMIT_TEXT};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::block::BlockParts;
 use crate::errors::{detached, to_py};
@@ -83,6 +85,13 @@ impl Head {
         Ok(self.0.active_series(uid_of(uid)?))
     }
 
+    fn holds<'py>(&self, py: Python<'py>, uid: &[u8], keys: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let uid = uid_of(uid)?;
+        let held = py.detach(|| self.0.holds(uid, keys_of(keys)));
+        let flags: Vec<u8> = held.into_iter().map(u8::from).collect();
+        Ok(PyBytes::new(py, &flags))
+    }
+
     fn admit(&self, py: Python<'_>, batch: &SplitBatch, allowance: usize) -> PyResult<SplitBatch> {
         let batch = &batch.0;
         let admitted = detached(py, || {
@@ -155,9 +164,6 @@ impl Head {
         self.0.memory_bytes()
     }
 }
-
-/// How the message about a refused series begins; its labels follow.
-const SERIES_LIMIT_TEXT: &str = "the instance's limit of active series is reached; new series are refused";
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<WindowInfo>()?;

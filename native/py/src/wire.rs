@@ -1,9 +1,11 @@
 //! Bodies in, batches out.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use headrace_core::model::{Millis, Uid};
 use headrace_core::wire;
+use headrace_core::wire::known::keys_of;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -92,6 +94,12 @@ impl SplitBatch {
             .collect()
     }
 
+    fn without(&self, py: Python<'_>, keys: &[u8]) -> PyResult<Self> {
+        let keys: Vec<u128> = keys_of(keys).collect();
+        let rest = detached(py, || self.0.without(&keys))?;
+        Ok(Self(Arc::new(rest)))
+    }
+
     #[getter]
     fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.0.body)
@@ -132,9 +140,48 @@ impl Splitter {
     }
 }
 
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct KnownSeries(Mutex<wire::KnownSeries>);
+
+impl KnownSeries {
+    fn known(&self) -> MutexGuard<'_, wire::KnownSeries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl KnownSeries {
+    #[new]
+    fn new(capacity: usize) -> Self {
+        Self(Mutex::new(wire::KnownSeries::new(capacity)))
+    }
+
+    fn unknown<'py>(&self, py: Python<'py>, batch: &SplitBatch) -> HashMap<u16, Bound<'py, PyBytes>> {
+        let found = py.detach(|| self.known().unknown(&batch.0));
+        found
+            .into_iter()
+            .map(|(partition, keys)| (partition, PyBytes::new(py, &keys)))
+            .collect()
+    }
+
+    fn learn(&self, keys: &[u8]) {
+        self.known().learn(keys_of(keys));
+    }
+
+    fn age(&self) {
+        self.known().age();
+    }
+
+    fn __len__(&self) -> usize {
+        self.known().len()
+    }
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<WriteLimits>()?;
     module.add_class::<SplitBatch>()?;
     module.add_class::<Splitter>()?;
+    module.add_class::<KnownSeries>()?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.native import BadDataError, Head, Matcher, SplitBatch, WriteLimits
+from shared.native import BadDataError, Head, KnownSeries, Matcher, SplitBatch, WriteLimits
 from tests.support.remote_write import body
 from tests.unit.head.world import OTHER, PARTITIONS, UID, WINDOW, World, new_heads
 
@@ -35,6 +35,31 @@ def test_label_order_does_not_make_a_series() -> None:
     world.write([(UP, [(1_000, 1.0)]), (dict(reversed(UP.items())), [(2_000, 2.0)])])
     assert sum(head.active_series(UID) for head in world.heads.values()) == 1
     assert len(world.select()) == 1
+
+
+def test_heads_say_which_keys_they_hold() -> None:
+    world = World()
+    known = KnownSeries(1000)
+    batch = split(world, 20)
+    keys = known.unknown(batch)
+    assert sum(map(len, keys.values())) == 20 * 16
+    assert set(keys) == set(batch.partitions)
+    world.write([(labels, [(1_000, 1.0)]) for labels in series(15)])
+    for partition, own in keys.items():
+        held = world.heads[partition].holds(UID, own)
+        assert len(held) == len(own) // 16
+        assert world.heads[partition].holds(OTHER, own) == bytes(len(held))
+        known.learn(b"".join(own[16 * at : 16 * at + 16] for at, flag in enumerate(held) if flag))
+    assert len(known) == 15
+    unknown = b"".join(known.unknown(batch).values())
+    assert len(unknown) == 5 * 16
+    rest = batch.without(unknown)
+    assert rest.series == 15
+    assert [(reason, samples) for reason, samples, _ in rest.refused] == [("series_limit", 5)]
+    assert known.unknown(rest) == {}
+    for _ in range(2):
+        known.age()
+    assert len(known) == 0
 
 
 def test_instances_do_not_meet() -> None:

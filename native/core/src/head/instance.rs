@@ -107,6 +107,11 @@ impl Instance {
             .copied()
     }
 
+    /// Whether the label set is known in the encoding that has this key.
+    pub fn has_key(&self, key: u128) -> bool {
+        self.find_key(key).is_some()
+    }
+
     /// Whether the label set is known, in whatever encoding.
     pub fn knows(&self, key: u128, label_bytes: &[u8]) -> bool {
         if self.find_key(key).is_some() {

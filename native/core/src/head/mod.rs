@@ -143,6 +143,13 @@ impl Head {
             .map_or(0, |instance| instance.slab.len())
     }
 
+    /// For each of an instance's label keys whether a series of it is held under that key.
+    pub fn holds(&self, uid: Uid, keys: impl Iterator<Item = u128>) -> Vec<bool> {
+        let state = self.state.read();
+        let instance = state.instances.get(&uid);
+        keys.map(|key| instance.is_some_and(|i| i.has_key(key))).collect()
+    }
+
     /// Which series of a batch to leave out so that at most `allowance` of this partition's are new: ascending positions.
     pub fn surplus(&self, batch: &SplitBatch, allowance: usize) -> Vec<u32> {
         let Some(uid) = batch.uid else { return Vec::new() };

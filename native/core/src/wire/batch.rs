@@ -1,8 +1,10 @@
 //! A write request after the split: what the log stores and what a head applies.
 
+use hashbrown::HashSet;
+
 use super::encode::{put_metadata, put_series};
 use super::labels::series_text;
-use super::refusal::{Reason, Refusal, refuse};
+use super::refusal::{Reason, Refusal, SERIES_LIMIT_TEXT, refuse};
 use super::snappy;
 use crate::Result;
 use crate::model::{Millis, Uid};
@@ -102,6 +104,13 @@ impl SplitBatch {
             kept.body = kept.encode()?;
         }
         Ok(kept)
+    }
+
+    /// The batch without the series of these keys, which the series limit has no room for.
+    pub fn without(&self, keys: &[u128]) -> Result<Self> {
+        let gone: HashSet<u128> = keys.iter().copied().collect();
+        let keep = |at: usize| !gone.contains(&self.series[at].key);
+        self.retain(keep, Reason::SeriesLimit, SERIES_LIMIT_TEXT)
     }
 
     /// Drops series and closes the gaps they leave in the columns.

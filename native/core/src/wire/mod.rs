@@ -11,12 +11,14 @@
 //! | [`split`] | the whole: body in, [`SplitBatch`] out; live and on replay |
 //! | [`batch`] | the accepted part of a request |
 //! | [`encode`] | remote-write 1.0 messages written |
+//! | [`known`] | which series the heads are known to hold, for the series limit |
 //! | [`refusal`] | what was refused, counted by reason with an example each |
 
 mod batch;
 mod cache;
 pub mod encode;
 mod keys;
+pub mod known;
 pub mod labels;
 mod limits;
 mod metadata;
@@ -30,7 +32,8 @@ mod split;
 mod properties;
 
 pub use batch::{BatchSeries, MetadataEntry, SplitBatch};
+pub use known::KnownSeries;
 pub use limits::WriteLimits;
 pub use metadata::MAX_ENTRIES as MAX_METADATA_ENTRIES;
-pub use refusal::{Reason, Refusal};
+pub use refusal::{Reason, Refusal, SERIES_LIMIT_TEXT};
 pub use split::Splitter;

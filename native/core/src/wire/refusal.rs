@@ -1,5 +1,9 @@
 //! What was refused, counted by reason with an example each.
 
+/// How the message about a refused series begins; its labels follow.
+pub const SERIES_LIMIT_TEXT: &str =
+    "the instance's limit of active series is reached; new series are refused";
+
 /// Why samples were refused. Its name is part of metrics and of the rejections endpoint, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
