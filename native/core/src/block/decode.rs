@@ -64,7 +64,7 @@ impl<'a> BlockCursor<'a> {
             next_key: 1,
             frames: Vec::new(),
             spare: Vec::new(),
-            unsqueezer: Unsqueezer::new()?,
+            unsqueezer: Unsqueezer::default(),
             numbers: Vec::new(),
             values: Vec::new(),
         })

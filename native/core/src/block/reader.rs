@@ -67,7 +67,7 @@ impl BlockReader {
         let series = input.bounded(1 << 30, "series count")?;
         let samples = input.varint()?;
         let span = (input.signed()?, input.signed()?);
-        let mut unsqueezer = Unsqueezer::new()?;
+        let mut unsqueezer = Unsqueezer::default();
         let mut sizes = Sizes::default();
         let mut section = |size: &mut usize| -> Result<Vec<u8>> {
             *size = input.bounded(root.len(), "length of a section")?;

@@ -1,5 +1,7 @@
 //! General compression of byte strings: `[codec u8][raw length varint][stored bytes]`, zstd where it saves enough.
 
+use std::cell::Cell;
+
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::bytes::{Input, put_varint};
@@ -47,9 +49,25 @@ impl Squeezer {
     }
 }
 
+thread_local! {
+    /// A decompressor that nobody uses now: making one (it is 95 KB) takes longer than decompressing a page with it.
+    static SPARE: Cell<Option<Decompressor<'static>>> = const { Cell::new(None) };
+}
+
 /// Decompresses what a [`Squeezer`] wrote.
+#[derive(Default)]
 pub struct Unsqueezer {
-    zstd: Decompressor<'static>,
+    /// Taken with the first bytes.
+    zstd: Option<Decompressor<'static>>,
+}
+
+impl Drop for Unsqueezer {
+    fn drop(&mut self) {
+        if let Some(zstd) = self.zstd.take() {
+            // A thread that ends may have lost its spare place already.
+            let _ = SPARE.try_with(|spare| spare.set(Some(zstd)));
+        }
+    }
 }
 
 impl std::fmt::Debug for Unsqueezer {
@@ -59,11 +77,6 @@ impl std::fmt::Debug for Unsqueezer {
 }
 
 impl Unsqueezer {
-    pub fn new() -> Result<Self> {
-        let zstd = Decompressor::new().map_err(|e| Error::io("zstd decompressor", e))?;
-        Ok(Self { zstd })
-    }
-
     /// Replaces `out` by the raw bytes; at most `limit` of them.
     pub fn take(&mut self, stored: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<()> {
         let mut input = Input::new(stored);
@@ -75,7 +88,11 @@ impl Unsqueezer {
             STORED if stored.len() == raw_len => out.extend_from_slice(stored),
             ZSTD if raw_len / BEST_RATIO <= stored.len() => {
                 out.reserve_exact(raw_len);
-                let len = self.zstd.decompress_to_buffer(stored, out).map_err(|e| {
+                let zstd = match &mut self.zstd {
+                    Some(zstd) => zstd,
+                    slot => slot.insert(decompressor()?),
+                };
+                let len = zstd.decompress_to_buffer(stored, out).map_err(|e| {
                     Error::Corrupt(format!(
                         "{} zstd bytes that claim to hold {raw_len}: {e}",
                         stored.len()
@@ -98,6 +115,14 @@ impl Unsqueezer {
     }
 }
 
+/// The thread's spare one, or a new one.
+fn decompressor() -> Result<Decompressor<'static>> {
+    if let Ok(Some(spare)) = SPARE.try_with(Cell::take) {
+        return Ok(spare);
+    }
+    Decompressor::new().map_err(|e| Error::io("zstd decompressor", e))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,10 +136,10 @@ mod tests {
             let mut packed = Vec::new();
             Squeezer::new(3).unwrap().put(&mut packed, &raw, 16).unwrap();
             let mut out = Vec::new();
-            Unsqueezer::new().unwrap().take(&packed, raw.len(), &mut out).unwrap();
+            Unsqueezer::default().take(&packed, raw.len(), &mut out).unwrap();
             prop_assert_eq!(&out, &raw);
             if !raw.is_empty() {
-                prop_assert!(Unsqueezer::new().unwrap().take(&packed, raw.len() - 1, &mut out).is_err());
+                prop_assert!(Unsqueezer::default().take(&packed, raw.len() - 1, &mut out).is_err());
             }
         }
 
@@ -124,7 +149,7 @@ mod tests {
             put_varint(&mut stored, u64::from(claim));
             stored.extend(bytes);
             let mut out = Vec::new();
-            if Unsqueezer::new().unwrap().take(&stored, usize::MAX, &mut out).is_err() {
+            if Unsqueezer::default().take(&stored, usize::MAX, &mut out).is_err() {
                 prop_assert!(out.capacity() <= stored.len() * BEST_RATIO + BEST_RATIO);
             }
         }
