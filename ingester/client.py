@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
+
+from shared.errors import UnavailableError
+from shared.native import HeadSearch, NamesSearch
+from shared.seams.ingester_client import Answer, Answers, Described
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ingester.holdings import Holdings
-    from shared.native import Names, Selection
+    from ingester.partition import Partition
+    from shared.native import HeadPart, Matcher, NamesPart, Query
+
+Part = TypeVar("Part")
+
+_NO_WINDOWS: MappingProxyType[int, int] = MappingProxyType({})
+
+DIRECT_S = 0.001
+"""Once heads have taken so long, the others are asked in a worker thread. Handing over costs about a tenth of it."""
 
 
 class LocalClient:
@@ -18,7 +31,7 @@ class LocalClient:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
 
-    async def wait_applied(self, ends: dict[int, int], *, timeout_s: float) -> dict[int, int]:
+    async def wait_applied(self, ends: Mapping[int, int], *, timeout_s: float) -> dict[int, int]:
         if self._holdings.lag(ends):
             try:
                 async with asyncio.timeout(timeout_s):
@@ -27,21 +40,56 @@ class LocalClient:
                 return self._holdings.lag(ends)
         return {}
 
-    async def generation(self, partition: int) -> int:
-        return self._holdings.serving(partition).generation
+    async def select(
+        self,
+        query: Query,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matchers: Sequence[Matcher],
+        min_ms: int,
+        max_ms: int,
+    ) -> Answers[HeadPart]:
+        return await self._ask(partitions, HeadSearch(query, uid, matchers, min_ms, max_ms).parts)
 
-    async def add_head(self, target: Selection | Names, partition: int, uid: bytes, *, heavy: bool = False) -> int:
-        serving = self._holdings.serving(partition)
-        if heavy:
-            await asyncio.to_thread(target.add_head, serving.head, uid)
-        else:
-            target.add_head(serving.head, uid)
-        # Read after the head: the generation is raised before the head lets go of anything.
-        return serving.generation
+    async def names(
+        self,
+        query: Query,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_ms: int,
+        max_ms: int,
+    ) -> Answers[NamesPart]:
+        return await self._ask(partitions, NamesSearch(query, uid, matcher_sets, min_ms, max_ms).parts)
 
-    async def metadata(self, partitions: Sequence[int], uid: bytes) -> dict[str, tuple[int, str, str]]:
-        merged: dict[str, tuple[int, str, str]] = {}
-        for partition in partitions:
-            for family, kind, text, unit in self._holdings.serving(partition).head.metadata(uid):
-                merged.setdefault(family, (kind, text, unit))
-        return merged
+    async def metadata(self, uid: bytes, partitions: Mapping[int, int]) -> Described:
+        serving, missing = self._serving(partitions)
+        described = Described({}, missing)
+        for partition in serving:
+            for family, kind, text, unit in partition.head.metadata(uid):
+                described.families.setdefault(family, (kind, text, unit))
+        return described
+
+    def _serving(self, partitions: Iterable[int]) -> tuple[list[Partition], dict[int, str]]:
+        serving, missing = [], {}
+        for number in partitions:
+            try:
+                serving.append(self._holdings.serving(number))
+            except UnavailableError as error:
+                missing[number] = str(error)
+        return serving, missing
+
+    async def _ask(self, partitions: Mapping[int, int], parts_of: Callable[..., list[Part | None]]) -> Answers[Part]:
+        """`partitions` need no look at their offsets: a head in this process has applied what a wait saw it apply."""
+        serving, missing = self._serving(partitions)
+        heads = [partition.head for partition in serving]
+        parts = parts_of(heads, DIRECT_S)
+        if len(parts) < len(heads):
+            parts += await asyncio.to_thread(parts_of, heads[len(parts) :])
+        # The generation is read after the heads: it is raised before a head lets go of anything. The store is in this
+        # process, too: it is never turned back while heads live, and no window needs naming.
+        given = [
+            Answer(partition.number, partition.generation, _NO_WINDOWS, part)
+            for partition, part in zip(serving, parts, strict=True)
+        ]
+        return Answers(given, missing)

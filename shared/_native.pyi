@@ -14,6 +14,8 @@ __all__ = [
     "FolderLock",
     "Frame",
     "Head",
+    "HeadPart",
+    "HeadSearch",
     "Journal",
     "KnownSeries",
     "LoadCheck",
@@ -23,6 +25,8 @@ __all__ = [
     "LogRecord",
     "Matcher",
     "Names",
+    "NamesPart",
+    "NamesSearch",
     "Outbox",
     "Packs",
     "Query",
@@ -423,6 +427,8 @@ class Head:
     @staticmethod
     def apply(heads: Mapping[int, Head], records: Sequence[LogRecord]) -> int:
         """Apply records (at least one) in order to every head they concern, seal markers included; returns the offset after the last."""
+    @property
+    def window_ms(self) -> int: ...
     def set_through(self, through: Mapping[int, int]) -> None:
         """window → offset below which its samples are in the store and skipped."""
     def windows(self) -> list[WindowInfo]: ...
@@ -465,8 +471,23 @@ class Matcher:
         """An upper bound of the compiled regex's size; 0 without one."""
 
 @final
+class HeadSearch:
+    """One selector as heads are asked for it: the series that match with their samples between two times, both included."""
+
+    def __new__(
+        cls, query: Query, uid: bytes, matchers: Sequence[Matcher], min_time: int, max_time: int
+    ) -> HeadSearch: ...
+    def parts(self, heads: Sequence[Head], patience_s: float | None = ...) -> list[HeadPart | None]:
+        """What each head holds, in their order; None: nothing. It ends early, though never before the first, once `patience_s` are over: ask
+        again for the others, where it may take longer."""
+
+@final
+class HeadPart:
+    """What one head holds of one selector, copied; its memory counts in the query's budget."""
+
+@final
 class Selection:
-    """Finds the series of one selector. Add heads and blocks, supply the pages asked for, finish."""
+    """Puts together the series of one selector. Add blocks and parts of heads, supply the pages asked for, finish."""
 
     def __new__(cls, query: Query, matchers: Sequence[Matcher], min_time: int, max_time: int) -> Selection:
         """Times are inclusive."""
@@ -474,7 +495,8 @@ class Selection:
         """In log order of the generations, before the head of the same partition; returns the pages to supply. Nothing found: []."""
     def supply(self, pages: Sequence[bytes]) -> None:
         """The pages that the last `add_block` named, in its order."""
-    def add_head(self, head: Head, uid: bytes) -> None: ...
+    def add_part(self, part: HeadPart) -> None:
+        """What a head gave to this query, behind the blocks of its partition. RuntimeError: it was added before."""
     def finish(self) -> SeriesSet: ...
 
 @final
@@ -484,12 +506,30 @@ class SeriesSet:
     def __len__(self) -> int: ...
 
 @final
+class NamesSearch:
+    """What is asked of heads for the metadata endpoints: label sets that match and have samples in a window that overlaps the
+    times; without a set all label pairs."""
+
+    def __new__(
+        cls, query: Query, uid: bytes, matcher_sets: Sequence[Sequence[Matcher]], min_time: int, max_time: int
+    ) -> NamesSearch: ...
+    def parts(self, heads: Sequence[Head], patience_s: float | None = ...) -> list[NamesPart | None]:
+        """As `HeadSearch.parts`."""
+
+@final
+class NamesPart:
+    """Label sets or pairs that one head holds, copied; their memory counts in the query's budget."""
+
+@final
 class Names:
     """Collects label names, values or label sets over heads and blocks, for the metadata endpoints. No samples are decoded."""
 
-    def __new__(cls, matcher_sets: Sequence[Sequence[Matcher]], min_time: int, max_time: int) -> Names: ...
+    def __new__(
+        cls, query: Query, matcher_sets: Sequence[Sequence[Matcher]], min_time: int, max_time: int
+    ) -> Names: ...
     def add_block(self, reader: BlockReader) -> None: ...
-    def add_head(self, head: Head, uid: bytes) -> None: ...
+    def add_part(self, part: NamesPart) -> None:
+        """What a head gave to this query for the same sets and times. RuntimeError: it was added before."""
     def label_names(self) -> list[str]: ...
     def label_values(self, name: str) -> list[str]: ...
     def series_json(self, limit: int) -> tuple[bytes, bool]:

@@ -13,7 +13,7 @@ from querier.api.status import ServerFacts
 from querier.storage import Storage
 from shared.seams.ingester_client import IngesterClient
 from shared.seams.log import Log
-from shared.seams.store import BlockStore
+from shared.seams.store import BlockStore, Directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,11 @@ class Querier:
         client: IngesterClient,
         partitions_of: Callable[[bytes, int], Sequence[int]],
         replay: Callable[[], tuple[int, int, int]],
+        look_up: Callable[[int], Directory | None] | None = None,
     ) -> "Querier":
-        """`replay`: (first, last, current) of the ingester's, where it is in this process."""
+        """`replay`: (first, last, current) of the ingester's, where it is in this process. `look_up`: a partition's
+        present directory, where the store is.
+        """
         settings = core.settings
         retention_s = settings.ingester.retention_s
         storage = Storage(
@@ -43,6 +46,7 @@ class Querier:
             clock=core.clock,
             wait_s=settings.query.consistency_wait_s,
             retention_s=retention_s,
+            look_up=look_up,
         )
         executor = Executor(storage, threads=settings.query.threads, metrics=core.metrics)
         facts = ServerFacts(

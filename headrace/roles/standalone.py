@@ -54,6 +54,7 @@ class Standalone:
             client=ingester.ingester.client(),
             partitions_of=splitter.partitions_of,
             replay=ingester.replay,
+            look_up=store.present_directory,
         )
         observe_storage(core.metrics, log, store, ingester.ingester)
         return cls(front, core, log, store, splitter, ingester, querier)

@@ -13,7 +13,7 @@ from shared.asgi.router import Route
 from shared.auth.authenticator import Authenticator
 from shared.clock import Clock
 from shared.errors import BadDataError
-from shared.native import Names
+from shared.native import Names, Query
 
 DEFAULT_ROWS = 10
 MAX_ROWS = 10_000
@@ -46,7 +46,9 @@ class CardinalityApi:
         job = Job(instance, plan, self._timeout_s, 0, Consistency.DEFAULT)
         counted = json.loads((await self._executor.run(job, request)).result.json)
         by_name: Rows = [{"name": s["metric"].get("__name__", ""), "value": int(s["value"][1])} for s in counted]
-        names = await self._storage.names(instance, (), now_ms - SPAN_MS, now_ms)
+        reading = await self._storage.read(instance, Consistency.EVENTUAL)
+        budget = Query(max_bytes=instance.limits.max_query_bytes)
+        names = await reading.names(budget, (), now_ms - SPAN_MS, now_ms)
         values, lengths = await asyncio.to_thread(_of_labels, names)
         head = {
             "numSeries": sum(int(row["value"]) for row in by_name),

@@ -39,6 +39,7 @@ class Job:
     timeout_s: float
     limit: int
     consistency: Consistency
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ class Executor:
         await self._places.take(job.instance)
         try:
             began = time.perf_counter()
-            warnings = await self._storage.wait_visible(job.instance, job.consistency)
+            reading = await self._storage.read(job.instance, job.consistency, is_partial=job.is_partial)
             sets = [
-                await self._storage.select(query, job.instance, select.matchers, select.min_ms, select.max_ms)
+                await reading.select(query, select.matchers, select.min_ms, select.max_ms)
                 for select in job.plan.selects
             ]
             selected = time.perf_counter()
@@ -104,7 +105,7 @@ class Executor:
         self._metrics.query_samples.inc(query.samples_read)
         return Outcome(
             result,
-            warnings,
+            reading.warnings,
             queued_s=began - asked,
             selected_s=selected - began,
             evaluated_s=done - selected,

@@ -11,6 +11,7 @@ from querier.api.params import (
     MAX_TIME_MS,
     MIN_TIME_MS,
     Params,
+    boolean,
     first,
     invalid,
     limit,
@@ -19,6 +20,7 @@ from querier.api.params import (
     read_params,
 )
 from querier.api.visibility import consistency_of
+from querier.reading import Reading
 from querier.storage import Storage
 from shared.asgi.envelope import success, to_json
 from shared.asgi.messages import Request, Response
@@ -26,7 +28,7 @@ from shared.asgi.router import Route
 from shared.auth.authenticator import Authenticator
 from shared.errors import BadDataError
 from shared.model.instance import Instance
-from shared.native import Matcher, Names
+from shared.native import Matcher, Names, Query
 
 TRUNCATED = "results truncated due to limit"
 
@@ -67,7 +69,7 @@ class MetadataApi:
         except BadDataError as error:
             raise invalid("match[]", error) from None
         began = time.perf_counter()
-        warnings, names = await self._names(request, instance, sets, start, end)
+        warnings, names = await self._names(request, instance, params, sets, start, end)
         if time.perf_counter() - began > _DIRECT_S:
             data, cut = await asyncio.to_thread(names.series_json, most)
         else:
@@ -80,7 +82,7 @@ class MetadataApi:
         most = limit(params)
         start, end = _times(params)
         sets = await _sets(params.get("match[]", ()))
-        warnings, names = await self._names(request, instance, sets, start, end)
+        warnings, names = await self._names(request, instance, params, sets, start, end)
         return _list(names.label_names(), most, warnings)
 
     async def _values(self, request: Request) -> Response:
@@ -90,7 +92,7 @@ class MetadataApi:
         most = limit(params)
         start, end = _times(params)
         sets = await _sets(params.get("match[]", ()))
-        warnings, names = await self._names(request, instance, sets, start, end)
+        warnings, names = await self._names(request, instance, params, sets, start, end)
         return _list(names.label_values(name), most, warnings)
 
     async def _metadata(self, request: Request) -> Response:
@@ -99,8 +101,8 @@ class MetadataApi:
         most = _number(params, "limit")
         _number(params, "limit_per_metric")  # one description is kept of a family, so this limit cuts nothing
         wanted = first(params, "metric")
-        warnings = await self._storage.wait_visible(instance, consistency_of(request))
-        families = sorted((await self._storage.metadata(instance)).items())
+        reading = await self._read(request, instance, params)
+        families = sorted((await reading.metadata()).items())
         if wanted:
             families = [family for family in families if family[0] == wanted]
         if most >= 0:
@@ -108,13 +110,25 @@ class MetadataApi:
         described = {
             name: [{"type": _TYPES[kind], "help": text, "unit": unit}] for name, (kind, text, unit) in families
         }
-        return success(to_json(described), warnings=warnings)
+        return success(to_json(described), warnings=reading.warnings)
+
+    async def _read(self, request: Request, instance: Instance, params: Params) -> Reading:
+        is_partial = boolean(params, "partial_response")
+        return await self._storage.read(instance, consistency_of(request), is_partial=is_partial)
 
     async def _names(
-        self, request: Request, instance: Instance, sets: Sequence[Sequence[Matcher]], start: int, end: int
+        self,
+        request: Request,
+        instance: Instance,
+        params: Params,
+        sets: Sequence[Sequence[Matcher]],
+        start: int,
+        end: int,
     ) -> tuple[list[str], Names]:
-        warnings = await self._storage.wait_visible(instance, consistency_of(request))
-        return warnings, await self._storage.names(instance, sets, start, end)
+        reading = await self._read(request, instance, params)
+        query = Query(max_bytes=instance.limits.max_query_bytes)
+        names = await reading.names(query, sets, start, end)
+        return reading.warnings, names
 
 
 async def _sets(selectors: Sequence[str]) -> list[list[Matcher]]:

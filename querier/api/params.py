@@ -38,6 +38,8 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _RFC3339 = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _BOUNDARY = re.compile(rb'boundary=(?:"([^"]{1,70})"|([^";\s]{1,70}))', re.IGNORECASE)
 _PART_NAME = re.compile(rb'^content-disposition:[^\r\n]*[; ]name="([^"\r\n]*)"', re.IGNORECASE | re.MULTILINE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -174,6 +176,14 @@ def limit(params: Params) -> int:
     if value < 0:
         raise invalid("limit", "limit must be non-negative")
     return value
+
+
+def boolean(params: Params, name: str) -> bool:
+    """As Go's ParseBool; false if it is not there."""
+    text = first(params, name)
+    if text and text not in _TRUE | _FALSE:
+        raise invalid(name, f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax")
+    return text in _TRUE
 
 
 def timeout_s(params: Params, longest_s: float) -> float:

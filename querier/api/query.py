@@ -8,6 +8,7 @@ from querier.api.expressions import in_place_if_short
 from querier.api.metadata import TRUNCATED
 from querier.api.params import (
     Params,
+    boolean,
     first,
     invalid,
     limit,
@@ -116,7 +117,10 @@ class QueryApi:
         text = first(params, "query")
         plan = await in_place_if_short(text, partial(_plan, text, grid, lookback, is_range=is_range, end_ms=end_ms))
         planned_s = time.perf_counter() - began
-        outcome = await self._executor.run(Job(instance, plan, deadline_s, most, consistency_of(request)), request)
+        job = Job(
+            instance, plan, deadline_s, most, consistency_of(request), is_partial=boolean(params, "partial_response")
+        )
+        outcome = await self._executor.run(job, request)
         result = outcome.result
         warnings = [*outcome.warnings, *result.warnings]
         if result.is_truncated:

@@ -9,15 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from querier.api.params import Params, first, invalid, read_params
+from querier.api.params import Params, boolean, first, invalid, read_params
 from querier.promql.tokens import quoted
 from shared.asgi.envelope import success, to_json
 from shared.asgi.messages import Request, Response
 from shared.asgi.router import Handler, Route
 from shared.auth.authenticator import Authenticator
-
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +127,7 @@ def _rules(params: Params) -> dict[str, Any]:
     kind = first(params, "type").lower()
     if kind not in {"", "alert", "record"}:
         raise invalid("type", f"not supported value {quoted(kind)}")
-    exclude = first(params, "exclude_alerts")
-    if exclude and exclude not in _TRUE | _FALSE:
-        raise invalid("exclude_alerts", f"strconv.ParseBool: parsing {quoted(exclude)}: invalid syntax")
+    boolean(params, "exclude_alerts")  # there are none: only checked
     return {"groups": []}
 
 

@@ -93,6 +93,11 @@ class LocalStore:
     async def advance(self, partition: int, replay_from: int) -> None:
         await asyncio.shield(self._advance(partition, replay_from))
 
+    def present_directory(self, partition: int) -> Directory | None:
+        """As `directory`, without the awaiting; None: nothing was ever stored."""
+        state = self._partitions.get(partition)
+        return None if state is None else state.directory
+
     async def directory(self, partition: int, *, at_least: int = 0) -> Directory:
         directory = self._partition(partition).directory
         if directory.generation < at_least:

@@ -2,38 +2,89 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from shared.native import Names, Selection
+    from shared.native import HeadPart, Matcher, NamesPart, Query
+
+Part = TypeVar("Part")
+
+
+@dataclass(slots=True)
+class Answer(Generic[Part]):
+    """What the head of one partition holds, and what it no longer holds: a sample that is missing in `part` is in every
+    directory that this answer is covered by.
+
+    `generation` (of the directory) and `through` were read after the head's snapshot. `through` is window -> offset up
+    to which the head has handed the window over, of windows that overlap the range. A directory covers the answer if
+    its generation is not lower and it contains each of these windows as far. Generations alone would not do where the
+    store may be turned back, for it counts the same numbers again.
+    """
+
+    partition: int
+    generation: int
+    through: Mapping[int, int]
+    part: Part | None
+    """None: the head holds nothing of what was asked for."""
+
+
+@dataclass(slots=True)
+class Answers(Generic[Part]):
+    """One answer for each partition that an ingester could answer for.
+
+    `missing` maps the others to a sentence that names the partition and says why none could.
+    """
+
+    given: list[Answer[Part]]
+    missing: Mapping[int, str]
+
+
+@dataclass(slots=True)
+class Described:
+    """family -> (type number, help, unit) of all partitions that an ingester could answer for."""
+
+    families: dict[str, tuple[int, str, str]]
+    missing: Mapping[int, str]
 
 
 class IngesterClient(Protocol):
-    async def wait_applied(self, ends: dict[int, int], *, timeout_s: float) -> dict[int, int]:
-        """Returns once every head has applied what lies below its end, or the lag in records of those that have not in
-        time.
+    """`partitions` maps each partition to the offset below which everything has to be in its answer; 0: whatever is
+    there. Calls end with their caller's task and need no deadline of their own.
+    """
+
+    async def wait_applied(self, ends: Mapping[int, int], *, timeout_s: float) -> dict[int, int]:
+        """Returns once a head of every partition has applied what lies below its end, or after `timeout_s` the lag in
+        records of those partitions of which none has.
+
+        A partition that nobody can answer for is left to the calls that read.
         """
         ...
 
-    async def generation(self, partition: int) -> int:
-        """The lowest directory generation that is worth reading: what is missing there may have left the head already.
-
-        UnavailableError while the partition replays.
-        """
+    async def select(
+        self,
+        query: Query,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matchers: Sequence[Matcher],
+        min_ms: int,
+        max_ms: int,
+    ) -> Answers[HeadPart]:
+        """The series that match and their samples between two times, both included."""
         ...
 
-    async def add_head(self, target: Selection | Names, partition: int, uid: bytes, *, heavy: bool = False) -> int:
-        """Adds what the head holds and returns a directory generation g: every sample that is not in the directory at g
-        was added.
-
-        Blocks come first, so the caller has read a directory already; if that one is older than g, the head has let go
-        of something in between, and the caller starts again with a directory of at least g. `heavy`: expect many
-        series, and keep the work off the event loop.
-        """
+    async def names(
+        self,
+        query: Query,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_ms: int,
+        max_ms: int,
+    ) -> Answers[NamesPart]:
+        """The label sets that match one of the sets, or the label pairs of all series without any."""
         ...
 
-    async def metadata(self, partitions: Sequence[int], uid: bytes) -> dict[str, tuple[int, str, str]]:
-        """family -> (type number, help, unit)."""
-        ...
+    async def metadata(self, uid: bytes, partitions: Mapping[int, int]) -> Described: ...

@@ -63,14 +63,19 @@ class World:
         if self.running:
             self._opened.push_async_callback(_cancelled, asyncio.create_task(self.ingester.run()))
         await self.ingester.ready()
-        self.storage = Storage(
+        self.storage = self.new_storage()
+        return self
+
+    def new_storage(self) -> Storage:
+        """A querier on what this world has now."""
+        return Storage(
             log=self.log,
             store=self.store,
             client=self.ingester.client(),
             partitions_of=self.splitter.partitions_of,
             clock=self.clock,
+            look_up=self.store.present_directory,
         )
-        return self
 
     def join(self, settings: IngesterSettings, membership: Membership | None = None) -> Ingester:
         """An ingester on this world's log and store; not started."""
@@ -105,10 +110,11 @@ class World:
 
     async def read(self, *matchers: Matcher, min_ms: int = FOREVER[0], max_ms: int = FOREVER[1]) -> Found:
         """What a query would see, after everything acknowledged is visible."""
-        assert await self.storage.wait_visible(self.tenant, Consistency.STRONG) == []
+        reading = await self.storage.read(self.tenant, Consistency.STRONG)
         query = Query()
         chosen = matchers or (Matcher("__name__", "=~", ".+"),)
-        found = await self.storage.select(query, self.tenant, chosen, min_ms, max_ms)
+        found = await reading.select(query, chosen, min_ms, max_ms)
+        assert reading.warnings == []
         text, _ = json_samples(query, found, min_ms, max_ms, 0)
         return {
             frozenset(row["metric"].items()): [(round(time_s * 1000), value) for time_s, value in row["values"]]

@@ -54,6 +54,11 @@ impl Head {
         next.ok_or_else(|| pyo3::exceptions::PyValueError::new_err("apply takes at least one record"))
     }
 
+    #[getter]
+    fn window_ms(&self) -> Millis {
+        self.0.window_width()
+    }
+
     fn set_through(&self, py: Python<'_>, through: HashMap<Millis, u64>) {
         py.detach(|| self.0.set_through(through));
     }

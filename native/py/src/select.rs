@@ -1,6 +1,7 @@
 //! Series found in heads and blocks: the door to `headrace_core::select`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headrace_core::model::{self, MatchOp, Millis};
 use headrace_core::select;
@@ -50,6 +51,10 @@ impl Matcher {
 
 fn matchers_of(matchers: &[PyRef<'_, Matcher>]) -> Vec<model::Matcher> {
     matchers.iter().map(|matcher| matcher.0.clone()).collect()
+}
+
+fn sets_of(sets: &[Vec<PyRef<'_, Matcher>>]) -> Vec<Vec<model::Matcher>> {
+    sets.iter().map(|matchers| matchers_of(matchers)).collect()
 }
 
 /// Taken by `finish`.
@@ -105,9 +110,9 @@ impl Selection {
         })
     }
 
-    fn add_head(&self, py: Python<'_>, head: &Head, uid: &[u8]) -> PyResult<()> {
-        let uid = uid_of(uid)?;
-        self.with(py, |selection| selection.add_head(&head.0, uid))
+    fn add_part(&self, py: Python<'_>, part: &HeadPart) -> PyResult<()> {
+        let part = part.0.lock().take().ok_or_else(added)?;
+        self.with(py, |selection| selection.add_part(*part))
     }
 
     fn finish(&self, py: Python<'_>) -> PyResult<SeriesSet> {
@@ -116,6 +121,130 @@ impl Selection {
         })?;
         set.map(|inner| SeriesSet { inner }).ok_or_else(finished)
     }
+}
+
+/// One selector as heads are asked for it.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct HeadSearch(select::HeadSearch);
+
+#[pymethods]
+impl HeadSearch {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    #[new]
+    fn new(
+        query: &Query,
+        uid: &[u8],
+        matchers: Vec<PyRef<'_, Matcher>>,
+        min_time: Millis,
+        max_time: Millis,
+    ) -> PyResult<Self> {
+        Ok(Self(select::HeadSearch {
+            context: Arc::clone(&query.context),
+            uid: uid_of(uid)?,
+            matchers: matchers_of(&matchers),
+            range: (min_time, max_time),
+        }))
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    #[pyo3(signature = (heads, patience_s=None))]
+    fn parts(
+        &self,
+        py: Python<'_>,
+        heads: Vec<Py<Head>>,
+        patience_s: Option<f64>,
+    ) -> PyResult<Vec<Option<HeadPart>>> {
+        let parts = each(py, &heads, patience_s, |heads, patience| {
+            self.0.parts(heads, patience)
+        })?;
+        Ok(parts
+            .into_iter()
+            .map(|part| part.map(|part| HeadPart(Mutex::new(Some(part)))))
+            .collect())
+    }
+}
+
+/// What is asked of heads for the metadata endpoints.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct NamesSearch(select::NamesSearch);
+
+#[pymethods]
+impl NamesSearch {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    #[new]
+    fn new(
+        query: &Query,
+        uid: &[u8],
+        matcher_sets: Vec<Vec<PyRef<'_, Matcher>>>,
+        min_time: Millis,
+        max_time: Millis,
+    ) -> PyResult<Self> {
+        Ok(Self(select::NamesSearch {
+            context: Arc::clone(&query.context),
+            uid: uid_of(uid)?,
+            sets: sets_of(&matcher_sets),
+            range: (min_time, max_time),
+        }))
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    #[pyo3(signature = (heads, patience_s=None))]
+    fn parts(
+        &self,
+        py: Python<'_>,
+        heads: Vec<Py<Head>>,
+        patience_s: Option<f64>,
+    ) -> PyResult<Vec<Option<NamesPart>>> {
+        let parts = each(py, &heads, patience_s, |heads, patience| {
+            self.0.parts(heads, patience)
+        })?;
+        Ok(parts
+            .into_iter()
+            .map(|part| part.map(|part| NamesPart(Mutex::new(Some(part)))))
+            .collect())
+    }
+}
+
+fn each<T: Send>(
+    py: Python<'_>,
+    heads: &[Py<Head>],
+    patience_s: Option<f64>,
+    parts: impl FnOnce(&[&headrace_core::head::Head], Option<Duration>) -> headrace_core::Result<T> + Send,
+) -> PyResult<T> {
+    let patience = patience_s
+        .map(Duration::try_from_secs_f64)
+        .transpose()
+        .map_err(|error| PyValueError::new_err(format!("patience_s: {error}")))?;
+    let heads: Vec<_> = heads.iter().map(|head| &*head.get().0).collect();
+    detached(py, || parts(&heads, patience))
+}
+
+/// Taken by `add_part`.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct HeadPart(Mutex<Option<Box<select::HeadPart>>>);
+
+/// Taken by `add_part`.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct NamesPart(Mutex<Option<Box<select::NamesPart>>>);
+
+fn added() -> PyErr {
+    PyRuntimeError::new_err("the part was added already")
 }
 
 #[pyclass(frozen, module = "shared._native")]
@@ -129,21 +258,24 @@ impl Names {
         reason = "that is how PyO3 hands collections over"
     )]
     #[new]
-    fn new(matcher_sets: Vec<Vec<PyRef<'_, Matcher>>>, min_time: Millis, max_time: Millis) -> Self {
-        let sets = matcher_sets
-            .iter()
-            .map(|matchers| matchers_of(matchers))
-            .collect();
-        Self(Mutex::new(select::Names::new(sets, min_time, max_time)))
+    fn new(
+        query: &Query,
+        matcher_sets: Vec<Vec<PyRef<'_, Matcher>>>,
+        min_time: Millis,
+        max_time: Millis,
+    ) -> PyResult<Self> {
+        let context = Arc::clone(&query.context);
+        let names = select::Names::new(context, sets_of(&matcher_sets), min_time, max_time);
+        Ok(Self(Mutex::new(names.map_err(to_py)?)))
     }
 
-    fn add_block(&self, py: Python<'_>, reader: &BlockReader) {
-        py.detach(|| self.0.lock().add_block(&reader.0));
+    fn add_block(&self, py: Python<'_>, reader: &BlockReader) -> PyResult<()> {
+        detached(py, || self.0.lock().add_block(&reader.0))
     }
 
-    fn add_head(&self, py: Python<'_>, head: &Head, uid: &[u8]) -> PyResult<()> {
-        let uid = uid_of(uid)?;
-        detached(py, || self.0.lock().add_head(&head.0, uid))
+    fn add_part(&self, py: Python<'_>, part: &NamesPart) -> PyResult<()> {
+        let part = part.0.lock().take().ok_or_else(added)?;
+        detached(py, || self.0.lock().add_part(*part))
     }
 
     fn label_names(&self, py: Python<'_>) -> Vec<String> {
@@ -176,7 +308,11 @@ impl SeriesSet {
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Matcher>()?;
+    module.add_class::<HeadSearch>()?;
+    module.add_class::<HeadPart>()?;
     module.add_class::<Selection>()?;
+    module.add_class::<NamesSearch>()?;
+    module.add_class::<NamesPart>()?;
     module.add_class::<Names>()?;
     module.add_class::<SeriesSet>()
 }

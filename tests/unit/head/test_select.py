@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.native import BadDataError, Matcher, Names, Query, Selection
+from shared.native import BadDataError, Matcher, Names, NamesSearch, Query, Selection
 from tests.unit.head.world import OTHER, UID, WINDOW, World
 
 
@@ -20,12 +20,15 @@ def world_of_two_windows() -> World:
 
 
 def names(world: World, *sets: list[Matcher], start: int = 0, end: int = 1 << 60) -> Names:
-    found = Names(list(sets), start, end)
+    query = Query()
+    found = Names(query, list(sets), start, end)
     for partition, head in world.heads.items():
         for owner, reader, _ in world.blocks[partition]:
             if owner == UID:
                 found.add_block(reader)
-        found.add_head(head, UID)
+        [part] = NamesSearch(query, UID, list(sets), start, end).parts([head])
+        if part is not None:
+            found.add_part(part)
     return found
 
 

@@ -7,6 +7,7 @@ from shared.native import (
     BlockReader,
     Files,
     Head,
+    HeadSearch,
     LocalLog,
     Matcher,
     Query,
@@ -79,7 +80,9 @@ class World:
             for owner, reader, pages in self.blocks[partition]:
                 if owner == uid and (wanted := selection.add_block(reader)):
                     selection.supply([pages[number] for number in wanted])
-            selection.add_head(head, uid)
+            [part] = HeadSearch(query, uid, matchers, start, end).parts([head])
+            if part is not None:
+                selection.add_part(part)
         result, _ = json_samples(query, selection.finish(), start, end, 0)
         return {
             ",".join(f"{name}={value}" for name, value in sorted(row["metric"].items())): [

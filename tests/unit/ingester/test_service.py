@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from shared import faults
 from shared.errors import ConflictError, InternalError, UnavailableError
 from shared.local.membership import LocalMembership
 from shared.model.instance import Limits
-from shared.native import Files, Matcher
+from shared.native import Files, Matcher, Query
 from shared.seams.store import Generation
 from tests.support.world import HOUR_MS, World, instance, labels, series
 
@@ -47,8 +48,7 @@ class TestReading:
         await world.write(MANY)
         await world.ingester.flush()
         await world.write([series("other", (T, 1.0), job="x")])
-        await world.storage.wait_visible(world.tenant)
-        names = await world.storage.names(world.tenant, [], T, T + HOUR_MS)
+        names = await (await world.storage.read(world.tenant)).names(Query(), [], T, T + HOUR_MS)
         assert names.label_names() == ["__name__", "job"]
         assert names.label_values("__name__") == ["m", "other"]
         await world.crash()
@@ -63,7 +63,7 @@ class TestReading:
             world.tenant = replace(world.tenant, limits=Limits(retention_s=2 * 3600))
             assert await world.read() == kept
             assert await world.read(max_ms=old) == {}
-            names = await world.storage.names(world.tenant, [], old, young)
+            names = await (await world.storage.read(world.tenant)).names(Query(), [], old, young)
             assert names.label_values("__name__") == ["m"]
             world.tenant = replace(world.tenant, limits=Limits())
             assert await world.read() == everything
@@ -85,12 +85,12 @@ class TestReading:
         world.storage._wait_s = 0.01
         await world.ingester.holdings.consumer.stop()
         await world.write(MANY)
-        [warning] = await world.storage.wait_visible(world.tenant)
+        [warning] = (await world.storage.read(world.tenant)).warnings
         assert "after 0.01 s" in warning
         assert "partition 0 by 1" in warning
         with pytest.raises(UnavailableError, match="partition 0 by "):
-            await world.storage.wait_visible(world.tenant, Consistency.STRONG)
-        assert await world.storage.wait_visible(world.tenant, Consistency.EVENTUAL) == []
+            await world.storage.read(world.tenant, Consistency.STRONG)
+        assert (await world.storage.read(world.tenant, Consistency.EVENTUAL)).warnings == []
         again = await world.restarted()
         assert await again.read() == EXPECTED
         await again.crash()
@@ -176,8 +176,8 @@ class TestRestart:
         await world.ingester.flush()
         await world.write([], [(2, "m", "Newer.", "s")])
         again = await world.restarted()
-        await again.storage.wait_visible(again.tenant)
-        assert await again.storage.metadata(again.tenant) == {"m": (2, "Newer.", "s"), "n": (2, "Others.", "")}
+        reading = await again.storage.read(again.tenant)
+        assert await reading.metadata() == {"m": (2, "Newer.", "s"), "n": (2, "Others.", "")}
         await again.crash()
 
     async def test_with_another_log_is_refused(self, world: World) -> None:
@@ -420,8 +420,9 @@ class TestRollback:
         shutil.copytree(folder / "copy", folder / "data" / "store")
         world.store = type(world.store).open(world.files, f"{world.folder}/store")
         parts = world.ingester
-        for user in (parts.holdings, parts._storing, parts._purge, parts._cutter, parts._maintenance, world.storage):
+        for user in (parts.holdings, parts._storing, parts._purge, parts._cutter, parts._maintenance):
             user._store = world.store  # type: ignore[attr-defined]
+        world.storage = world.new_storage()
         return world
 
     async def test_is_committed_again_while_the_payload_is_kept(self, tmp_path: Path) -> None:
@@ -442,6 +443,7 @@ class TestRollback:
         await world.write([series("later", (T, 1.0))])
         await world.ingester.flush()
         assert world.ingester.stats().counters.rebuilds == 4
+        await world.ingester.holdings.settled()
         assert await world.read() == EXPECTED | {labels("later"): [(T, "1")]}
         await world.crash()
 
@@ -478,22 +480,24 @@ class TestHandOver:
             assert await task == EXPECTED
         await world.crash()
 
-    async def test_a_head_that_lets_go_during_a_selection_has_it_made_again(self, world: World) -> None:
+    async def test_a_head_that_lets_go_after_its_answer_has_said_so_or_given_all(self, world: World) -> None:
         await world.write(MANY)
         await world.read()
-        add_blocks = world.storage._add_blocks
-        flushed = False
+        client = world.storage._sources.client
+        select = client.select
+        asked = 0
 
-        async def add_blocks_and_flush(*args: object, **kwargs: object) -> None:
-            nonlocal flushed
-            await add_blocks(*args, **kwargs)  # type: ignore[arg-type]
-            if not flushed:
-                flushed = True
-                await world.ingester.flush()
+        async def select_and_flush(*args: Any, **kwargs: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            answers = await select(*args, **kwargs)
+            await world.ingester.flush()
+            return answers
 
-        world.storage._add_blocks = add_blocks_and_flush  # type: ignore[method-assign]
+        client.select = select_and_flush  # type: ignore[method-assign]
         query_result = await world.read()
-        assert flushed
+        assert asked == 1
+        assert world.held_samples == 0
         assert query_result == EXPECTED
         await world.crash()
 
@@ -589,7 +593,7 @@ class TestMaintenance:
         world.clock.advance(901)
         await world.ingester.maintain()
         assert len(world.store._packs.names()) == 1
-        world.storage._roots = type(world.storage._roots)(1)
+        world.storage = world.new_storage()
         assert await world.read() == before
         await world.crash()
 

@@ -1,14 +1,20 @@
 """Selecting over heads and blocks while things move. What is read back is tested with the ingester."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from querier import storage
+from ingester import client
+from querier import reading
+from querier.directories import Directories, covers
 from querier.roots import Roots
+from querier.storage import Consistency
 from shared.errors import InternalError, UnavailableError
-from shared.native import BlockReader, Files
-from tests.support.world import HOUR_MS, World, labels, series
+from shared.native import BlockReader, ExecutionError, Files, HeadPart, Query
+from shared.seams.ingester_client import Answer
+from shared.seams.store import Directory
+from tests.support.world import FOREVER, HOUR_MS, World, labels, series
 
 T = 1_700_000_000_000 // (2 * HOUR_MS) * (2 * HOUR_MS)
 SERIES = [series("m", (T, float(n)), job=f"j{n}") for n in range(20)]
@@ -30,17 +36,20 @@ class TestSelect:
         await world.ingester.flush()
         await world.write([series("m", (T + 1000, 7.0), job="j3")])
         light = await world.read()
-        monkeypatch.setattr(storage, "_DIRECT_S", -1.0)
+        monkeypatch.setattr(reading, "DIRECT_S", -1.0)
+        monkeypatch.setattr(client, "DIRECT_S", 0.0)
         assert await world.read() == light
         assert light == EXPECTED | {labels("m", job="j3"): [(T, "3"), (T + 1000, "7")]}
 
-    async def test_gives_up_when_blocks_never_rest(self, world: World) -> None:
-        async def stated(*_: object, **__: object) -> int:
-            return 1 << 40
-
-        world.storage._client.add_head = stated  # type: ignore[method-assign]
-        with pytest.raises(UnavailableError, match="moved 10 times"):
-            await world.read()
+    async def test_a_budget_that_is_used_up_fails_the_query(self, world: World) -> None:
+        opened = await world.storage.read(world.tenant)
+        with pytest.raises(ExecutionError, match="more than 1000 bytes"):
+            await opened.select(Query(max_bytes=1000), (), *FOREVER)
+        with pytest.raises(ExecutionError, match="more than 19 series"):
+            await opened.select(Query(max_series=19), (), *FOREVER)
+        with pytest.raises(ExecutionError, match="more than 100 bytes"):
+            await opened.names(Query(max_bytes=100), [()], *FOREVER)
+        assert len(await opened.select(Query(max_series=20), (), *FOREVER)) == 20
 
     async def test_payload_that_is_gone_is_an_error_and_never_less_data(self, world: World) -> None:
         await world.ingester.flush()
@@ -53,24 +62,89 @@ class TestSelect:
         for n in range(8):
             await world.write([series("m", (T + n, 1.0), job=f"k{k}") for k in range(20)])
             await world.ingester.flush()
+        remembering = Directories(world.store)
+        world.storage._sources = replace(world.storage._sources, directories=remembering)
         before = await world.read()
-        world.storage._roots = Roots(1 << 20)
-        directory = world.store.directory
-        merged = False
-
-        async def directory_and_merge(partition: int, *, at_least: int = 0) -> object:
-            nonlocal merged
-            found = await directory(partition, at_least=at_least)
-            if not merged:
-                merged = True
-                await world.ingester.maintain()
-                world.clock.advance(10_000)
-                await world.ingester.maintain()
-            return found
-
-        world.store.directory = directory_and_merge  # type: ignore[method-assign,assignment]
-        assert await world.read() == before
+        world.storage._sources = replace(world.storage._sources, roots=Roots(1 << 20))
+        # The directories that are remembered are now one behind.
+        await world.ingester.maintain()
+        world.clock.advance(10_000)
+        await world.ingester.maintain()
         assert world.ingester.stats().counters.compactions > 0
+        assert await world.read() == before
+
+    async def test_gives_up_when_blocks_never_rest(self, world: World) -> None:
+        await world.ingester.flush()
+        directory = world.store.directory
+        looks = 0
+
+        async def another(partition: int, *, at_least: int = 0) -> Directory:
+            nonlocal looks
+            looks += 1
+            found = await directory(partition, at_least=at_least)
+            [manifest] = found.manifests[world.tenant.uid]
+            moved = replace(manifest, root_key=f"gone/{looks}")
+            return replace(found, manifests={world.tenant.uid: (moved,)})
+
+        world.store.directory = another  # type: ignore[method-assign]
+        world.storage._sources = replace(world.storage._sources, directories=Directories(world.store))
+        with pytest.raises(UnavailableError, match="moved 10 times"):
+            await world.read()
+
+
+class TestMissingPartitions:
+    async def test_are_named(self, world: World) -> None:
+        world.ingester.holdings.partitions[2].replaying = True
+        for read in (world.read(), (await world.storage.read(world.tenant)).metadata()):
+            with pytest.raises(UnavailableError, match="cannot be read: partition 2 is replaying"):
+                await read
+
+    async def test_may_be_left_out_but_for_their_blocks(self, world: World) -> None:
+        await world.ingester.flush()
+        await world.write([series("m", (T + 1000, 1.0), job=f"j{n}") for n in range(20)])
+        complete = await world.read()
+        world.ingester.holdings.partitions[2].replaying = True
+        opened = await world.storage.read(world.tenant, Consistency.DEFAULT, is_partial=True)
+        found = await opened.select(Query(), (), T, T)
+        assert len(found) == len(EXPECTED)
+        [warning] = opened.warnings
+        assert warning.startswith("partial response, recent samples are missing: partition 2 is ")
+        found = await opened.select(Query(), (), T + 1000, T + 1000)
+        assert 0 < len(found) < len(complete)
+        assert opened.warnings == [warning]
+        assert await opened.metadata() == {}
+
+
+class TestDirectories:
+    def test_a_directory_covers_what_the_head_has_let_go_of(self) -> None:
+        directory = Directory(0, 7, 0, through={T: 40, T + HOUR_MS: 50})
+
+        def answer(generation: int, through: dict[int, int]) -> Answer[HeadPart]:
+            return Answer(0, generation, through, None)
+
+        assert covers(directory, answer(7, {}))
+        assert covers(directory, answer(3, {T: 40, T + HOUR_MS: 12}))
+        assert not covers(directory, answer(8, {}))
+        # A store that was turned back has reached the number again with another window.
+        assert not covers(directory, answer(7, {T: 41}))
+        assert not covers(directory, answer(7, {T - HOUR_MS: 1}))
+
+    async def test_are_read_again_only_if_they_must(self, world: World) -> None:
+        directories = Directories(world.store)
+        empty: Answer[HeadPart] = Answer(0, 0, {}, None)
+        assert directories.known(empty) is None
+        first = await directories.covering(empty)
+        assert directories.known(empty) is first
+        await world.ingester.flush()
+        assert directories.known(empty) is first
+        later: Answer[HeadPart] = Answer(0, world.ingester.holdings.partitions[0].generation, {}, None)
+        assert directories.known(later) is None
+        assert (await directories.covering(later)).generation == later.generation
+
+    async def test_a_store_that_lost_a_commit_is_not_believed(self, world: World) -> None:
+        lost: Answer[HeadPart] = Answer(0, 0, {T: 1}, None)
+        with pytest.raises(UnavailableError, match="has lost what it contained"):
+            await Directories(world.store).covering(lost)
 
 
 class TestRoots:
@@ -92,7 +166,7 @@ class TestRoots:
     async def test_what_is_larger_than_the_budget_is_not_kept(self, world: World) -> None:
         await world.ingester.flush()
         await world.read()
-        [reader, *_] = [reader for reader, _ in world.storage._roots._readers.values()]
+        [reader, *_] = [reader for reader, _ in world.storage._sources.roots._readers.values()]
         roots = Roots(reader.memory_bytes - 1)
         roots.add("a", reader)
         assert roots.get("a") is None

@@ -114,7 +114,7 @@ mod tests {
 
     fn naive(sets: &[Vec<(&str, &str)>], matchers: &[Matcher]) -> Vec<u32> {
         let holds = |set: &Vec<(&str, &str)>, m: &Matcher| {
-            m.matches(set.iter().find(|l| l.0 == m.name).map_or("", |l| l.1))
+            m.matches(set.iter().find(|l| *l.0 == *m.name).map_or("", |l| l.1))
         };
         (0..sets.len() as u32)
             .filter(|&r| matchers.iter().all(|m| holds(&sets[r as usize], m)))

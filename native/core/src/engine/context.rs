@@ -80,7 +80,13 @@ impl QueryContext {
 
     /// Counts series that a selector found.
     pub fn add_series(&self, count: usize) -> Result<()> {
-        let total = self.series.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+        self.series.fetch_add(count as u64, Ordering::Relaxed);
+        self.check_series(0)
+    }
+
+    /// Fails if `more` series would be too many.
+    pub fn check_series(&self, more: usize) -> Result<()> {
+        let total = self.series.load(Ordering::Relaxed).saturating_add(more as u64);
         if total > self.limits.series {
             let limit = self.limits.series;
             return Err(Error::Execution(format!(
@@ -165,6 +171,9 @@ impl Charge {
 
     /// Adds to the charge, or fails and leaves it as it was.
     pub fn grow(&mut self, samples: usize, bytes: usize) -> Result<()> {
+        if samples == 0 && bytes == 0 {
+            return Ok(());
+        }
         let (samples, bytes) = (samples as u64, bytes as u64);
         let context = &self.context;
         let held = context.held_samples.fetch_add(samples, Ordering::Relaxed) + samples;
@@ -200,7 +209,9 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.shrink(self.samples, self.bytes);
+        if self.samples != 0 || self.bytes != 0 {
+            self.shrink(self.samples, self.bytes);
+        }
     }
 }
 

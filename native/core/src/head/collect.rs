@@ -3,31 +3,32 @@
 use hashbrown::HashMap;
 
 use crate::Result;
-use crate::model::{Matcher, Millis, SeriesTable, Symbols, Uid};
+use crate::model::{Millis, SeriesTable, Symbols, Uid};
 
 use super::Head;
 use super::instance::{Instance, Sheet};
 use super::lane::Lane;
+use super::matching::Tests;
 use super::series::Series;
 use super::snapshot::{HeadRows, HeadSnapshot, Piece};
 use super::values::BLOCK;
-use super::walk::{Overlap, PairMap, Visitor};
+use super::walk::{GoOn, Overlap, PairMap, Taken, Visitor};
 
 impl Head {
-    /// The series that pass all matchers and have samples with `min <= time <= max`. `check` is asked now and then whether to go on.
+    /// The series that pass all tests and have samples with `min <= time <= max`.
     pub fn select(
         &self,
         uid: Uid,
-        matchers: &[Matcher],
+        tests: &mut Tests<'_>,
         range: (Millis, Millis),
         symbols: &mut Symbols,
-        check: &dyn Fn() -> Result<()>,
+        go_on: GoOn<'_>,
     ) -> Result<HeadRows> {
         let mut collector = Collector::new(range, symbols);
-        self.walk(uid, matchers, range, check, &mut collector)?;
+        self.walk(uid, tests, range, go_on, &mut collector)?;
         Ok(HeadRows {
-            table: collector.taken.table,
-            samples: collector.taken.snapshot,
+            table: collector.copied.table,
+            samples: collector.copied.snapshot,
         })
     }
 }
@@ -44,13 +45,13 @@ struct Collector<'s> {
     min: Millis,
     max: Millis,
     symbols: &'s mut Symbols,
-    taken: Taken,
+    copied: Copied,
     times: Vec<u32>,
     values: Vec<f64>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct Copied {
     map: PairMap,
     axes: HashMap<(u32, u32), Axis>,
     last_axis: Option<((u32, u32), Axis)>,
@@ -62,11 +63,19 @@ struct Taken {
 
 impl Visitor for Collector<'_> {
     fn restart(&mut self) {
-        self.taken = Taken::default();
+        self.copied = Copied::default();
+    }
+
+    fn taken(&self) -> Taken {
+        let copied = &self.copied;
+        Taken {
+            series: copied.table.len(),
+            bytes: copied.table.pairs() * 8 + copied.snapshot.bytes(),
+        }
     }
 
     fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], series: &Series) {
-        let before = self.taken.snapshot.pieces.len();
+        let before = self.copied.snapshot.pieces.len();
         for lane in series.lanes() {
             if let Ok(at) = overlaps.binary_search_by_key(&lane.generation, |o| o.generation)
                 && let Some(sheet) = instance.find_sheet(lane.generation)
@@ -74,13 +83,13 @@ impl Visitor for Collector<'_> {
                 self.take_lane(lane, sheet, overlaps[at].window);
             }
         }
-        let taken = &mut self.taken;
-        let pieces = taken.snapshot.pieces.len();
+        let copied = &mut self.copied;
+        let pieces = copied.snapshot.pieces.len();
         if pieces > before {
-            taken.snapshot.ends.push(pieces as u32);
-            taken
+            copied.snapshot.ends.push(pieces as u32);
+            copied
                 .table
-                .push(taken.map.row(&instance.index, &series.labels, self.symbols));
+                .push(copied.map.row(&instance.index, &series.labels, self.symbols));
         }
     }
 }
@@ -91,7 +100,7 @@ impl<'s> Collector<'s> {
             min,
             max,
             symbols,
-            taken: Taken::default(),
+            copied: Copied::default(),
             times: Vec::new(),
             values: Vec::new(),
         }
@@ -110,7 +119,7 @@ impl<'s> Collector<'s> {
         // Positions in the lane.
         let (start, end) = ((from - run.first) as usize, (to - run.first) as usize);
         let encoded_len = lane.encoded_len();
-        let snapshot = &mut self.taken.snapshot;
+        let snapshot = &mut self.copied.snapshot;
         let mut piece = Piece {
             axis: axis.id,
             first: from - axis.from,
@@ -138,32 +147,27 @@ impl<'s> Collector<'s> {
 
     fn axis(&mut self, sheet: &Sheet, column: u32, window: Millis) -> Axis {
         let key = (sheet.generation, column);
-        if let Some((last, axis)) = self.taken.last_axis
+        if let Some((last, axis)) = self.copied.last_axis
             && last == key
         {
             return axis;
         }
         let (min, max) = (self.min, self.max);
-        let axes = &mut self.taken.snapshot.axes;
-        let axis = *self.taken.axes.entry(key).or_insert_with(|| {
+        let axes = &mut self.copied.snapshot.axes;
+        let axis = *self.copied.axes.entry(key).or_insert_with(|| {
             let times = sheet.columns.get(column);
             let from = times.partition_point(|&t| window + Millis::from(t) < min);
             let to = times
                 .partition_point(|&t| window + Millis::from(t) <= max)
                 .max(from);
-            axes.push(
-                times[from..to]
-                    .iter()
-                    .map(|&t| window + Millis::from(t))
-                    .collect(),
-            );
+            let id = axes.push(times[from..to].iter().map(|&t| window + Millis::from(t)));
             Axis {
-                id: axes.len() as u32 - 1,
+                id,
                 from: from as u32,
                 to: to as u32,
             }
         });
-        self.taken.last_axis = Some((key, axis));
+        self.copied.last_axis = Some((key, axis));
         axis
     }
 
@@ -181,16 +185,13 @@ impl<'s> Collector<'s> {
             return;
         }
         let times = || self.times[from..to].iter().map(|&t| window + Millis::from(t));
-        let snapshot = &mut self.taken.snapshot;
+        let snapshot = &mut self.copied.snapshot;
         let shared = self
-            .taken
+            .copied
             .own_axis
-            .filter(|&axis| snapshot.axes[axis as usize].iter().copied().eq(times()));
-        let axis = shared.unwrap_or_else(|| {
-            snapshot.axes.push(times().collect());
-            snapshot.axes.len() as u32 - 1
-        });
-        self.taken.own_axis = Some(axis);
+            .filter(|&axis| snapshot.axes.get(axis).iter().copied().eq(times()));
+        let axis = shared.unwrap_or_else(|| snapshot.axes.push(times()));
+        self.copied.own_axis = Some(axis);
         snapshot.pieces.push(Piece {
             axis,
             first: 0,

@@ -5,6 +5,9 @@ use crate::model::{MatchOp, Matcher};
 use super::index::LabelIndex;
 use super::instance::Instance;
 
+/// So many texts are compared faster than a table of verdicts is made, which has a place for each pair of the instance.
+const FEW: usize = 4;
+
 /// The series to look at, a superset of what matches.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Candidates {
@@ -14,7 +17,7 @@ pub enum Candidates {
     Listed(Vec<u32>),
 }
 
-/// Matchers prepared for one instance. What a regex says about a value is asked at most once.
+/// Matchers prepared for one head after the other. What a regex says about a value of an instance is asked at most once.
 #[derive(Debug)]
 pub struct Tests<'m> {
     tests: Vec<Test<'m>>,
@@ -45,7 +48,7 @@ impl<'m> Pattern<'m> {
         const META: &[char] = &[
             '\\', '.', '+', '*', '?', '(', ')', '[', ']', '{', '}', '^', '$', '|',
         ];
-        let text = matcher.value.as_str();
+        let text = &*matcher.value;
         match matcher.op {
             MatchOp::Equal => Self::OneOf(vec![text]),
             MatchOp::Regex => {
@@ -78,6 +81,12 @@ impl Test<'_> {
     /// Whether the value of a pair passes.
     fn accepts(&mut self, index: &LabelIndex, pair: u32) -> bool {
         let at = pair as usize;
+        if let Pattern::OneOf(alternatives) = &self.pattern
+            && alternatives.len() <= FEW
+        {
+            let value = index.symbols().get(index.pairs()[at].1);
+            return alternatives.contains(&value);
+        }
         if at >= self.verdicts.len() {
             self.verdicts.resize(index.pairs().len().max(at + 1), 0);
         }
@@ -131,7 +140,7 @@ impl<'m> Tests<'m> {
         Self { tests }
     }
 
-    /// Forgets what was learnt: label ids have changed.
+    /// Forgets what was learnt: label ids mean something else.
     pub fn reset(&mut self) {
         for test in &mut self.tests {
             test.verdicts.clear();

@@ -38,7 +38,9 @@ use crate::{Error, Result};
 use generation::Generations;
 use instance::{Instance, Metadata};
 
+pub use matching::Tests;
 pub use snapshot::{HeadRows, HeadSnapshot};
+pub use walk::{GoOn, Taken};
 
 /// One generation of a window that the head holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +61,7 @@ const SERIES_PER_LOCK: usize = 512;
 #[derive(Debug)]
 pub struct Head {
     partition: u16,
+    window_width: Millis,
     state: RwLock<State>,
     /// Held by what needs refs and label ids to stay as they are between its short locks, and by what changes them.
     maintenance: Mutex<()>,
@@ -96,6 +99,7 @@ impl Head {
         };
         Ok(Self {
             partition,
+            window_width: window_ms,
             state: RwLock::new(state),
             maintenance: Mutex::new(()),
         })
@@ -103,6 +107,10 @@ impl Head {
 
     pub fn partition(&self) -> u16 {
         self.partition
+    }
+
+    pub fn window_width(&self) -> Millis {
+        self.window_width
     }
 
     /// Samples of `window` from records below `offset` are in the store: they are skipped, and create no series.

@@ -1,28 +1,30 @@
 //! Label sets for the metadata endpoints: no samples are read.
 
 use crate::Result;
-use crate::model::{Matcher, Millis, SeriesTable, Symbols, Uid};
+use crate::model::{Millis, SeriesTable, Symbols, Uid};
 
 use super::Head;
 use super::instance::Instance;
+use super::matching::Tests;
 use super::series::Series;
-use super::walk::{Overlap, PairMap, Visitor, overlaps};
+use super::walk::{GoOn, Overlap, PairMap, Taken, Visitor, overlaps};
 
 impl Head {
-    /// The label sets that pass all matchers and have samples in a window that overlaps the range.
+    /// The label sets that pass all tests and have samples in a window that overlaps the range.
     pub fn label_sets(
         &self,
         uid: Uid,
-        matchers: &[Matcher],
+        tests: &mut Tests<'_>,
         range: (Millis, Millis),
         symbols: &mut Symbols,
+        go_on: GoOn<'_>,
     ) -> Result<SeriesTable> {
         let mut sets = Sets {
             symbols,
             map: PairMap::default(),
             table: SeriesTable::new(),
         };
-        self.walk(uid, matchers, range, &|| Ok(()), &mut sets)?;
+        self.walk(uid, tests, range, go_on, &mut sets)?;
         Ok(sets.table)
     }
 
@@ -32,6 +34,7 @@ impl Head {
         uid: Uid,
         range: (Millis, Millis),
         symbols: &mut Symbols,
+        go_on: GoOn<'_>,
     ) -> Result<Vec<(u32, u32)>> {
         if let Some(pairs) = self.all_pairs(uid, range, symbols) {
             return Ok(pairs);
@@ -42,7 +45,7 @@ impl Head {
             map: PairMap::default(),
             pairs: Vec::new(),
         };
-        self.walk(uid, &[], range, &|| Ok(()), &mut pairs)?;
+        self.walk(uid, &mut Tests::new(&[]), range, go_on, &mut pairs)?;
         Ok(pairs.pairs)
     }
 
@@ -91,6 +94,13 @@ impl Visitor for Sets<'_> {
         self.table = SeriesTable::new();
     }
 
+    fn taken(&self) -> Taken {
+        Taken {
+            series: self.table.len(),
+            bytes: self.table.bytes(),
+        }
+    }
+
     fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], series: &Series) {
         if has_samples(series, overlaps) {
             self.table
@@ -112,6 +122,13 @@ impl Visitor for PairsMet<'_> {
         self.seen.clear();
         self.map.clear();
         self.pairs.clear();
+    }
+
+    fn taken(&self) -> Taken {
+        Taken {
+            series: 0,
+            bytes: self.pairs.capacity() * 8,
+        }
     }
 
     fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], series: &Series) {

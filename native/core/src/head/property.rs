@@ -9,7 +9,7 @@ use crate::block::{BlockParts, BlockReader};
 use crate::engine::{Limits, QueryContext};
 use crate::log::{LogRecord, RecordKind};
 use crate::model::{Millis, Symbols};
-use crate::select::{Names, Selection, SeriesSet};
+use crate::select::{HeadSearch, Names, NamesSearch, Selection, SeriesSet};
 use crate::wire::{BatchSeries, SplitBatch};
 use proptest::prelude::*;
 
@@ -108,7 +108,16 @@ fn check_query(head: &Head, model: &Model, uid: usize, range: (Millis, Millis), 
             "small blocks are one value"
         );
     }
-    selection.add_head(head, UIDS[uid]).unwrap();
+    let search = HeadSearch {
+        context: Arc::clone(&context),
+        uid: UIDS[uid],
+        matchers: matchers(number),
+        range,
+    };
+    let part = search.parts(&[head], None).unwrap().pop().unwrap();
+    if let Some(part) = part {
+        selection.add_part(*part).unwrap();
+    }
     let set = selection.finish().unwrap();
     let expected = model.query(uid, range, &matchers(number));
     let owned = |labels: LabelSet| {
@@ -149,16 +158,26 @@ fn check_names(head: &Head, model: &Model, uid: usize) {
             found = model.query(uid, everything, &[]).into_keys().collect();
         }
         let with_sets = !sets.is_empty();
-        let mut names = Names::new(sets, everything.0, everything.1);
+        let context = Arc::new(QueryContext::new(Limits::default()));
+        let search = NamesSearch {
+            context: Arc::clone(&context),
+            uid: UIDS[uid],
+            sets: sets.clone(),
+            range: everything,
+        };
+        let part = search.parts(&[head], None).unwrap().pop().unwrap();
+        let mut names = Names::new(context, sets, everything.0, everything.1).unwrap();
         for block in model
             .stored
             .iter()
             .flat_map(|(_, blocks)| blocks)
             .filter(|block| block.uid() == UIDS[uid])
         {
-            names.add_block(block);
+            names.add_block(block).unwrap();
         }
-        names.add_head(head, UIDS[uid]).unwrap();
+        if let Some(part) = part {
+            names.add_part(*part).unwrap();
+        }
         let distinct: BTreeSet<&str> = found.iter().flatten().map(|label| label.0).collect();
         assert!(names.label_names().iter().eq(distinct));
         let values: BTreeSet<&str> = found
@@ -376,8 +395,18 @@ proptest! {
 
 fn check_query_runs(head: &Head) {
     let context = Arc::new(QueryContext::new(Limits::default()));
-    let mut selection = Selection::new(context, Vec::new(), Millis::MIN, Millis::MAX).unwrap();
-    selection.add_head(head, UIDS[0]).unwrap();
+    let range = (Millis::MIN, Millis::MAX);
+    let search = HeadSearch {
+        context: Arc::clone(&context),
+        uid: UIDS[0],
+        matchers: Vec::new(),
+        range,
+    };
+    let part = search.parts(&[head], None).unwrap().pop().unwrap();
+    let mut selection = Selection::new(context, Vec::new(), range.0, range.1).unwrap();
+    if let Some(part) = part {
+        selection.add_part(*part).unwrap();
+    }
     let set = selection.finish().unwrap();
     for row in 0..set.len() {
         assert_eq!(

@@ -24,9 +24,35 @@ pub struct HeadSnapshot {
     pub(super) ends: Vec<u32>,
     /// Of a row in log order: at equal times an earlier piece counts.
     pub(super) pieces: Vec<Piece>,
-    pub(super) axes: Vec<Vec<Millis>>,
+    pub(super) axes: Axes,
     pub(super) encoded: Vec<u8>,
     pub(super) plain: Vec<f64>,
+}
+
+/// Columns of times that pieces share, one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct Axes {
+    times: Vec<Millis>,
+    ends: Vec<u32>,
+}
+
+impl Axes {
+    /// Adds an axis and returns its number.
+    pub fn push(&mut self, times: impl Iterator<Item = Millis>) -> u32 {
+        self.times.extend(times);
+        self.ends.push(self.times.len() as u32);
+        self.ends.len() as u32 - 1
+    }
+
+    pub fn get(&self, axis: u32) -> &[Millis] {
+        let axis = axis as usize;
+        let start = if axis == 0 { 0 } else { self.ends[axis - 1] };
+        &self.times[start as usize..self.ends[axis] as usize]
+    }
+
+    fn bytes(&self) -> usize {
+        self.times.capacity() * 8 + self.ends.capacity() * 4
+    }
 }
 
 /// One lane's samples in the range of the query.
@@ -52,8 +78,8 @@ impl Piece {
 
 impl HeadSnapshot {
     pub fn bytes(&self) -> usize {
-        let axes: usize = self.axes.iter().map(|axis| axis.capacity() * 8).sum();
-        axes + self.ends.capacity() * 4
+        self.axes.bytes()
+            + self.ends.capacity() * 4
             + self.pieces.capacity() * size_of::<Piece>()
             + self.encoded.capacity()
             + self.plain.capacity() * 8
@@ -145,7 +171,7 @@ impl SnapshotReader<'_> {
     fn part(&mut self, piece: &Piece, min: Millis, max: Millis) -> Range<usize> {
         let edges = self.edges;
         if edges.axis != piece.axis || edges.min != min || edges.max != max {
-            let times = &self.snapshot.axes[piece.axis as usize];
+            let times = self.snapshot.axes.get(piece.axis);
             let from = times.partition_point(|&t| t < min);
             let to = from + times[from..].partition_point(|&t| t <= max);
             self.edges = Edges {
@@ -165,7 +191,7 @@ impl SnapshotReader<'_> {
         let part = self.part(piece, min, max);
         let first = piece.first as usize;
         let snapshot = self.snapshot;
-        let times = &snapshot.axes[piece.axis as usize][part.clone()];
+        let times = &snapshot.axes.get(piece.axis)[part.clone()];
         let local = part.start - first..part.end - first;
         let encoded = piece.encoded as usize;
         let values = if local.start >= encoded {
@@ -211,7 +237,7 @@ impl SampleReader for SnapshotReader<'_> {
             self.values.clear();
             snapshot.decode(piece, part.start - first..part.end - first, &mut self.values);
             self.merged
-                .add(&snapshot.axes[piece.axis as usize][part], &self.values);
+                .add(&snapshot.axes.get(piece.axis)[part], &self.values);
         }
         // Keys of one piece are above 2^40, those of several count from 1.
         let times_key = self.keys.of(&self.origin);

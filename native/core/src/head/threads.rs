@@ -8,7 +8,7 @@ use super::expected::{UIDS, WIDTH, Write, batch, matchers};
 use crate::engine::{Limits, QueryContext};
 use crate::log::{LogRecord, RecordKind};
 use crate::model::Millis;
-use crate::select::Selection;
+use crate::select::{HeadSearch, Selection};
 
 /// Each scrape gives every series the value that is its number, at the time that is its number.
 fn scrape(number: u64) -> LogRecord {
@@ -30,8 +30,17 @@ fn scrape(number: u64) -> LogRecord {
 /// Every sample applied before a query began is in its answer unless it was released, and no answer is torn.
 fn check(head: &Head, applied: i64) {
     let context = Arc::new(QueryContext::new(Limits::default()));
+    let search = HeadSearch {
+        context: Arc::clone(&context),
+        uid: UIDS[0],
+        matchers: matchers(1),
+        range: (0, Millis::MAX),
+    };
+    let part = search.parts(&[head], None).unwrap().pop().unwrap();
     let mut selection = Selection::new(context, matchers(1), 0, Millis::MAX).unwrap();
-    selection.add_head(head, UIDS[0]).unwrap();
+    if let Some(part) = part {
+        selection.add_part(*part).unwrap();
+    }
     let set = selection.finish().unwrap();
     let mut reader = set.source.reader();
     for row in 0..set.len() {

@@ -1,7 +1,7 @@
 //! Visits the series of an instance that match, a few hundred per lock.
 
 use crate::Result;
-use crate::model::{Matcher, Millis, Symbols, Uid};
+use crate::model::{Millis, Symbols, Uid};
 
 use super::generation::Generations;
 use super::index::LabelIndex;
@@ -17,28 +17,40 @@ pub struct Overlap {
     pub window: Millis,
 }
 
+/// What a walk has taken so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Taken {
+    pub series: usize,
+    pub bytes: usize,
+}
+
+/// Asked every few hundred series whether to go on.
+pub type GoOn<'a> = &'a mut dyn FnMut(Taken) -> Result<()>;
+
 /// What is done with each matching series.
 pub trait Visitor {
     /// Forgets everything: the walk begins again.
     fn restart(&mut self);
+
+    fn taken(&self) -> Taken;
 
     /// Called with the instance locked. `overlaps` are the generations that overlap the range, ascending.
     fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], series: &Series);
 }
 
 impl Head {
-    /// Lets `visitor` see every series of an instance that passes the matchers. `check` is asked now and then whether to go on.
+    /// Lets `visitor` see every series of an instance that passes the tests.
     pub(super) fn walk(
         &self,
         uid: Uid,
-        matchers: &[Matcher],
+        tests: &mut Tests<'_>,
         range: (Millis, Millis),
-        check: &dyn Fn() -> Result<()>,
+        go_on: GoOn<'_>,
         visitor: &mut impl Visitor,
     ) -> Result<()> {
-        let mut tests = Tests::new(matchers);
+        tests.reset();
         // Refs and label ids mean something else after series were removed: begin again, which is as rare as releases are.
-        while !self.walk_once(uid, &mut tests, range, check, visitor)? {
+        while !self.walk_once(uid, tests, range, go_on, visitor)? {
             tests.reset();
             visitor.restart();
         }
@@ -51,7 +63,7 @@ impl Head {
         uid: Uid,
         tests: &mut Tests<'_>,
         range: (Millis, Millis),
-        check: &dyn Fn() -> Result<()>,
+        go_on: GoOn<'_>,
         visitor: &mut impl Visitor,
     ) -> Result<bool> {
         let (candidates, epoch) = {
@@ -66,7 +78,7 @@ impl Head {
             Candidates::Listed(refs) => refs.len(),
         };
         for from in (0..count).step_by(SERIES_PER_LOCK) {
-            check()?;
+            go_on(visitor.taken())?;
             let to = count.min(from + SERIES_PER_LOCK);
             let state = self.state.read();
             if state.epoch != epoch {
@@ -118,17 +130,23 @@ pub fn overlaps(generations: &Generations, (min, max): (Millis, Millis)) -> Vec<
         .collect()
 }
 
-/// Query symbols by pair id of an instance, filled as pairs are met.
+/// Query symbols by pair id of an instance, filled as pairs are met once there are more than a few rows: it has a place for each pair
+/// of the instance.
 #[derive(Debug, Default)]
 pub struct PairMap {
+    rows: usize,
     mapped: Vec<(u32, u32)>,
 }
+
+/// For so many rows interning every label costs less than making the map.
+const FEW_ROWS: usize = 32;
 
 /// Not met yet.
 const UNMAPPED: (u32, u32) = (u32::MAX, u32::MAX);
 
 impl PairMap {
     pub fn clear(&mut self) {
+        self.rows = 0;
         self.mapped.clear();
     }
 
@@ -139,19 +157,26 @@ impl PairMap {
         row: &'a [u32],
         symbols: &'a mut Symbols,
     ) -> impl Iterator<Item = (u32, u32)> + 'a {
-        if self.mapped.len() < index.pairs().len() {
+        self.rows += 1;
+        if self.rows > FEW_ROWS && self.mapped.len() < index.pairs().len() {
             self.mapped.resize(index.pairs().len(), UNMAPPED);
         }
         row.iter().map(|&pair| {
-            let slot = &mut self.mapped[pair as usize];
-            if *slot == UNMAPPED {
+            let mut intern = || {
                 let (name, value) = index.pairs()[pair as usize];
-                *slot = (
+                (
                     symbols.intern(index.symbols().get(name)),
                     symbols.intern(index.symbols().get(value)),
-                );
+                )
+            };
+            match self.mapped.get_mut(pair as usize) {
+                None => intern(),
+                Some(slot) if *slot == UNMAPPED => {
+                    *slot = intern();
+                    *slot
+                }
+                Some(slot) => *slot,
             }
-            *slot
         })
     }
 }

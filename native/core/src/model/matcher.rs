@@ -1,5 +1,7 @@
 //! Label matchers as PromQL defines them.
 
+use std::sync::Arc;
+
 use crate::{Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,12 +12,12 @@ pub enum MatchOp {
     NotRegex,
 }
 
-/// One `name op "value"`. Regexes are anchored at both ends and `.` matches a newline, as in Prometheus.
+/// One `name op "value"`. Regexes are anchored at both ends and `.` matches a newline, as in Prometheus. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Matcher {
-    pub name: String,
+    pub name: Arc<str>,
     pub op: MatchOp,
-    pub value: String,
+    pub value: Arc<str>,
     regex: Option<regex::Regex>,
     regex_bytes: usize,
 }
@@ -34,9 +36,9 @@ impl Matcher {
             }
         };
         Ok(Self {
-            name: name.to_owned(),
+            name: name.into(),
             op,
-            value: value.to_owned(),
+            value: value.into(),
             regex,
             regex_bytes,
         })
@@ -50,8 +52,8 @@ impl Matcher {
     /// Whether a label value matches; a missing label is the empty string.
     pub fn matches(&self, value: &str) -> bool {
         match self.op {
-            MatchOp::Equal => value == self.value,
-            MatchOp::NotEqual => value != self.value,
+            MatchOp::Equal => *value == *self.value,
+            MatchOp::NotEqual => *value != *self.value,
             MatchOp::Regex => self.regex.as_ref().is_some_and(|r| r.is_match(value)),
             MatchOp::NotRegex => self.regex.as_ref().is_some_and(|r| !r.is_match(value)),
         }

@@ -2,18 +2,21 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `selection` | asks heads and blocks for the series of one selector |
+//! | `selection` | puts together what heads and blocks hold of one selector |
 //! | `rows` | equal label sets of several sources become one row |
 //! | `set` | a table with its source of samples; reads a row from all that hold it |
 //! | `block_rows` | rows found in a block |
+//! | `part` | what one head gives a query |
 //! | `names` | label names, values and sets for the metadata endpoints |
 
 mod block_rows;
 mod names;
+mod part;
 mod rows;
 mod selection;
 mod set;
 
 pub use names::Names;
+pub use part::{HeadPart, HeadSearch, NamesPart, NamesSearch};
 pub use selection::Selection;
 pub use set::SeriesSet;

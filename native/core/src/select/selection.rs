@@ -1,14 +1,14 @@
-//! Asks heads and blocks for the series of one selector.
+//! Puts together what heads and blocks hold of one selector.
 
 use std::sync::Arc;
 
 use super::block_rows::{self, BlockRows};
+use super::part::HeadPart;
 use super::rows::Rows;
 use super::set::{SeriesSet, SetSource};
 use crate::block::{BlockReader, PageSet};
 use crate::engine::{Charge, QueryContext};
-use crate::head::Head;
-use crate::model::{Matcher, Millis, SampleSource, SeriesTable, Uid};
+use crate::model::{Matcher, Millis, SampleSource, SeriesTable};
 use crate::{Error, Result};
 
 /// One selector's series between two times, both included. Sources are added in log order: at equal times the earlier one counts.
@@ -113,18 +113,12 @@ impl Selection {
         }
     }
 
-    /// Adds what a head holds of an instance, after the blocks of its partition.
-    pub fn add_head(&mut self, head: &Head, uid: Uid) -> Result<()> {
+    /// Adds what a head holds, behind the blocks of its partition.
+    pub fn add_part(&mut self, part: HeadPart) -> Result<()> {
         self.expect_nothing_pending()?;
-        let found = {
-            let context = &self.context;
-            let mut symbols = context.symbols();
-            head.select(uid, &self.matchers, self.range, &mut symbols, &|| context.check())?
-        };
-        if found.table.is_empty() {
-            return Ok(());
-        }
+        let (found, charge) = part.into_rows(&self.context)?;
         let bytes = found.samples.bytes();
+        drop(charge);
         self.add(found.table, Box::new(found.samples), bytes)
     }
 

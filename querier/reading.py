@@ -1,0 +1,194 @@
+"""One query's view of an instance: heads first, then directories that cover their answers, then blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from shared.errors import InternalError, NotFoundError, UnavailableError
+from shared.native import BlockReader, CorruptError, Names, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from querier.directories import Directories
+    from querier.roots import Roots
+    from shared.native import Matcher, Query, SeriesSet
+    from shared.seams.ingester_client import Answers, IngesterClient
+    from shared.seams.store import BlockStore, Directory
+
+DIRECT_S = 0.001
+"""After something that took longer, the rest is done in worker threads: handing it over costs about a tenth of this."""
+
+_ATTEMPTS = 10  # each repetition needs a compaction in the middle of one selection
+
+_Part = TypeVar("_Part")
+_PartIn = TypeVar("_PartIn", contravariant=True)
+
+
+class _Target(Protocol[_PartIn]):
+    """A `Selection` or `Names`."""
+
+    def add_block(self, reader: BlockReader) -> Sequence[int] | None: ...
+    def add_part(self, part: _PartIn) -> None: ...
+
+
+class _MovedError(Exception):
+    """Blocks were replaced while we were reading: start again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What all readings of a querier share."""
+
+    store: BlockStore
+    directories: Directories
+    roots: Roots
+    client: IngesterClient
+
+
+class Reading:
+    """Complete, or it fails; with `is_partial` what nobody can answer for is missing, and `warnings` name it.
+
+    For each partition the head is asked first. What is not in its answer is in any directory that covers the answer, so
+    one that does is read next, then its blocks. Blocks are added in log order and the head behind them; samples that
+    are seen twice merge.
+    """
+
+    __slots__ = ("_is_partial", "_oldest_ms", "_partitions", "_sources", "_uid", "warnings")
+
+    def __init__(
+        self,
+        sources: Sources,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        *,
+        oldest_ms: int,
+        warnings: list[str],
+        is_partial: bool,
+    ) -> None:
+        """`partitions`: see `IngesterClient`. `oldest_ms`: what is older is not shown."""
+        self._sources = sources
+        self._uid = uid
+        self._partitions = partitions
+        self._oldest_ms = oldest_ms
+        self.warnings = warnings
+        self._is_partial = is_partial
+
+    async def select(self, query: Query, matchers: Sequence[Matcher], min_ms: int, max_ms: int) -> SeriesSet:
+        """The series that match and their samples with min_ms <= time <= max_ms, as far back as the retention goes.
+        Blocks are read by runs of samples, so that a few more may come along.
+        """
+        min_ms = max(min_ms, self._oldest_ms)
+        for _ in range(_ATTEMPTS):
+            selection = Selection(query, matchers, min_ms, max_ms)
+            try:
+                answers = await self._sources.client.select(
+                    query, self._uid, self._partitions, matchers, min_ms, max_ms
+                )
+                is_heavy = await self._fill(selection, answers, min_ms, max_ms)
+                return await asyncio.to_thread(selection.finish) if is_heavy else selection.finish()
+            except _MovedError:
+                continue
+            except asyncio.CancelledError:
+                query.cancel()  # a worker thread may be at it still
+                raise
+        raise _restless()
+
+    async def names(self, query: Query, matcher_sets: Sequence[Sequence[Matcher]], min_ms: int, max_ms: int) -> Names:
+        """The labels of series that match one of the sets, or of all without any, and have samples in the range."""
+        min_ms = max(min_ms, self._oldest_ms)
+        for _ in range(_ATTEMPTS):
+            names = Names(query, matcher_sets, min_ms, max_ms)
+            try:
+                answers = await self._sources.client.names(
+                    query, self._uid, self._partitions, matcher_sets, min_ms, max_ms
+                )
+                await self._fill(names, answers, min_ms, max_ms)
+            except _MovedError:
+                continue
+            except asyncio.CancelledError:
+                query.cancel()
+                raise
+            return names
+        raise _restless()
+
+    async def metadata(self) -> dict[str, tuple[int, str, str]]:
+        """family -> (type number, help, unit)."""
+        described = await self._sources.client.metadata(self._uid, self._partitions)
+        if described.missing:
+            self._note_missing(described.missing)
+        return described.families
+
+    async def _fill(self, target: _Target[_Part], answers: Answers[_Part], min_ms: int, max_ms: int) -> bool:
+        """Adds every partition; whether one of the steps was much work, so that the rest was done in worker threads."""
+        if answers.missing:
+            self._note_missing(answers.missing)
+        is_heavy = False
+        directories = self._sources.directories
+        for number in answers.missing:
+            directory = await directories.fresh(number)
+            is_heavy = await self._add_blocks(target, directory, min_ms, max_ms, is_heavy=is_heavy)
+        for answer in answers.given:
+            directory = directories.known(answer) or await directories.covering(answer)
+            if self._uid in directory.manifests:
+                is_heavy = await self._add_blocks(target, directory, min_ms, max_ms, is_heavy=is_heavy)
+            part = answer.part
+            if part is None:
+                continue
+            if is_heavy:
+                await asyncio.to_thread(target.add_part, part)
+            else:
+                began = time.perf_counter()
+                target.add_part(part)
+                is_heavy = time.perf_counter() - began > DIRECT_S
+        return is_heavy
+
+    def _note_missing(self, missing: Mapping[int, str]) -> None:
+        """Raises UnavailableError unless parts are good enough."""
+        reasons = "; ".join(why for _, why in sorted(missing.items()))
+        if not self._is_partial:
+            raise UnavailableError(f"recent samples cannot be read: {reasons}", retry_after_s=5)
+        warning = f"partial response, recent samples are missing: {reasons}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    async def _add_blocks(
+        self, target: _Target[_Part], directory: Directory, min_ms: int, max_ms: int, *, is_heavy: bool
+    ) -> bool:
+        """In log order; whether this or something before was much work."""
+        try:
+            for manifest in directory.manifests.get(self._uid, ()):
+                if manifest.max_time < min_ms or manifest.min_time > max_ms:
+                    continue
+                reader = self._sources.roots.get(manifest.root_key) or await self._open(manifest.root_key)
+                if is_heavy:
+                    pages = await asyncio.to_thread(target.add_block, reader)
+                else:
+                    began = time.perf_counter()
+                    pages = target.add_block(reader)
+                    is_heavy = time.perf_counter() - began > DIRECT_S
+                if pages and isinstance(target, Selection):
+                    target.supply(await self._sources.store.fetch([manifest.page_keys[page] for page in pages]))
+        except NotFoundError as error:
+            current = await self._sources.directories.fresh(directory.partition)
+            if current.manifests.get(self._uid) != directory.manifests.get(self._uid):
+                raise _MovedError from error
+            raise InternalError(
+                f"partition {directory.partition}: the directory names payload that is gone: {error}"
+            ) from error
+        except CorruptError as error:
+            raise InternalError(f"partition {directory.partition}: {error}") from error
+        return is_heavy
+
+    async def _open(self, root_key: str) -> BlockReader:
+        [root] = await self._sources.store.fetch([root_key])
+        reader = BlockReader.open(root)
+        self._sources.roots.add(root_key, reader)
+        return reader
+
+
+def _restless() -> UnavailableError:
+    return UnavailableError(f"blocks moved {_ATTEMPTS} times while they were being read; try again")
