@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import AskError, AuthenticationError, MovedError, NoScriptError, ResponseError
 
 from shared.errors import UnavailableError
-from shared.redis.failures import LOST, NOT_DONE, REDIRECTED, translated
+from shared.redis.failures import LOST, REDIRECTED, is_not_done, translated
 from shared.redis.node import Argument, Node, NotSentError, Reply
 from shared.redis.settings import RedisSettings
 from shared.redis.topology import Topology
@@ -163,7 +163,9 @@ class Client:
 def _may_repeat(error: Exception, *, lost_too: bool) -> bool:
     if isinstance(_cause(error), AuthenticationError):
         return False
-    return isinstance(error, (*NOT_DONE, *REDIRECTED, NotSentError)) or (lost_too and isinstance(error, LOST))
+    if isinstance(error, (*REDIRECTED, NotSentError)) or is_not_done(error):
+        return True
+    return lost_too and isinstance(error, LOST)
 
 
 def _cause(error: Exception) -> Exception:

@@ -7,16 +7,21 @@ from shared.errors import HeadraceError, InternalError, UnavailableError
 REDIRECTED = (exceptions.MovedError, exceptions.AskError)
 """The key lives on another node; MovedError is an AskError."""
 
-NOT_DONE = (
+_NOT_DONE = (
     exceptions.BusyLoadingError,
     exceptions.ClusterDownError,
     exceptions.TryAgainError,
     exceptions.ReadOnlyError,
 )
-"""Answers that say: not done, and soon perhaps otherwise (a start, a fail-over, slots that move)."""
 
 LOST = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 """The connection failed. What had been sent may have been done."""
+
+
+def is_not_done(error: Exception) -> bool:
+    """Whether the answer says: not done, and soon perhaps otherwise (a start, a fail-over, slots that move)."""
+    # The last is what a script that only reads gets for a key that has moved ahead of its slot.
+    return isinstance(error, _NOT_DONE) or "access a non local key" in str(error)
 
 
 def translated(error: Exception, address: str) -> HeadraceError:
@@ -49,4 +54,4 @@ def translated(error: Exception, address: str) -> HeadraceError:
         case exceptions.ResponseError() if str(error).startswith(("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN")):
             return UnavailableError(f"Redis at {address} takes no writes: {error}", retry_after_s=10)
         case _:
-            return InternalError(f"Redis at {address}: {error!r}")
+            return InternalError(f"Redis at {address}: {type(error).__name__}: {error}")

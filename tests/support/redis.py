@@ -52,6 +52,7 @@ class RedisServer(Process):
             "appendfsync": "always",
             "maxmemory-policy": "noeviction",
             "repl-diskless-sync-delay": 0,
+            "repl-ping-replica-period": 1,  # a cluster lists a replica once it has heard something
             "enable-debug-command": "local",
             **(
                 {"port": self.port}
@@ -74,6 +75,15 @@ class RedisServer(Process):
         return f"127.0.0.1:{self.port}"
 
     @property
+    def cluster_port(self) -> int:
+        """The default, port + 10,000, may lie above the last port; so it is always set."""
+        return int(self._options["cluster-port"])
+
+    @property
+    def cluster_address(self) -> str:
+        return f"{self.address}@{self.cluster_port}"
+
+    @property
     def url(self) -> str:
         return f"{'redis' if self._certificates is None else 'rediss'}://{self.address}"
 
@@ -86,6 +96,10 @@ class RedisServer(Process):
         wait_until(self._answers, f"redis-server on port {self.port} answers", self)
 
     is_cluster = False
+
+    @property
+    def is_running(self) -> bool:
+        return self.child is not None and self.child.poll() is None
 
     def command(self, *args: str | bytes | int) -> Any:
         """Sends one command on a connection of its own and returns the reply, bytes as they came."""
@@ -151,7 +165,7 @@ class RedisServer(Process):
 
 
 class RedisCluster:
-    """Three leaders, which share the slots evenly, and as many replicas of each as `replicas` says."""
+    """Three leaders, which share the slots evenly, and `replicas` of them, the first ones', with a replica."""
 
     is_cluster = True
 
@@ -162,13 +176,13 @@ class RedisCluster:
                 folder / f"node-{number}",
                 options={
                     "cluster-enabled": "yes",
-                    "cluster-port": free_port(),  # the default, port + 10,000, may lie above the last port
+                    "cluster-port": free_port(),
                     "cluster-node-timeout": 1500,
                     "cluster-replica-validity-factor": 0,
                     **(options or {}),
                 },
             )
-            for number in range(3 * (1 + replicas))
+            for number in range(3 + replicas)
         ]
 
     @property
@@ -177,10 +191,13 @@ class RedisCluster:
         return "redis://" + ",".join(node.address for node in self.nodes)
 
     def start(self) -> None:
-        """Starts all nodes and, the first time, makes a cluster of them; returns when every node sees all slots."""
+        """Starts all nodes that do not run and, the first time, makes a cluster of them; returns when every node sees
+        all slots.
+        """
         is_new = not any((node.folder / "nodes.conf").exists() for node in self.nodes)
         for node in self.nodes:
-            node.start()
+            if not node.is_running:
+                node.start()
         if is_new:
             self._create()
         for node in self.nodes:
@@ -196,6 +213,8 @@ class RedisCluster:
 
     def replica_of(self, leader: RedisServer) -> RedisServer:
         for node in self.nodes:
+            if not node.is_running:
+                continue
             role = node.command("ROLE")
             if role[0] == b"slave" and int(role[2]) == leader.port:
                 return node
@@ -203,7 +222,8 @@ class RedisCluster:
 
     def command(self, *args: str | bytes | int) -> list[Any]:
         """Sends a command to every node that is a leader."""
-        return [node.command(*args) for node in self.nodes if node.command("ROLE")[0] == b"master"]
+        running = [node for node in self.nodes if node.is_running]
+        return [node.command(*args) for node in running if node.command("ROLE")[0] == b"master"]
 
     def flush(self) -> None:
         self.command("FLUSHALL", "SYNC")
@@ -217,17 +237,9 @@ class RedisCluster:
             node.kill()
 
     def _create(self) -> None:
-        addresses = [f"{node.address}@{node._options['cluster-port']}" for node in self.nodes]
+        leaders, replicas = self.nodes[:3], self.nodes[3:]
         made = subprocess.run(
-            [
-                tool("redis-cli"),
-                "--cluster",
-                "create",
-                *addresses,
-                "--cluster-replicas",
-                str(self._replicas),
-                "--cluster-yes",
-            ],
+            [tool("redis-cli"), "--cluster", "create", *(node.cluster_address for node in leaders), "--cluster-yes"],
             env={**os.environ, **_ENVIRONMENT},
             capture_output=True,
             text=True,
@@ -235,21 +247,37 @@ class RedisCluster:
             check=False,
         )
         assert made.returncode == 0, made.stdout + made.stderr
+        # redis-cli would wait ten seconds for its replicas.
+        for number, replica in enumerate(replicas):
+            leader = leaders[number % 3]
+            replica.command("CLUSTER", "MEET", "127.0.0.1", leader.port, leader.cluster_port)
+            name = leader.command("CLUSTER", "MYID")
+            wait_until(lambda: _knows(replica, name), f"{replica.address} knows {leader.address}", replica)  # noqa: B023
+            replica.command("CLUSTER", "REPLICATE", name)
+            replica.wait_replicated(leader)
 
     def _is_whole(self, node: RedisServer) -> bool:
         state = dict(line.split(":", 1) for line in node.command("CLUSTER", "INFO").decode().splitlines())
         links = node.command("CLUSTER", "NODES").decode().splitlines()
-        served = sum(int(last) - int(first) + 1 for first, last, *_ in node.command("CLUSTER SLOTS"))
-        replicas = sum(len(entry) - 3 for entry in node.command("CLUSTER SLOTS"))
+        ranges = node.command("CLUSTER SLOTS")
+        served = sum(int(last) - int(first) + 1 for first, last, *_ in ranges)
+        replicas = len({replica[2] for _, _, _, *some in ranges for replica in some})
         return (
             state["cluster_state"] == "ok"
             and served == _SLOTS
-            and replicas == 3 * self._replicas
+            and replicas == self._replicas
             and len(links) == len(self.nodes)
         )
 
     def _living(self) -> RedisServer:
-        return next(node for node in self.nodes if node.child is not None and node.child.poll() is None)
+        return next(node for node in self.nodes if node.is_running)
+
+
+def _knows(node: RedisServer, name: bytes) -> bool:
+    """Whether the node has met the one of that name."""
+    return any(
+        line.startswith(name) and b"handshake" not in line for line in node.command("CLUSTER NODES").splitlines()
+    )
 
 
 def wait_until(holds: Any, what: str, process: Process, *, timeout: float = _START_S) -> None:
