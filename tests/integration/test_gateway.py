@@ -108,8 +108,8 @@ def refusing(handler: Handler) -> None:
 def test_the_template_asks_for_what_the_compose_file_gives() -> None:
     compose = (TEMPLATE.parents[1] / "docker-compose.yml").read_text()
     for name in variables(TEMPLATE.read_text()):
-        assert f"      {name}: " in compose or name == "NGINX_LOCAL_RESOLVERS", name
-    assert "NGINX_ENTRYPOINT_LOCAL_RESOLVERS" in compose  # it sets the one that is missing
+        script = (TEMPLATE.parent / "gateway.envsh").read_text()
+        assert f"      {name}: " in compose or f"export {name}" in script, name
     assert rendered("${A} $host", A="1") == "1 $host"
 
 

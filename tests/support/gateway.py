@@ -32,7 +32,7 @@ class Gateway(Process):
             GATEWAY_LISTEN=f"127.0.0.1:{self.port}",
             GATEWAY_DISTRIBUTORS=_servers(distributors),
             GATEWAY_QUERIERS=_servers(queriers),
-            NGINX_LOCAL_RESOLVERS="127.0.0.1",  # never asked: addresses need no names
+            GATEWAY_RESOLVER="127.0.0.1",  # never asked: addresses need no names
         )
         # Its workers give up root for a user who may not enter a test's folder.
         user = "user root; " if os.geteuid() == 0 else ""

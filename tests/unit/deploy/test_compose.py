@@ -99,7 +99,7 @@ def test_known_secrets_serve_this_machine_alone(tmp_path: Path, published: str, 
         ({**own, "GATEWAY_PUBLISH": published, "HEADRACE_KEY": ""}, refused),
     ]:
         run = subprocess.run(
-            [DEPLOY / "refuse-known-secrets.sh"],
+            ["sh", "-c", f". {DEPLOY / 'gateway.envsh'}"],
             env=environment_of("gateway", variables),
             check=False,
             capture_output=True,
@@ -108,6 +108,26 @@ def test_known_secrets_serve_this_machine_alone(tmp_path: Path, published: str, 
         )
         assert run.returncode == int(expected), (variables, run.stderr)
         assert ("make-env.sh" in run.stderr) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "resolver"),
+    [
+        ("search x\nnameserver 10.89.0.1\nnameserver 9.9.9.9\n", "10.89.0.1"),
+        ("nameserver fd00::1\n", "[fd00::1]"),
+    ],
+)
+def test_the_gateway_asks_the_name_server_that_knows_containers(tmp_path: Path, text: str, resolver: str) -> None:
+    (tmp_path / "resolv.conf").write_text(text)
+    run = subprocess.run(
+        ["sh", "-ec", f". {DEPLOY / 'gateway.envsh'}; env"],
+        env={**environment_of("gateway"), "RESOLV_CONF": str(tmp_path / "resolv.conf")},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert f"GATEWAY_RESOLVER={resolver}" in run.stdout.splitlines()
 
 
 @pytest.mark.parametrize("name", SERVICES)
