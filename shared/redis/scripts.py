@@ -1,9 +1,13 @@
 """The scripts that change or read a partition's metadata, or the registry, each all or nothing.
 
 KEYS are in one slot. A generation, of a directory or of the registry, is a number, a random *mark*, and one entry of
-`changes`, `NUMBER MARK TIME WINDOWS BLOCKS`, which lists what it touched: `window,…` or `-`, and `uid:field,…` or `-`
-(in the registry names in hexadecimal). Number and mark together name a state for good: a store that was turned back may
-count again, but with other marks.
+`changes`, `NUMBER MARK TIME BEFORE WINDOWS BLOCKS`, which lists what it touched since the number BEFORE: `window,…` or
+`-`, and `uid:field,…` or `-` (in the registry names in hexadecimal).
+
+Numbers ascend by one. A server that has been started since the last change, or was a replica then, may have forgotten
+some: it goes on a thousand further, or at the time in ms if that is more, so that no reader takes what it kept of a
+forgotten number for the new one of that number. Marks tell such states apart even where a copy was put back into the
+same server.
 
 `allow-oom`: what removes or replaces must go on when Redis is full, or nothing could ever be freed.
 """
@@ -20,15 +24,16 @@ end
 _BUMP = (
     _NOW
     + """
--- Sets the generation and mark, and notes what was touched. Entries older than an hour go, a few each time: a reader
--- that is so far behind reads everything again.
+-- Begins the next generation and notes what it touched. Entries older than an hour go, a few each time: a reader that
+-- is so far behind reads everything again.
 local function bump(cursor, changes, generation, mark, windows, blocks)
   local now = now_ms()
-  redis.call('HSET', cursor, 'format', 1, 'generation', string.format('%.0f', generation), 'mark', mark)
-  local entry = string.format('%.0f %s %.0f ', generation, mark, now)
+  local number = string.format('%.0f', generation.number)
+  redis.call('HSET', cursor, 'format', 1, 'generation', number, 'mark', mark, 'server', generation.server)
+  local entry = string.format('%s %s %.0f %.0f ', number, mark, now, generation.before)
     .. (#windows > 0 and table.concat(windows, ',') or '-') .. ' '
     .. (#blocks > 0 and table.concat(blocks, ',') or '-')
-  redis.call('ZADD', changes, string.format('%.0f', generation), entry)
+  redis.call('ZADD', changes, number, entry)
   for _, old in ipairs(redis.call('ZRANGE', changes, 0, 7)) do
     local at = tonumber(string.match(old, '^%d+ %S+ (%d+)'))
     if at and at > now - 3600000 then break end
@@ -37,7 +42,15 @@ local function bump(cursor, changes, generation, mark, windows, blocks)
 end
 
 local function next_generation(cursor)
-  return (tonumber(redis.call('HGET', cursor, 'generation') or '0')) + 1
+  local found = redis.call('HMGET', cursor, 'generation', 'server')
+  local before = tonumber(found[1] or '0')
+  local info = redis.pcall('INFO', 'server')
+  local server = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or found[2] or ''
+  local number = before + 1
+  if found[2] and found[2] ~= server then
+    number = math.max(before + 1000, math.min(now_ms(), 140737488355328))  -- in 12 hexadecimal digits at any rate
+  end
+  return {number = number, before = before, server = server}
 end
 
 -- The first of the keys that was never put ({2, key}) or that is being deleted ({3, key}); nil if all may be named.
@@ -89,7 +102,7 @@ local generation = next_generation(cursor)
 local touched_windows, touched_blocks = {}, {}
 for number = 1, #manifests, 3 do
   local uid = manifests[number + 1]
-  local field = string.format('%012x-%06x', generation, (number - 1) / 3)
+  local field = string.format('%012x-%06x', generation.number, (number - 1) / 3)
   redis.call('HSET', KEYS[tonumber(manifests[number])], field, manifests[number + 2])
   redis.call('SADD', instances, uid)
   touched_blocks[#touched_blocks + 1] = uid .. ':' .. field
@@ -100,7 +113,7 @@ for number = 1, #windows, 3 do
 end
 name_all(unnamed, payload)
 bump(cursor, changes, generation, mark, touched_windows, touched_blocks)
-return {1, generation}
+return {1, generation.number}
 """
 )
 
@@ -138,7 +151,7 @@ local now = string.format('%.0f', now_ms())
 for _, key in ipairs(going) do redis.call('HSET', unnamed, key, now) end
 local generation = next_generation(cursor)
 bump(cursor, changes, generation, mark, {}, touched)
-return {1, generation}
+return {1, generation.number}
 """
 )
 
@@ -206,13 +219,18 @@ _SINCE = """
 local function changes_since(head, changes, mine, mark, most)
   local generation, own = tonumber(head[2] or '0'), tonumber(mine)
   if generation == own and (head[3] or '') == mark then return {} end
-  if generation <= own or generation - own > tonumber(most) then return nil end
+  if generation <= own or redis.call('ZCOUNT', changes, mine, head[2]) > tonumber(most) + 1 then return nil end
   local entries = redis.call('ZRANGEBYSCORE', changes, mine, head[2])
   if own > 0 then
     if not entries[1] or string.match(entries[1], '^%d+ (%S+) ') ~= mark then return nil end
     table.remove(entries, 1)
   end
-  if #entries ~= generation - own then return nil end
+  for _, entry in ipairs(entries) do
+    local number, before = string.match(entry, '^(%d+) %S+ %d+ (%d+) ')
+    if tonumber(before) ~= own then return nil end
+    own = tonumber(number)
+  end
+  if own ~= generation then return nil end
   return entries
 end
 """
@@ -231,7 +249,7 @@ if not entries then return {head} end
 
 local windows, blocks, seen, count = {}, {}, {}, 0
 for _, entry in ipairs(entries) do
-  local touched_windows, touched_blocks = string.match(entry, '^%d+ %S+ %d+ (%S+) (%S+)$')
+  local touched_windows, touched_blocks = string.match(entry, '(%S+) (%S+)$')
   for window in string.gmatch(touched_windows, '-?%d+') do
     if not seen[window] then
       seen[window] = true

@@ -44,8 +44,8 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A consistent snapshot of one partition; never modified. `generation` rises by one with every commit or
-    compaction.
+    """A consistent snapshot of one partition; never modified. `generation` rises with every commit or compaction: by
+    one, and by more where a store may have forgotten some, so that a number means one state for good.
     """
 
     partition: int
@@ -104,7 +104,7 @@ class BlockStore(Protocol):
 
     async def commit(self, partition: int, generations: Sequence[Generation]) -> bool:
         """Adds all generations, of distinct windows, if every `through[window]` (0 at first) equals the generation's
-        `from_offset`; sets it to `to_offset` and raises the directory's generation by one.
+        `from_offset`; sets it to `to_offset` and raises the directory's generation.
 
         False: another committer was first; nothing was done. NotFoundError: payload was never put, or was deleted, as
         that of a process that stood still for long; nothing was done. UnavailableError: unknown, ask `directory`.

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shared.native import crc32c
-from shared.seams.store import Generation, Manifest, Payload, payload_keys
+from shared.seams.store import Directory, Generation, Manifest, Payload, payload_keys
 
 UID = bytes(range(16))
 WINDOW = 7_200_000
@@ -49,3 +49,8 @@ def merged(attempt: str, old: list[Manifest]) -> tuple[Manifest, Payload]:
     """What a compaction would put in the place of `old`."""
     manifest, payload = block(attempt, old[0].window, old[0].from_offset, old[-1].to_offset, uid=old[0].uid)
     return replace(manifest, level=1), payload
+
+
+def holds_the_same(directory: Directory, other: Directory) -> bool:
+    """Whether they differ in the generation's number at most."""
+    return replace(directory, generation=0) == replace(other, generation=0)

@@ -61,10 +61,10 @@ class TestCluster:
 class TestChanges:
     async def test_are_seen_by_other_processes(self, server: RedisServer, opened: Open) -> None:
         here, there = await opened(server), await opened(server)
+        version = there.version
         assert await here.create(ALICE)
         changed = replace(ALICE, limits=Limits(max_series=8), token_sha256=b"c" * 32)
         assert await here.update(ALICE, changed)
-        version = there.version
 
         async def is_there() -> bool:
             return await there.instances() == [changed]
