@@ -170,6 +170,7 @@ class Cutter:
     async def _directory(self, partition: Partition) -> Directory:
         """The directory. One older than what was seen before is brought up to date first, if this process can."""
         directory = await self._store.directory(partition.number)
+        partition.replay_from = min(partition.replay_from, directory.replay_from)  # turned back, it is raised again
         if directory.generation >= partition.generation and not _lost(directory, partition.retained):
             return directory
         for retained in partition.retained:

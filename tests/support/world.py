@@ -50,9 +50,7 @@ class World:
         await self.registry.create(self.tenant)
         # The same for every world, so that heads of different worlds can be compared.
         self.splitter = Splitter(secret=b"s" * 16, partitions=PARTITIONS)
-        self.store = LocalStore.open(
-            self.files, f"{self.folder}/store", window_ms=self.settings.window_ms, clock=self.clock
-        )
+        self.store = self.open_store()
         self._opened.push_async_callback(self.store.close)
         folder = f"{self.folder}/log"
         self.log = LocalLog(native.LocalLog.open(self.files, folder, splitter=self.splitter, segment_bytes=4096))
@@ -65,6 +63,9 @@ class World:
         await self.ingester.ready()
         self.storage = self.new_storage()
         return self
+
+    def open_store(self) -> LocalStore:
+        return LocalStore.open(self.files, f"{self.folder}/store", window_ms=self.settings.window_ms, clock=self.clock)
 
     def new_storage(self) -> Storage:
         """A querier on what this world has now."""

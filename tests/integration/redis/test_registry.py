@@ -13,6 +13,7 @@ from shared.model.instance import Instance, Limits
 from shared.redis.keys import INSTANCES
 from shared.redis.registry import RedisRegistry
 from tests.integration.redis.conftest import Connect
+from tests.integration.redis.copies import dump, restore
 from tests.support.redis import RedisServer
 
 ALICE = Instance("alice", bytes(16), b"a" * 32, b"sealed a", limits=Limits(max_series=7))
@@ -138,13 +139,11 @@ class TestChanges:
     async def test_of_a_store_that_was_turned_back_are_noticed(self, server: RedisServer, opened: Open) -> None:
         here, there = await opened(server), await opened(server, poll_s=3600)
         assert await here.create(ALICE)
-        keys = {key: server.command("DUMP", key) for key in server.command("KEYS", "*")}
+        copy = dump(server)
         assert await here.create(BOB)
         await there._refresh()
         assert await there.instances() == [ALICE, BOB]
-        server.flush()
-        for key, dump in keys.items():
-            server.command("RESTORE", key, 0, dump)
+        restore(server, copy)
         carol = Instance("carol", b"c" * 16, b"c" * 32, b"")
         assert await here.create(carol)  # the same generation as BOB's, and another mark
         await there._refresh()

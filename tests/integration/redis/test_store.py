@@ -18,6 +18,7 @@ from shared.redis.keys import PartitionKeys, payload_key
 from shared.redis.store import RedisStore
 from shared.seams.store import BlockStore, Manifest, Payload, payload_keys
 from tests.integration.redis.conftest import Connect
+from tests.integration.redis.copies import dump, restore
 from tests.support.manifests import UID, WINDOW, block, generation, holds_the_same, merged
 from tests.support.redis import RedisServer
 
@@ -438,13 +439,3 @@ async def test_agrees_with_the_local_store_whatever_happens(shared: RedisServer,
             assert await store.directory(P) == await local.directory(P)
     assert sorted(await redis[0].orphans(P, age_s=0)) == sorted(await local.orphans(P, age_s=0))
     assert await RedisStore(connect(shared)).directory(P) == await local.directory(P)
-
-
-def dump(server: RedisServer) -> list[tuple[bytes, bytes]]:
-    return [(key, server.command("DUMP", key)) for key in server.command("KEYS", "*")]
-
-
-def restore(server: RedisServer, copy: list[tuple[bytes, bytes]]) -> None:
-    server.flush()
-    for key, value in copy:
-        server.command("RESTORE", key, 0, value)
