@@ -16,6 +16,7 @@ __all__ = [
     "Head",
     "HeadPart",
     "HeadSearch",
+    "IncomingPart",
     "Journal",
     "KnownSeries",
     "LoadCheck",
@@ -28,6 +29,7 @@ __all__ = [
     "NamesPart",
     "NamesSearch",
     "Outbox",
+    "OutgoingPart",
     "Packs",
     "Query",
     "RecordDecoder",
@@ -465,6 +467,12 @@ class Head:
 class Matcher:
     def __new__(cls, name: str, op: Literal["=", "!=", "=~", "!~"], value: str) -> Matcher:
         """Raises BadDataError for a regex that does not compile or is too large."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def op(self) -> str: ...
+    @property
+    def value(self) -> str: ...
     def matches(self, value: str) -> bool: ...
     @property
     def regex_bytes(self) -> int:
@@ -484,6 +492,9 @@ class HeadSearch:
 @final
 class HeadPart:
     """What one head holds of one selector, copied; its memory counts in the query's budget."""
+
+    def encode(self) -> OutgoingPart:
+        """For another process. RuntimeError: it was added or encoded before."""
 
 @final
 class Selection:
@@ -519,6 +530,32 @@ class NamesSearch:
 @final
 class NamesPart:
     """Label sets or pairs that one head holds, copied; their memory counts in the query's budget."""
+
+    def encode(self) -> OutgoingPart:
+        """As `HeadPart.encode`."""
+
+@final
+class OutgoingPart:
+    """The bytes of a part for another process; docs/formats.md has their form. They count in the query's budget."""
+
+    def __len__(self) -> int: ...
+    def frame(self, start: int, size: int) -> bytes:
+        """At most `size` bytes from `start` on."""
+
+@final
+class IncomingPart:
+    """A part that another process sends, frame by frame."""
+
+    def __new__(cls, query: Query, announced: int) -> IncomingPart:
+        """`announced` bytes count in the query's budget from now on. ExecutionError: it cannot afford them."""
+    def add(self, frame: bytes) -> None:
+        """CorruptError: there are more bytes than announced."""
+    @property
+    def is_complete(self) -> bool: ...
+    def head_part(self) -> HeadPart:
+        """Once it is complete. CorruptError: a selection's part it is not; UnsupportedError: of a newer format."""
+    def names_part(self) -> NamesPart:
+        """As `head_part`, of a `NamesSearch`."""
 
 @final
 class Names:

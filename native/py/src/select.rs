@@ -23,6 +23,26 @@ pub struct Matcher(pub model::Matcher);
 
 #[pymethods]
 impl Matcher {
+    #[getter]
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    #[getter]
+    fn op(&self) -> &'static str {
+        match self.0.op {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regex => "=~",
+            MatchOp::NotRegex => "!~",
+        }
+    }
+
+    #[getter]
+    fn value(&self) -> &str {
+        &self.0.value
+    }
+
     #[new]
     fn new(name: &str, op: &str, value: &str) -> PyResult<Self> {
         let op = match op {
@@ -233,18 +253,97 @@ fn each<T: Send>(
     detached(py, || parts(&heads, patience))
 }
 
-/// Taken by `add_part`.
+/// Taken by `add_part` or `encode`.
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
 pub struct HeadPart(Mutex<Option<Box<select::HeadPart>>>);
 
-/// Taken by `add_part`.
+#[pymethods]
+impl HeadPart {
+    fn encode(&self, py: Python<'_>) -> PyResult<OutgoingPart> {
+        let part = self.0.lock().take().ok_or_else(added)?;
+        Ok(OutgoingPart(detached(py, || part.encode())?))
+    }
+}
+
+/// Taken by `add_part` or `encode`.
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
 pub struct NamesPart(Mutex<Option<Box<select::NamesPart>>>);
 
+#[pymethods]
+impl NamesPart {
+    fn encode(&self, py: Python<'_>) -> PyResult<OutgoingPart> {
+        let part = self.0.lock().take().ok_or_else(added)?;
+        Ok(OutgoingPart(detached(py, || part.encode())?))
+    }
+}
+
+/// The bytes of a part for another process.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct OutgoingPart(select::Outgoing);
+
+#[pymethods]
+impl OutgoingPart {
+    fn __len__(&self) -> usize {
+        self.0.bytes.len()
+    }
+
+    fn frame<'py>(&self, py: Python<'py>, start: usize, size: usize) -> Bound<'py, PyBytes> {
+        let rest = self.0.bytes.get(start..).unwrap_or_default();
+        PyBytes::new(py, &rest[..rest.len().min(size)])
+    }
+}
+
+/// Taken by `head_part` or `names_part`.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct IncomingPart(Mutex<Option<select::Incoming>>);
+
+impl IncomingPart {
+    fn taken(&self) -> PyResult<select::Incoming> {
+        self.0.lock().take().ok_or_else(decoded)
+    }
+}
+
+fn decoded() -> PyErr {
+    PyRuntimeError::new_err("the part was decoded already")
+}
+
+#[pymethods]
+impl IncomingPart {
+    #[new]
+    fn new(query: &Query, announced: usize) -> PyResult<Self> {
+        let incoming = select::Incoming::new(&query.context, announced).map_err(to_py)?;
+        Ok(Self(Mutex::new(Some(incoming))))
+    }
+
+    fn add(&self, frame: &[u8]) -> PyResult<()> {
+        let mut incoming = self.0.lock();
+        incoming.as_mut().ok_or_else(decoded)?.add(frame).map_err(to_py)
+    }
+
+    #[getter]
+    fn is_complete(&self) -> bool {
+        self.0.lock().as_ref().is_none_or(select::Incoming::is_complete)
+    }
+
+    fn head_part(&self, py: Python<'_>) -> PyResult<HeadPart> {
+        let incoming = self.taken()?;
+        let part = detached(py, || incoming.head_part())?;
+        Ok(HeadPart(Mutex::new(Some(Box::new(part)))))
+    }
+
+    fn names_part(&self, py: Python<'_>) -> PyResult<NamesPart> {
+        let incoming = self.taken()?;
+        let part = detached(py, || incoming.names_part())?;
+        Ok(NamesPart(Mutex::new(Some(Box::new(part)))))
+    }
+}
+
 fn added() -> PyErr {
-    PyRuntimeError::new_err("the part was added already")
+    PyRuntimeError::new_err("the part was added or encoded already")
 }
 
 #[pyclass(frozen, module = "shared._native")]
@@ -313,6 +412,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Selection>()?;
     module.add_class::<NamesSearch>()?;
     module.add_class::<NamesPart>()?;
+    module.add_class::<OutgoingPart>()?;
+    module.add_class::<IncomingPart>()?;
     module.add_class::<Names>()?;
     module.add_class::<SeriesSet>()
 }

@@ -199,6 +199,16 @@ impl Charge {
         Ok(())
     }
 
+    /// Makes the charge one of so many bytes.
+    pub fn resize(&mut self, bytes: usize) -> Result<()> {
+        let held = self.bytes as usize;
+        if bytes > held {
+            return self.grow(0, bytes - held);
+        }
+        self.shrink(0, (held - bytes) as u64);
+        Ok(())
+    }
+
     fn shrink(&mut self, samples: u64, bytes: u64) {
         self.context.held_samples.fetch_sub(samples, Ordering::Relaxed);
         self.context.held_bytes.fetch_sub(bytes, Ordering::Relaxed);

@@ -20,9 +20,10 @@ mod series;
 mod snapshot;
 mod values;
 mod walk;
+mod wire;
 
 #[cfg(test)]
-mod expected;
+pub(crate) mod expected;
 #[cfg(test)]
 mod property;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use instance::{Instance, Metadata};
 pub use matching::Tests;
 pub use snapshot::{HeadRows, HeadSnapshot};
 pub use walk::{GoOn, Taken};
+pub use wire::{SampleBytes, SampleCounts, SampleSections};
 
 /// One generation of a window that the head holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

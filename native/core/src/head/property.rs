@@ -8,8 +8,8 @@ use super::{Head, WindowInfo};
 use crate::block::{BlockParts, BlockReader};
 use crate::engine::{Limits, QueryContext};
 use crate::log::{LogRecord, RecordKind};
-use crate::model::{Millis, Symbols};
-use crate::select::{HeadSearch, Names, NamesSearch, Selection, SeriesSet};
+use crate::model::{Matcher, Millis, Symbols};
+use crate::select::{HeadSearch, Incoming, Names, NamesSearch, Outgoing, Selection, SeriesSet};
 use crate::wire::{BatchSeries, SplitBatch};
 use proptest::prelude::*;
 
@@ -93,32 +93,8 @@ fn read(
     found
 }
 
+/// The same query with the head in this process, and with its part sent from another one.
 fn check_query(head: &Head, model: &Model, uid: usize, range: (Millis, Millis), number: usize) {
-    let context = Arc::new(QueryContext::new(Limits::default()));
-    let mut selection = Selection::new(Arc::clone(&context), matchers(number), range.0, range.1).unwrap();
-    for block in model
-        .stored
-        .iter()
-        .flat_map(|(_, blocks)| blocks)
-        .filter(|block| block.uid() == UIDS[uid])
-    {
-        assert_eq!(
-            selection.add_block(block).unwrap(),
-            Vec::<u32>::new(),
-            "small blocks are one value"
-        );
-    }
-    let search = HeadSearch {
-        context: Arc::clone(&context),
-        uid: UIDS[uid],
-        matchers: matchers(number),
-        range,
-    };
-    let part = search.parts(&[head], None).unwrap().pop().unwrap();
-    if let Some(part) = part {
-        selection.add_part(*part).unwrap();
-    }
-    let set = selection.finish().unwrap();
     let expected = model.query(uid, range, &matchers(number));
     let owned = |labels: LabelSet| {
         labels
@@ -130,19 +106,67 @@ fn check_query(head: &Head, model: &Model, uid: usize, range: (Millis, Millis), 
         .into_iter()
         .map(|(labels, column)| (owned(labels), column))
         .collect();
-    let symbols = context.symbols();
-    assert_eq!(read(&set, &symbols, range), expected);
     // A narrower read of the same rows.
     let inner = (
         range.0 + (range.1 - range.0) / 4,
         range.1 - (range.1 - range.0) / 3,
     );
-    let mut narrow = expected;
+    let mut narrow = expected.clone();
     narrow.retain(|_, column| {
         column.retain(|&time, _| inner.0 <= time && time <= inner.1);
         !column.is_empty()
     });
-    assert_eq!(read(&set, &symbols, inner), narrow);
+    for is_sent in [false, true] {
+        let context = new_context();
+        let mut selection = Selection::new(Arc::clone(&context), matchers(number), range.0, range.1).unwrap();
+        for block in model
+            .stored
+            .iter()
+            .flat_map(|(_, blocks)| blocks)
+            .filter(|block| block.uid() == UIDS[uid])
+        {
+            assert_eq!(
+                selection.add_block(block).unwrap(),
+                Vec::<u32>::new(),
+                "small blocks are one value"
+            );
+        }
+        let search = HeadSearch {
+            context: if is_sent {
+                new_context()
+            } else {
+                Arc::clone(&context)
+            },
+            uid: UIDS[uid],
+            matchers: matchers(number),
+            range,
+        };
+        if let Some(part) = search.parts(&[head], None).unwrap().pop().unwrap() {
+            let part = if is_sent {
+                sent(&part.encode().unwrap(), &context).head_part().unwrap()
+            } else {
+                *part
+            };
+            selection.add_part(part).unwrap();
+        }
+        let set = selection.finish().unwrap();
+        let symbols = context.symbols();
+        assert_eq!(read(&set, &symbols, range), expected);
+        assert_eq!(read(&set, &symbols, inner), narrow);
+    }
+}
+
+fn new_context() -> Arc<QueryContext> {
+    Arc::new(QueryContext::new(Limits::default()))
+}
+
+/// As it arrives in another process.
+fn sent(part: &Outgoing, context: &Arc<QueryContext>) -> Incoming {
+    let mut incoming = Incoming::new(context, part.bytes.len()).unwrap();
+    for frame in part.bytes.chunks(100) {
+        incoming.add(frame).unwrap();
+    }
+    incoming
 }
 
 /// Label names, values and sets of everything ever written, by one matcher set, two, and none.
@@ -157,53 +181,74 @@ fn check_names(head: &Head, model: &Model, uid: usize) {
         if sets.is_empty() {
             found = model.query(uid, everything, &[]).into_keys().collect();
         }
-        let with_sets = !sets.is_empty();
-        let context = Arc::new(QueryContext::new(Limits::default()));
-        let search = NamesSearch {
-            context: Arc::clone(&context),
-            uid: UIDS[uid],
-            sets: sets.clone(),
-            range: everything,
+        for is_sent in [false, true] {
+            check_one_names(head, model, uid, &sets, &found, is_sent);
+        }
+    }
+}
+
+fn check_one_names(
+    head: &Head,
+    model: &Model,
+    uid: usize,
+    sets: &[Vec<Matcher>],
+    found: &BTreeSet<LabelSet>,
+    is_sent: bool,
+) {
+    let range = (Millis::MIN, Millis::MAX);
+    let context = new_context();
+    let mut names = Names::new(Arc::clone(&context), sets.to_vec(), range.0, range.1).unwrap();
+    for block in model
+        .stored
+        .iter()
+        .flat_map(|(_, blocks)| blocks)
+        .filter(|block| block.uid() == UIDS[uid])
+    {
+        names.add_block(block).unwrap();
+    }
+    let search = NamesSearch {
+        context: if is_sent {
+            new_context()
+        } else {
+            Arc::clone(&context)
+        },
+        uid: UIDS[uid],
+        sets: sets.to_vec(),
+        range,
+    };
+    if let Some(part) = search.parts(&[head], None).unwrap().pop().unwrap() {
+        let part = if is_sent {
+            sent(&part.encode().unwrap(), &context).names_part().unwrap()
+        } else {
+            *part
         };
-        let part = search.parts(&[head], None).unwrap().pop().unwrap();
-        let mut names = Names::new(context, sets, everything.0, everything.1).unwrap();
-        for block in model
-            .stored
-            .iter()
-            .flat_map(|(_, blocks)| blocks)
-            .filter(|block| block.uid() == UIDS[uid])
-        {
-            names.add_block(block).unwrap();
-        }
-        if let Some(part) = part {
-            names.add_part(*part).unwrap();
-        }
-        let distinct: BTreeSet<&str> = found.iter().flatten().map(|label| label.0).collect();
-        assert!(names.label_names().iter().eq(distinct));
-        let values: BTreeSet<&str> = found
-            .iter()
-            .flatten()
-            .filter(|label| label.0 == "job")
-            .map(|label| label.1)
-            .collect();
-        assert!(names.label_values("job").iter().eq(values));
-        if with_sets {
-            let object = |set: &LabelSet| {
-                let members: Vec<String> = set.iter().map(|(n, v)| format!("\"{n}\":\"{v}\"")).collect();
-                format!("{{{}}}", members.join(","))
-            };
-            let objects: Vec<String> = found.iter().map(object).collect();
-            assert_eq!(
-                String::from_utf8(names.series_json(0).0).unwrap(),
-                format!("[{}]", objects.join(","))
-            );
-            let (json, is_cut) = names.series_json(1);
-            assert_eq!(
-                String::from_utf8(json).unwrap(),
-                format!("[{}]", objects[..objects.len().min(1)].join(","))
-            );
-            assert_eq!(is_cut, objects.len() > 1);
-        }
+        names.add_part(part).unwrap();
+    }
+    let distinct: BTreeSet<&str> = found.iter().flatten().map(|label| label.0).collect();
+    assert!(names.label_names().iter().eq(distinct));
+    let values: BTreeSet<&str> = found
+        .iter()
+        .flatten()
+        .filter(|label| label.0 == "job")
+        .map(|label| label.1)
+        .collect();
+    assert!(names.label_values("job").iter().eq(values));
+    if !sets.is_empty() {
+        let object = |set: &LabelSet| {
+            let members: Vec<String> = set.iter().map(|(n, v)| format!("\"{n}\":\"{v}\"")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let objects: Vec<String> = found.iter().map(object).collect();
+        assert_eq!(
+            String::from_utf8(names.series_json(0).0).unwrap(),
+            format!("[{}]", objects.join(","))
+        );
+        let (json, is_cut) = names.series_json(1);
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            format!("[{}]", objects[..objects.len().min(1)].join(","))
+        );
+        assert_eq!(is_cut, objects.len() > 1);
     }
 }
 

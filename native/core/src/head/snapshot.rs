@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use crate::Result;
 use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable, TimesKeys};
+use crate::{Error, Result};
 
 use super::values::{self, BLOCK};
 
@@ -50,13 +50,33 @@ impl Axes {
         &self.times[start as usize..self.ends[axis] as usize]
     }
 
+    pub fn with_capacity(axes: usize, times: usize) -> Result<Self> {
+        let mut made = Self::default();
+        let room = made
+            .times
+            .try_reserve_exact(times)
+            .and_then(|()| made.ends.try_reserve_exact(axes));
+        room.map_err(|_| Error::Execution(format!("no memory for the {times} times of a head part")))?;
+        Ok(made)
+    }
+
+    /// How many axes there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The times of all axes.
+    pub fn times(&self) -> &[Millis] {
+        &self.times
+    }
+
     fn bytes(&self) -> usize {
         self.times.capacity() * 8 + self.ends.capacity() * 4
     }
 }
 
 /// One lane's samples in the range of the query.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Piece {
     pub axis: u32,
     /// Where its times lie on the axis.
@@ -96,20 +116,19 @@ impl HeadSnapshot {
     }
 
     /// Decodes the values of `part`, a range of the piece's samples.
-    fn decode(&self, piece: &Piece, part: Range<usize>, out: &mut Vec<f64>) {
+    fn decode(&self, piece: &Piece, part: Range<usize>, out: &mut Vec<f64>) -> Result<()> {
         let encoded = piece.encoded as usize;
         if part.start < encoded {
             let skipped = piece.skipped as usize;
             let (mut at, mut block) = (piece.encoded_at, [0.0; BLOCK]);
             let first = (skipped + part.start) / BLOCK;
             for _ in 0..first {
-                at += values::skip(&self.encoded[at..]).unwrap_or(0);
+                at += values::skip(&self.encoded[at..]).ok_or_else(broken)?;
             }
             let mut from = skipped + part.start - first * BLOCK;
             let mut left = part.end.min(encoded) - part.start;
-            while left > 0
-                && let Some(length) = values::decode(&self.encoded[at..], &mut block)
-            {
+            while left > 0 {
+                let length = values::decode(&self.encoded[at..], &mut block).ok_or_else(broken)?;
                 let taken = left.min(BLOCK - from);
                 out.extend_from_slice(&block[from..from + taken]);
                 (at, from, left) = (at + length, 0, left - taken);
@@ -119,7 +138,13 @@ impl HeadSnapshot {
             let from = part.start.max(encoded) - encoded;
             out.extend_from_slice(&self.plain[piece.plain_at + from..piece.plain_at + part.end - encoded]);
         }
+        Ok(())
     }
+}
+
+/// Of a snapshot that another process has sent: those made here hold whole blocks.
+fn broken() -> Error {
+    Error::Corrupt("encoded values of a head part end early".into())
 }
 
 impl SampleSource for HeadSnapshot {
@@ -187,7 +212,7 @@ impl SnapshotReader<'_> {
         from..self.edges.to.clamp(from, rows.end)
     }
 
-    fn read_one(&mut self, piece: &Piece, min: Millis, max: Millis) -> Samples<'_> {
+    fn read_one(&mut self, piece: &Piece, min: Millis, max: Millis) -> Result<Samples<'_>> {
         let part = self.part(piece, min, max);
         let first = piece.first as usize;
         let snapshot = self.snapshot;
@@ -198,14 +223,14 @@ impl SnapshotReader<'_> {
             &snapshot.plain[piece.plain_at + local.start - encoded..piece.plain_at + local.end - encoded]
         } else {
             self.values.clear();
-            snapshot.decode(piece, local, &mut self.values);
+            snapshot.decode(piece, local, &mut self.values)?;
             &self.values[..]
         };
-        Samples {
+        Ok(Samples {
             times,
             values,
             times_key: times_key(piece.axis, &part),
-        }
+        })
     }
 }
 
@@ -223,7 +248,7 @@ impl SampleReader for SnapshotReader<'_> {
         let snapshot = self.snapshot;
         let pieces = snapshot.row(row);
         if let [piece] = pieces {
-            return Ok(self.read_one(piece, min, max));
+            return self.read_one(piece, min, max);
         }
         self.merged.clear();
         self.origin.clear();
@@ -235,7 +260,7 @@ impl SampleReader for SnapshotReader<'_> {
             self.origin.push((0, times_key(piece.axis, &part)));
             let first = piece.first as usize;
             self.values.clear();
-            snapshot.decode(piece, part.start - first..part.end - first, &mut self.values);
+            snapshot.decode(piece, part.start - first..part.end - first, &mut self.values)?;
             self.merged
                 .add(&snapshot.axes.get(piece.axis)[part], &self.values);
         }

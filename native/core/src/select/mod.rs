@@ -7,6 +7,7 @@
 //! | `set` | a table with its source of samples; reads a row from all that hold it |
 //! | `block_rows` | rows found in a block |
 //! | `part` | what one head gives a query |
+//! | `wire` | parts of heads between two processes |
 //! | `names` | label names, values and sets for the metadata endpoints |
 
 mod block_rows;
@@ -15,8 +16,10 @@ mod part;
 mod rows;
 mod selection;
 mod set;
+mod wire;
 
 pub use names::Names;
 pub use part::{HeadPart, HeadSearch, NamesPart, NamesSearch};
 pub use selection::Selection;
 pub use set::SeriesSet;
+pub use wire::{Incoming, Outgoing};

@@ -88,6 +88,14 @@ impl HeadPart {
         Ok(Some(Box::new(Self { rows, charge })))
     }
 
+    pub(super) fn from_inner(rows: HeadRows, charge: Charge) -> Self {
+        Self { rows, charge }
+    }
+
+    pub(super) fn into_inner(self) -> (HeadRows, Charge) {
+        (self.rows, self.charge)
+    }
+
     /// The rows and what they are charged. BadData: they were found for another query, whose ids mean something else.
     pub(super) fn into_rows(self, context: &Arc<QueryContext>) -> Result<(HeadRows, Charge)> {
         check_owner(&self.charge, context)?;
@@ -134,6 +142,18 @@ impl NamesPart {
             pairs,
             charge,
         })))
+    }
+
+    pub(super) fn from_inner(tables: Vec<SeriesTable>, pairs: Vec<(u32, u32)>, charge: Charge) -> Self {
+        Self {
+            tables,
+            pairs,
+            charge,
+        }
+    }
+
+    pub(super) fn into_inner(self) -> (Vec<SeriesTable>, Vec<(u32, u32)>, Charge) {
+        (self.tables, self.pairs, self.charge)
     }
 
     /// BadData: it was found for another query.

@@ -1,0 +1,353 @@
+//! The samples of a head part between two processes, nearly as they are: encoded blocks are copied by the sender and borrowed by the
+//! receiver. `docs/formats.md` describes the sections.
+
+use crate::codec::bytes::{Input, put_signed, put_varint};
+use crate::model::Millis;
+use crate::{Error, Result};
+
+use super::snapshot::{Axes, HeadSnapshot, Piece};
+use super::values::BLOCK;
+
+/// Widest difference between two steps of an axis: its times are 32-bit offsets in a window.
+const WIDEST: u32 = 32;
+
+/// How much of each there is, so that memory is paid for before it is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SampleCounts {
+    pub rows: usize,
+    pieces: usize,
+    axes: usize,
+    times: usize,
+}
+
+impl SampleCounts {
+    pub fn put(self, out: &mut Vec<u8>) {
+        for count in [self.rows, self.pieces, self.axes, self.times] {
+            put_varint(out, count as u64);
+        }
+    }
+
+    /// `sections` bound what the counts may claim; times may be many in few bytes, and are left to the budget.
+    pub fn take(input: &mut Input<'_>, sections: &SampleSections<'_>) -> Result<Self> {
+        Ok(Self {
+            rows: input.bounded(sections.pieces.len(), "the number of rows")?,
+            pieces: input.bounded(sections.pieces.len(), "the number of pieces")?,
+            axes: input.bounded(sections.axes.len(), "the number of axes")?,
+            times: input.bounded(u32::MAX as usize, "the number of times")?,
+        })
+    }
+
+    /// Memory of the snapshot without its encoded blocks.
+    pub fn bytes(self, sections: &SampleSections<'_>) -> usize {
+        (self.rows + self.axes) * 4 + self.pieces * size_of::<Piece>() + self.times * 8 + sections.plain.len()
+    }
+}
+
+/// The sections of a snapshot but the encoded blocks.
+#[derive(Debug)]
+pub struct SampleSections<'a> {
+    pub axes: &'a [u8],
+    pub pieces: &'a [u8],
+    pub plain: &'a [u8],
+}
+
+/// The same, to be written.
+#[derive(Debug, Default)]
+pub struct SampleBytes {
+    pub counts: SampleCounts,
+    pub axes: Vec<u8>,
+    pub pieces: Vec<u8>,
+    pub plain: Vec<u8>,
+}
+
+impl HeadSnapshot {
+    /// Encoded blocks, for the sender to copy.
+    pub fn encoded_blocks(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    pub fn put(&self) -> SampleBytes {
+        let mut bytes = SampleBytes {
+            counts: SampleCounts {
+                rows: self.ends.len(),
+                pieces: self.pieces.len(),
+                axes: self.axes.len(),
+                times: self.axes.times().len(),
+            },
+            ..SampleBytes::default()
+        };
+        let mut before = 0;
+        for axis in 0..self.axes.len() {
+            put_axis(self.axes.get(axis as u32), &mut before, &mut bytes.axes);
+        }
+        self.put_pieces(&mut bytes.pieces);
+        bytes.plain.reserve_exact(self.plain.len() * 8);
+        for value in &self.plain {
+            bytes.plain.extend_from_slice(&value.to_bits().to_le_bytes());
+        }
+        bytes
+    }
+
+    fn put_pieces(&self, out: &mut Vec<u8>) {
+        out.reserve(self.pieces.len() * 4);
+        let mut before = Piece::default();
+        let mut at = 0;
+        let mut start = 0;
+        for &end in &self.ends {
+            put_varint(out, u64::from(end - start));
+            start = end;
+            while at < end as usize {
+                let piece = self.pieces[at];
+                at += 1;
+                let is_like_before = (piece.axis, piece.first, piece.count, piece.skipped, piece.encoded)
+                    == (
+                        before.axis,
+                        before.first,
+                        before.count,
+                        before.skipped,
+                        before.encoded,
+                    );
+                out.push(u8::from(!is_like_before));
+                if !is_like_before {
+                    put_signed(out, i64::from(piece.axis) - i64::from(before.axis));
+                    for number in [piece.first, piece.count, piece.encoded, piece.skipped] {
+                        put_varint(out, u64::from(number));
+                    }
+                }
+                if piece.encoded > 0 {
+                    let blocks_end = self
+                        .pieces
+                        .get(at)
+                        .map_or(self.encoded.len(), |next| next.encoded_at);
+                    put_varint(out, (blocks_end - piece.encoded_at) as u64);
+                }
+                before = piece;
+            }
+        }
+    }
+
+    /// Reads what [`Self::put`] wrote. The encoded blocks, of which there are `blocks` bytes, follow by [`Self::borrow_blocks`].
+    pub fn take(counts: SampleCounts, sections: &SampleSections<'_>, blocks: usize) -> Result<Self> {
+        let axes = take_axes(counts, sections.axes)?;
+        let (plain, rest) = sections.plain.as_chunks::<8>();
+        if !rest.is_empty() {
+            return Err(Error::Corrupt("the plain values end within a value".into()));
+        }
+        let plain: Vec<f64> = plain
+            .iter()
+            .map(|bits| f64::from_bits(u64::from_le_bytes(*bits)))
+            .collect();
+        let mut pieces = PieceReader {
+            input: Input::new(sections.pieces),
+            axes: &axes,
+            before: Piece::default(),
+            encoded_at: 0,
+            encoded_end: blocks,
+            plain_at: 0,
+            plain_end: plain.len(),
+        };
+        let mut ends = Vec::with_capacity(counts.rows);
+        let mut held = Vec::with_capacity(counts.pieces);
+        for _ in 0..counts.rows {
+            let more = pieces
+                .input
+                .bounded(counts.pieces - held.len(), "pieces of a row")?;
+            for _ in 0..more {
+                held.push(pieces.next()?);
+            }
+            ends.push(held.len() as u32);
+        }
+        pieces.input.end("pieces")?;
+        if held.len() != counts.pieces || pieces.plain_at != plain.len() || pieces.encoded_at != blocks {
+            return Err(Error::Corrupt(
+                "the pieces of a head part do not use up its values".into(),
+            ));
+        }
+        Ok(Self {
+            ends,
+            pieces: held,
+            axes,
+            encoded: Vec::new(),
+            plain,
+        })
+    }
+
+    /// Takes the bytes in which the encoded blocks begin at `start` and go to the end.
+    pub fn borrow_blocks(&mut self, bytes: Vec<u8>, start: usize) {
+        self.encoded = bytes;
+        for piece in &mut self.pieces {
+            piece.encoded_at += start;
+        }
+    }
+}
+
+struct PieceReader<'a> {
+    input: Input<'a>,
+    axes: &'a Axes,
+    before: Piece,
+    encoded_at: usize,
+    encoded_end: usize,
+    plain_at: usize,
+    plain_end: usize,
+}
+
+impl PieceReader<'_> {
+    fn next(&mut self) -> Result<Piece> {
+        let mut piece = self.before;
+        if self.input.bounded(1, "whether a piece is another one")? == 1 {
+            let axis = i64::from(piece.axis).checked_add(self.input.signed()?);
+            piece.axis = axis
+                .and_then(|axis| u32::try_from(axis).ok())
+                .ok_or_else(|| Error::Corrupt("a piece is of an axis that cannot be".into()))?;
+            let limit = u32::MAX as usize;
+            piece.first = self.input.bounded(limit, "the first place of a piece")? as u32;
+            piece.count = self.input.bounded(limit, "the samples of a piece")? as u32;
+            piece.encoded =
+                self.input
+                    .bounded(piece.count as usize, "the encoded samples of a piece")? as u32;
+            piece.skipped = self.input.bounded(BLOCK - 1, "the values to skip")? as u32;
+        }
+        let times = if (piece.axis as usize) < self.axes.len() {
+            self.axes.get(piece.axis).len()
+        } else {
+            0
+        };
+        if piece.count == 0 || piece.first as usize + piece.count as usize > times {
+            return Err(Error::Corrupt(format!(
+                "a piece of {} samples from place {} on does not fit an axis of {times}",
+                piece.count, piece.first
+            )));
+        }
+        (piece.encoded_at, piece.plain_at) = (self.encoded_at, self.plain_at);
+        if piece.encoded > 0 {
+            self.encoded_at += self
+                .input
+                .bounded(self.encoded_end - self.encoded_at, "the encoded bytes of a piece")?;
+        }
+        let plain = (piece.count - piece.encoded) as usize;
+        if plain > self.plain_end - self.plain_at {
+            return Err(Error::Corrupt(
+                "a piece has more plain values than there are".into(),
+            ));
+        }
+        self.plain_at += plain;
+        self.before = piece;
+        Ok(piece)
+    }
+}
+
+/// `[length] [first, from the axis before] [least step] [width] [steps less the least, width bits each]`
+fn put_axis(times: &[Millis], before: &mut Millis, out: &mut Vec<u8>) {
+    put_varint(out, times.len() as u64);
+    let Some(&first) = times.first() else { return };
+    put_signed(out, first.wrapping_sub(*before));
+    *before = first;
+    let steps = || times.windows(2).map(|pair| pair[1].abs_diff(pair[0]));
+    let Some(least) = steps().min() else { return };
+    let most = steps().max().unwrap_or(least);
+    let width = u64::BITS - (most - least).leading_zeros();
+    debug_assert!(width <= WIDEST, "times of one window");
+    put_varint(out, least);
+    out.push(width as u8);
+    let (mut bits, mut held) = (0_u64, 0);
+    for step in steps() {
+        bits |= (step - least) << held;
+        held += width;
+        while held >= 8 {
+            out.push(bits as u8);
+            bits >>= 8;
+            held -= 8;
+        }
+    }
+    if held > 0 {
+        out.push(bits as u8);
+    }
+}
+
+fn take_axes(counts: SampleCounts, section: &[u8]) -> Result<Axes> {
+    let mut input = Input::new(section);
+    let mut axes = Axes::with_capacity(counts.axes, counts.times)?;
+    let mut before: Millis = 0;
+    let mut left = counts.times;
+    for _ in 0..counts.axes {
+        let len = input.bounded(left, "the times of an axis")?;
+        left -= len;
+        if len == 0 {
+            axes.push(std::iter::empty());
+            continue;
+        }
+        before = before.wrapping_add(input.signed()?);
+        if len == 1 {
+            axes.push(std::iter::once(before));
+            continue;
+        }
+        let least = input.bounded(i64::MAX as usize, "the least step of an axis")? as i64;
+        let width = u32::from(input.u8()?);
+        let steps = len - 1;
+        // At least a millisecond each, so that times ascend; and none beyond the end of time.
+        let longest = least.checked_add((1 << width.min(WIDEST)) - 1);
+        let span = longest.and_then(|longest| longest.checked_mul(steps as i64));
+        if least < 1 || width > WIDEST || span.and_then(|span| before.checked_add(span)).is_none() {
+            return Err(Error::Corrupt(format!(
+                "an axis of {len} times from {before} by {least} ms and {width} bits cannot be"
+            )));
+        }
+        let packed = input.take((steps * width as usize).div_ceil(8))?;
+        axes.push(Steps::new(before, least, width, packed, len));
+    }
+    input.end("axes")?;
+    if left != 0 {
+        return Err(Error::Corrupt(format!("{left} times are missing on the axes")));
+    }
+    Ok(axes)
+}
+
+/// The times of an axis.
+struct Steps<'a> {
+    time: Millis,
+    least: i64,
+    width: u32,
+    packed: std::slice::Iter<'a, u8>,
+    bits: u64,
+    held: u32,
+    left: usize,
+}
+
+impl<'a> Steps<'a> {
+    fn new(first: Millis, least: i64, width: u32, packed: &'a [u8], len: usize) -> Self {
+        Self {
+            time: first,
+            least,
+            width,
+            packed: packed.iter(),
+            bits: 0,
+            held: 0,
+            left: len,
+        }
+    }
+}
+
+impl Iterator for Steps<'_> {
+    type Item = Millis;
+
+    #[inline]
+    fn next(&mut self) -> Option<Millis> {
+        let time = self.time;
+        self.left = self.left.checked_sub(1)?;
+        if self.left > 0 {
+            while self.held < self.width {
+                self.bits |= u64::from(*self.packed.next()?) << self.held;
+                self.held += 8;
+            }
+            let extra = self.bits & ((1 << self.width) - 1);
+            self.bits >>= self.width;
+            self.held -= self.width;
+            self.time += self.least + extra as i64;
+        }
+        Some(time)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
