@@ -1,0 +1,1 @@
+"""An ingester's gRPC service."""

@@ -1,0 +1,179 @@
+"""What an ingester answers: from the heads of the partitions that it serves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, cast
+
+from ingester.holdings import Holdings
+from ingester.partition import Partition
+from shared.errors import UnavailableError
+from shared.native import Head, HeadPart, HeadSearch, Matcher, NamesPart, NamesSearch, Query
+from shared.rpc import ingester_pb2 as pb
+from shared.rpc.settings import FRAME_BYTES, HEARTBEAT_S
+
+Part: TypeAlias = HeadPart | NamesPart
+
+CATCH_UP_S = 1.0
+"""How long a partition that lags behind what a question needs may take; the other zone may be quicker after that."""
+
+MAX_WAIT_S = 60.0
+MAX_SELECTS = 16
+"""Questions that read heads at the same time; further ones wait."""
+
+SELECT_BYTES = 1 << 30
+"""Of one question, over all partitions that it asks this ingester for."""
+
+DIRECT_SERIES = 500
+"""An instance with fewer in a head is looked through on the event loop: that takes less than handing it to a thread."""
+
+
+class Service:
+    """Messages in, messages out. UnavailableError and native errors are the caller's to translate."""
+
+    def __init__(self, holdings: Holdings, *, window_ms: int, flush: Callable[[], Awaitable[None]]) -> None:
+        self._holdings = holdings
+        self._window_ms = window_ms
+        self._flush = flush
+        self._selects = asyncio.Semaphore(MAX_SELECTS)
+
+    async def wait_applied(self, request: pb.WaitRequest) -> pb.WaitReply:
+        serving, missing = self._serving(request.ends)
+        lag = await self._caught_up({p.number: request.ends[p.number] for p in serving}, request.timeout_ms / 1000)
+        return pb.WaitReply(lag=lag, missing=missing)
+
+    async def select(self, request: pb.SelectRequest) -> AsyncIterator[pb.Frame]:
+        matchers = [_matcher(matcher) for matcher in request.matchers]
+        query = Query(max_bytes=SELECT_BYTES)
+        search = HeadSearch(query, request.uid, matchers, request.min_ms, request.max_ms)
+        async for frame in self._answer(request, query, search.parts):
+            yield frame
+
+    async def names(self, request: pb.NamesRequest) -> AsyncIterator[pb.Frame]:
+        sets = [[_matcher(matcher) for matcher in each.matchers] for each in request.sets]
+        query = Query(max_bytes=SELECT_BYTES)
+        search = NamesSearch(query, request.uid, sets, request.min_ms, request.max_ms)
+        async for frame in self._answer(request, query, search.parts):
+            yield frame
+
+    async def metadata(self, request: pb.MetadataRequest) -> pb.MetadataReply:
+        serving, missing = self._serving(request.partitions)
+        reply = pb.MetadataReply(missing=missing)
+        seen: set[str] = set()
+        for partition in serving:
+            for family, kind, text, unit in partition.head.metadata(request.uid):
+                if family not in seen:
+                    seen.add(family)
+                    reply.families.add(name=family, type=kind, help=text, unit=unit)
+        return reply
+
+    async def flush(self, _request: pb.FlushRequest) -> pb.FlushReply:
+        await self._flush()
+        return pb.FlushReply()
+
+    async def active_series(self, request: pb.ActiveSeriesRequest) -> pb.ActiveSeriesReply:
+        return pb.ActiveSeriesReply(
+            partitions=[
+                pb.ActiveSeries(
+                    partition=partition.number, series=[partition.head.active_series(uid) for uid in request.uids]
+                )
+                for partition in self._holdings.live
+            ]
+        )
+
+    async def known_series(self, request: pb.KnownSeriesRequest) -> pb.KnownSeriesReply:
+        serving, _ = self._serving(request.keys)
+        return pb.KnownSeriesReply(
+            held={
+                partition.number: await asyncio.to_thread(
+                    partition.head.holds, request.uid, request.keys[partition.number]
+                )
+                for partition in serving
+            }
+        )
+
+    async def _answer(
+        self,
+        request: pb.SelectRequest | pb.NamesRequest,
+        query: Query,
+        parts_of: Callable[[Sequence[Head]], Sequence[Part | None]],
+    ) -> AsyncIterator[pb.Frame]:
+        """One partition after the other, so that what waits to be sent is one partition's."""
+        serving, missing = self._serving(request.partitions)
+        for number, why in missing.items():
+            yield pb.Frame(missing=pb.Missing(partition=number, why=why))
+        try:
+            lag = await self._caught_up({p.number: request.partitions[p.number] for p in serving}, CATCH_UP_S)
+            for partition in serving:
+                if (behind := lag.get(partition.number)) is not None:
+                    why = f"partition {partition.number} is {behind} records behind"
+                    yield pb.Frame(missing=pb.Missing(partition=partition.number, why=why))
+                    continue
+                heads = [partition.head]
+                is_small = partition.head.active_series(request.uid) < DIRECT_SERIES
+                if is_small:
+                    [part] = parts_of(heads)
+                else:
+                    reading = asyncio.create_task(self._in_turn(parts_of, heads))
+                    async for sign in _signs_of_life(reading):
+                        yield sign
+                    [part] = reading.result()
+                # After the head: it lets go of nothing before it has told what follows.
+                head = pb.HeadAnswer(
+                    partition=partition.number,
+                    generation=partition.generation,
+                    through=self._through(partition.boundaries, request.min_ms, request.max_ms),
+                )
+                if part is None:
+                    yield pb.Frame(head=head)
+                    continue
+                data = part.encode() if is_small else await asyncio.to_thread(part.encode)
+                head.bytes = len(data)
+                yield pb.Frame(head=head)
+                for at in range(0, head.bytes, FRAME_BYTES):
+                    yield pb.Frame(piece=data.frame(at, FRAME_BYTES))
+        except asyncio.CancelledError:
+            query.cancel()  # a worker thread may be at it still
+            raise
+
+    async def _in_turn(
+        self, parts_of: Callable[[Sequence[Head]], Sequence[Part | None]], heads: Sequence[Head]
+    ) -> Sequence[Part | None]:
+        async with self._selects:
+            return await asyncio.to_thread(parts_of, heads)
+
+    def _through(self, boundaries: Mapping[int, int], min_ms: int, max_ms: int) -> dict[int, int]:
+        """Of the windows that overlap the times."""
+        first = min_ms - self._window_ms
+        return {window: offset for window, offset in boundaries.items() if first < window <= max_ms}
+
+    def _serving(self, numbers: Iterable[int]) -> tuple[list[Partition], dict[int, str]]:
+        serving, missing = [], {}
+        for number in numbers:
+            try:
+                serving.append(self._holdings.serving(number))
+            except UnavailableError as error:
+                missing[number] = str(error)
+        return serving, missing
+
+    async def _caught_up(self, ends: Mapping[int, int], timeout_s: float) -> dict[int, int]:
+        """The lag of those that have not applied everything below their ends in time."""
+        if self._holdings.lag(ends):
+            try:
+                async with asyncio.timeout(min(timeout_s, MAX_WAIT_S)):
+                    await self._holdings.reached(ends)
+            except TimeoutError:
+                return self._holdings.lag(ends)
+        return {}
+
+
+async def _signs_of_life(work: asyncio.Task[Any]) -> AsyncIterator[pb.Frame]:
+    """An empty frame now and then, until the work is done; it is cancelled with its reader."""
+    try:
+        while not (await asyncio.wait({work}, timeout=HEARTBEAT_S))[0]:
+            yield pb.Frame()
+    finally:
+        work.cancel()
+
+
+def _matcher(message: pb.Matcher) -> Matcher:
+    return Matcher(message.name, cast("Literal['=', '!=', '=~', '!~']", message.op), message.value)

@@ -1,0 +1,1 @@
+"""The heads of a cluster's ingesters, over gRPC."""

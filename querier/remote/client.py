@@ -1,0 +1,162 @@
+"""The ingesters of a cluster, as queriers see them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
+
+from shared.errors import UnavailableError
+from shared.native import CorruptError, HeadPart, IncomingPart, NamesPart
+from shared.rpc import ingester_pb2 as pb
+from shared.rpc.fanout import ask
+from shared.rpc.methods import METADATA, NAMES, SELECT, WAIT
+from shared.seams.ingester_client import Answer, Answers, Described
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from shared.native import Matcher, Query
+    from shared.rpc.channels import Channels
+    from shared.rpc.replicas import Replicas
+
+Part = TypeVar("Part", HeadPart, NamesPart)
+
+THREAD_ABOVE_BYTES = 256 << 10
+"""A part larger than this is decoded in a worker thread."""
+
+SPARE_S = 0.5
+"""What a call that waits may take beyond the wait."""
+
+
+class RemoteClient:
+    """`shared.seams.ingester_client.IngesterClient` over gRPC."""
+
+    def __init__(self, replicas: Replicas, channels: Channels, *, timeout_s: float) -> None:
+        """`timeout_s`: longest that a call may take, whatever its caller says."""
+        self._replicas = replicas
+        self._channels = channels
+        self._timeout_s = timeout_s
+
+    async def wait_applied(self, ends: Mapping[int, int], *, timeout_s: float) -> dict[int, int]:
+        end_s = monotonic() + timeout_s
+        lag: dict[int, int] = {}
+
+        async def wait(address: str, wanted: dict[int, int], answers: dict[int, bool]) -> dict[int, str]:
+            # The first that is asked leaves time for another one.
+            left_s = max(end_s - monotonic(), 0.0)
+            share_s = left_s / 2 if len(self._replicas.of(next(iter(wanted)))) > 1 and not lag else left_s
+            request = pb.WaitRequest(ends=wanted, timeout_ms=int(share_s * 1000))
+            reply = await self._channels.call(address, WAIT, request, share_s + SPARE_S)
+            for partition, behind in reply.lag.items():
+                lag[partition] = min(lag.get(partition, behind), behind)
+            missing = dict.fromkeys(reply.lag, "it lags behind the log") | dict(reply.missing)
+            answers.update((partition, True) for partition in wanted if partition not in missing)
+            return missing
+
+        answers, _ = await ask(self._replicas, ends, wait)
+        return {partition: behind for partition, behind in lag.items() if partition not in answers}
+
+    async def select(
+        self,
+        query: Query,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matchers: Sequence[Matcher],
+        min_ms: int,
+        max_ms: int,
+    ) -> Answers[HeadPart]:
+        messages = _messages(matchers)
+
+        async def select(address: str, wanted: dict[int, int], answers: dict[int, Answer[HeadPart]]) -> dict[int, str]:
+            request = pb.SelectRequest(uid=uid, partitions=wanted, matchers=messages, min_ms=min_ms, max_ms=max_ms)
+            frames = self._channels.stream(address, SELECT, request, self._timeout_s)
+            return await _collect(query, frames, answers, IncomingPart.head_part)
+
+        return _sorted(*await ask(self._replicas, partitions, select))
+
+    async def names(
+        self,
+        query: Query,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_ms: int,
+        max_ms: int,
+    ) -> Answers[NamesPart]:
+        sets = [pb.MatcherSet(matchers=_messages(matchers)) for matchers in matcher_sets]
+
+        async def names(address: str, wanted: dict[int, int], answers: dict[int, Answer[NamesPart]]) -> dict[int, str]:
+            request = pb.NamesRequest(uid=uid, partitions=wanted, sets=sets, min_ms=min_ms, max_ms=max_ms)
+            frames = self._channels.stream(address, NAMES, request, self._timeout_s)
+            return await _collect(query, frames, answers, IncomingPart.names_part)
+
+        return _sorted(*await ask(self._replicas, partitions, names))
+
+    async def metadata(self, uid: bytes, partitions: Mapping[int, int]) -> Described:
+        families: dict[str, tuple[int, str, str]] = {}
+
+        async def metadata(address: str, wanted: dict[int, int], answers: dict[int, bool]) -> dict[int, str]:
+            request = pb.MetadataRequest(uid=uid, partitions=wanted)
+            reply = await self._channels.call(address, METADATA, request, self._timeout_s)
+            for family in reply.families:
+                families.setdefault(family.name, (family.type, family.help, family.unit))
+            answers.update((partition, True) for partition in wanted if partition not in reply.missing)
+            return dict(reply.missing)
+
+        _, missing = await ask(self._replicas, partitions, metadata)
+        return Described(families, missing)
+
+
+async def _collect(
+    query: Query,
+    frames: AsyncIterator[pb.Frame],
+    answers: dict[int, Answer[Part]],
+    finish: Callable[[IncomingPart], Part],
+) -> dict[int, str]:
+    """Adds the answers of one stream; why others are missing. UnavailableError if what comes makes no sense."""
+    missing: dict[int, str] = {}
+    head: pb.HeadAnswer | None = None
+    incoming: IncomingPart | None = None
+    try:
+        async with aclosing(frames):  # type: ignore[type-var]
+            async for frame in frames:
+                match frame.WhichOneof("content"):
+                    case "head" if incoming is None:
+                        head = frame.head
+                        if head.bytes:
+                            incoming = IncomingPart(query, head.bytes)
+                        else:
+                            answers[head.partition] = _answer(head, None)
+                    case "piece" if incoming is not None and head is not None:
+                        incoming.add(frame.piece)
+                        if incoming.is_complete:
+                            is_large = head.bytes > THREAD_ABOVE_BYTES
+                            part = await asyncio.to_thread(finish, incoming) if is_large else finish(incoming)
+                            answers[head.partition] = _answer(head, part)
+                            incoming = None
+                    case "missing":
+                        missing[frame.missing.partition] = frame.missing.why
+                    case None:
+                        pass  # a sign of life
+                    case _:
+                        raise UnavailableError("an ingester sent something that this version does not understand")
+    except CorruptError as error:
+        raise UnavailableError(f"an answer came damaged: {error}") from error
+    if incoming is not None:
+        raise UnavailableError("an answer ended before it was complete")
+    return missing
+
+
+def _answer(head: pb.HeadAnswer, part: Part | None) -> Answer[Part]:
+    return Answer(head.partition, head.generation, dict(head.through), part)
+
+
+def _sorted(answers: dict[int, Answer[Part]], missing: dict[int, str]) -> Answers[Part]:
+    """In the order of partitions: what is summed over them does not depend on who was quicker."""
+    return Answers([answers[partition] for partition in sorted(answers)], missing)
+
+
+def _messages(matchers: Sequence[Matcher]) -> list[pb.Matcher]:
+    return [pb.Matcher(name=matcher.name, op=matcher.op, value=matcher.value) for matcher in matchers]
