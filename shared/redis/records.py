@@ -5,6 +5,7 @@ What another process wrote is taken apart with care: garbage becomes an Internal
 
 import json
 import struct
+import zlib
 from collections.abc import Iterable, Sequence
 
 from shared.errors import InternalError
@@ -16,6 +17,8 @@ FORMAT = 1
 _MANIFEST = struct.Struct("<qQQBqqQQ16sHB")
 _VALUE = struct.Struct("<III")
 _CHECKSUM = struct.Struct("<I")
+
+_MAX_METADATA_BYTES = 256 << 20  # far above what an instance may have; garbage must not take more memory
 
 
 def seal_value(value: bytes) -> bytes:
@@ -50,14 +53,15 @@ def decode_blocks(key: str, uid: bytes, stored: bytes) -> tuple[Manifest, ...]:
 
 
 def encode_metadata(metadata: Metadata) -> bytes:
-    return bytes([FORMAT]) + json.dumps(metadata, separators=(",", ":")).encode()
+    return bytes([FORMAT]) + zlib.compress(json.dumps(metadata, separators=(",", ":")).encode())
 
 
 def decode_metadata(key: str, stored: bytes) -> Metadata:
     check_format(key, stored[0] if stored else 0)
     try:
-        return {family: (kind, text, unit) for family, (kind, text, unit) in json.loads(stored[1:]).items()}
-    except (ValueError, AttributeError, TypeError) as error:
+        text = zlib.decompressobj().decompress(stored[1:], _MAX_METADATA_BYTES)
+        return {family: (kind, help_, unit) for family, (kind, help_, unit) in json.loads(text).items()}
+    except (zlib.error, ValueError, AttributeError, TypeError) as error:
         raise InternalError(f"{key} of the store is no metadata: {error!r}") from error
 
 

@@ -2,46 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from querier.storage import Storage
 from shared import faults
 from shared.errors import UnavailableError
 from shared.native import Files
-from shared.redis.client import Client
 from shared.redis.keys import PartitionKeys, payload_key
-from shared.redis.store import RedisStore
 from tests.integration.redis.conftest import Connect
 from tests.integration.redis.copies import dump, restore
 from tests.support.redis import RedisServer
+from tests.support.redis_world import RedisWorld
 from tests.support.world import HOUR_MS, World, labels, series
 from tests.unit.ingester.test_two_zones import follower, write_rounds
 
 T = 1_700_000_000_000 // (2 * HOUR_MS) * (2 * HOUR_MS)
 MANY = [series("m", *((T + n * 60_000, float(n)) for n in range(30)), job=f"j{job}") for job in range(12)]
 EXPECTED = {labels("m", job=f"j{job}"): [(T + n * 60_000, str(n)) for n in range(30)] for job in range(12)}
-
-
-@dataclass
-class RedisWorld(World):
-    """Log and registry on files, the store on Redis."""
-
-    client: Client = field(kw_only=True)
-
-    def open_store(self) -> Any:
-        return RedisStore(self.client)
-
-    def new_storage(self) -> Storage:
-        return Storage(
-            log=self.log,
-            store=self.store,
-            client=self.ingester.client(),
-            partitions_of=self.splitter.partitions_of,
-            clock=self.clock,
-        )
 
 
 @pytest.fixture
