@@ -11,12 +11,10 @@ RUN python3 -m venv /opt/headrace
 WORKDIR /src
 COPY requirements/run.txt requirements/
 RUN pip install --no-cache-dir --no-compile --require-hashes -r requirements/run.txt
-# The crates compile once: a change in Python alone does not reach them.
-COPY Cargo.toml Cargo.lock ./
-COPY native native
-RUN cargo build --release --locked -p headrace-core
 COPY . .
-RUN maturin build --release --locked --out /wheels \
+# Crates that are compiled once stay for the next build. What only builds is taken out before the copy.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    maturin build --release --locked --out /wheels \
     && pip install --no-cache-dir --no-compile --no-deps --no-index /wheels/*.whl \
     && pip uninstall --yes maturin pip setuptools \
     && python3 -m compileall -q -j 2 /opt/headrace/lib
