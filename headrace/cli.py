@@ -77,9 +77,24 @@ def version() -> None:
 
 
 @app.command()
-def fsck(data: Data = None, config_file: ConfigFile = None) -> None:
-    """Check manifests, payload, cursors and log of a data folder against each other. The server must not be running."""
-    loaded = _load(config_file, data=None if data is None else str(data))
+def fsck(
+    data: Data = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            help="Check a cluster by its Redis, redis://HOST:PORT; redis.cluster, redis.user and the others as set.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Check manifests, payload and cursors against each other, and the log of a data folder.
+
+    A standalone server must not be running. A cluster may run: it is only read.
+    """
+    flags = {"data": None if data is None else str(data), "redis.url": redis}
+    loaded = _load(config_file, **flags)
     from headrace.fsck import CheckError, check
 
     try:

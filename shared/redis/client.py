@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from redis.exceptions import AskError, AuthenticationError, MovedError, NoScriptError, ResponseError
@@ -104,22 +104,43 @@ class Client:
 
     async def on_every_leader(self, *args: Argument) -> dict[str, Reply]:
         """Address → reply, or the ResponseError that a node answered."""
-        try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                replies = {}
-                for node in await self._topology.leaders():
-                    [replies[node.address]] = await self._on(node, [args])
-        except TimeoutError:
-            raise UnavailableError(
-                f"Redis at {self._settings.url} did not answer within {self._settings.timeout_s:g} s"
-            ) from None
+        replies = {}
+        async with self._deadline():
+            for node in await self._topology.leaders():
+                [replies[node.address]] = await self._on(node, [args])
         for address, reply in replies.items():
             if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
                 raise translated(_cause(reply), address) from reply
         return replies
 
+    async def scan(self, pattern: str, *, count: int = 1000) -> AsyncIterator[list[bytes]]:
+        """The names of all keys like `pattern`, in pieces; one that comes or goes meanwhile may be left out or come
+        twice. For checks: it looks at every key there is.
+        """
+        for node in await self._topology.leaders():
+            cursor = b"0"
+            while True:
+                async with self._deadline():
+                    [reply] = await self._on(node, [("SCAN", cursor, "MATCH", pattern, "COUNT", count)])
+                if isinstance(reply, Exception):
+                    raise translated(_cause(reply), node.address) from reply
+                cursor, names = reply
+                yield names
+                if cursor == b"0":
+                    break
+
     async def close(self) -> None:
         await self._topology.close()
+
+    @contextlib.asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                yield
+        except TimeoutError:
+            raise UnavailableError(
+                f"Redis at {self._settings.url} did not answer within {self._settings.timeout_s:g} s"
+            ) from None
 
     async def _try(self, commands: Sequence[Command]) -> list[tuple[Reply, str]]:
         """(reply or exception, address of the node) for each."""

@@ -4,6 +4,8 @@ What is in braces decides the slot in a Redis Cluster. All metadata of a partiti
 change it; payload is spread, sixteen neighbouring values together, so that one command reads them.
 """
 
+import re
+
 from shared.errors import InternalError
 
 WINDOW = "hr:{store}:window"
@@ -48,6 +50,18 @@ class PartitionKeys:
 def payload_key(key: str) -> str:
     """Where the store keeps what a manifest calls `key`: ATTEMPT/INDEX."""
     return neighbours(key)[1]
+
+
+PAYLOAD_PATTERN = "hr:{*.*}:*"
+"""As SCAN matches; `payload_of` decides."""
+
+
+def payload_of(name: bytes) -> str | None:
+    """The inverse of `payload_key`; None for what is none of it."""
+    match = re.fullmatch(rb"hr:\{([^{}]+)\.(\d+)\}:(\d+)", name)
+    if match is None or int(match[3]) // _NEIGHBOURS != int(match[2]):
+        return None
+    return f"{match[1].decode(errors='replace')}/{int(match[3])}"
 
 
 def neighbours(key: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """The block store on Redis, shared by all processes of a cluster."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.errors import InternalError, NotFoundError, UnavailableError
@@ -9,7 +9,7 @@ from shared.faults import fault
 from shared.redis import scripts
 from shared.redis.client import Client, Command, Script
 from shared.redis.directories import Directories, Snapshot
-from shared.redis.keys import WINDOW, PartitionKeys
+from shared.redis.keys import PAYLOAD_PATTERN, WINDOW, PartitionKeys, payload_of
 from shared.redis.node import Argument
 from shared.redis.payload import PayloadKeeper
 from shared.redis.records import (
@@ -145,6 +145,32 @@ class RedisStore:
             if found:
                 await self._payload.unlink([key.decode() for key in found])
                 await self._client.call(Command.of("HDEL", unnamed, *found))
+
+    async def strays(self, partitions: Sequence[int]) -> list[str]:
+        """Payload that no partition names or lists: nothing would ever remove it. Looks at every key of the store."""
+        found: list[str] = []
+        named: Collection[str] = await self._listed(partitions)
+        async for names in self._client.scan(PAYLOAD_PATTERN):
+            keys = (payload_of(name) for name in names)
+            found += [key for key in keys if key is not None and key not in named]
+        if found:  # some may have been put or replaced while we looked
+            named = await self._listed(partitions)
+            found = sorted({key for key in found if key not in named})
+        present = await self._payload.exists(found)
+        return [key for key, is_there in zip(found, present, strict=True) if is_there]
+
+    async def _listed(self, partitions: Sequence[int]) -> set[str]:
+        """Every key that a manifest names or that `orphans` may find."""
+        keys: set[str] = set()
+        for partition in partitions:
+            # What lies in between the two has a name before the list forgets it, and is listed before it loses one.
+            directories = [(await self._directories.read(partition)).directory]
+            unnamed = await self._client.call(Command.of("HKEYS", PartitionKeys(partition).unnamed))
+            directories.append((await self._directories.read(partition)).directory)
+            keys.update(key.decode() for key in unnamed)
+            for directory in directories:
+                keys.update(k for blocks in directory.manifests.values() for m in blocks for k in m.keys)
+        return keys
 
     async def metadata(self, partition: int) -> dict[bytes, Metadata]:
         key = PartitionKeys(partition).metadata

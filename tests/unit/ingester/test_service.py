@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headrace.fsck import _cursor_problems
+from headrace.fsck.store import cursor_problems
 from ingester.settings import IngesterSettings
 from querier.storage import Consistency
 from shared import faults
@@ -546,7 +546,7 @@ class TestMaintenance:
         assert world.ingester.stats().counters.compactions == 4
         blocks = [m for n in range(4) for m in (await world.store.directory(n)).manifests[world.tenant.uid]]
         assert [m.level for m in blocks] == [1, 1, 1, 1]
-        assert [p for n in range(4) for p in _cursor_problems(await world.store.directory(n), None)] == []
+        assert [p for n in range(4) for p in cursor_problems(await world.store.directory(n), None)] == []
         assert await world.read() == expected
         world.clock.advance(901)
         await world.ingester.maintain()
