@@ -16,6 +16,7 @@ __all__ = [
     "Head",
     "HeadPart",
     "HeadSearch",
+    "Histogram",
     "IncomingPart",
     "Journal",
     "KnownSeries",
@@ -53,6 +54,7 @@ __all__ = [
     "broadcast",
     "crc32c",
     "drop_names",
+    "elements",
     "format_float",
     "histogram_fraction",
     "histogram_quantile",
@@ -573,7 +575,7 @@ class Names:
         """A JSON array of label objects sorted by label set, and whether `limit` (0: none) cut it."""
 
 # ---- engine --------------------------------------------------------------------------------------------------------
-# A Frame is rows by steps of cells (absent, float) with one label set per row. Steps are start + i·step. A frame of
+# A Frame is rows by steps of cells (absent, float, histogram) with one label set per row. Steps are start + i·step. A frame of
 # one step broadcasts. A scalar is a frame of one row without labels. Every function returns a new frame (or reuses an
 # argument's memory when nobody else holds it), counts its memory in the query's budget and polls its cancel flag.
 
@@ -585,22 +587,47 @@ class Query:
     """The symbols, budget, notes and cancel flag of one query."""
 
     def __new__(
-        cls, *, max_samples: int | None = ..., max_series: int | None = ..., max_bytes: int | None = ...
+        cls,
+        *,
+        max_samples: int | None = ...,
+        max_series: int | None = ...,
+        max_bytes: int | None = ...,
+        delays_names: bool = ...,
     ) -> Query:
         """`max_samples` bounds what is held at one time, as in Prometheus: present cells of live frames plus the samples
-        in the window at hand. None takes the default: 50 million samples, 2 million series, 4 GiB."""
+        in the window at hand. A histogram counts as a sixteenth of its bytes. None takes the default: 50 million samples,
+        2 million series, 4 GiB."""
     def cancel(self) -> None:
         """Safe from any thread; what runs raises CanceledError within milliseconds."""
-    def take_notes(self) -> list[tuple[str, str]]:
-        """(kind, detail) noted by the calls since the last time, each once, in order. Numbers are as Go's %g prints them.
+    def take_notes(self) -> list[tuple[str, str, str]]:
+        """(kind, detail, metric) noted by the calls since the last time, each once, in order. Numbers are as Go's %g prints
+        them; metric is a name, or "" where none is known. Where no detail is said it is "".
 
-        kind                    detail
-        not_a_counter           metric name that rate or increase met, without a counter's ending
-        quantile_out_of_range   the quantile: "2", "NaN"
-        ratio_out_of_range      "1.1, capping to 1"
-        bad_bucket_label        a value of `le` that is not a number; "" where it is missing
-        forced_monotonicity     "lowest highest difference samples first last": bounds of repaired buckets, the largest
-                                difference (%.2g), how many histograms were repaired, and their first and last step
+        kind                     detail
+        quantile_out_of_range    the quantile: "2", "NaN"
+        ratio_out_of_range       "1.1, capping to 1"
+        not_a_counter            (rate or increase met a metric without a counter's ending)
+        mixed_kinds              (floats and histograms in one range)
+        mixed_layouts            (exponential and custom buckets in one range)
+        histogram_not_a_counter  (a gauge histogram in a function of counters)
+        histogram_not_a_gauge    (a counter histogram in a function of gauges)
+        ignored_histograms       (only the floats of a range count)
+        bounds_reconciled        "addition", "subtraction" or "aggregation" of different custom bounds
+        hints_collide            the same, of a counter that started again and one that went on
+        mixed_in_aggregation     (floats and histograms in one group)
+        layouts_in_aggregation   (exponential and custom buckets in one group)
+        ignored_in_aggregation   the aggregation that left out histograms
+        bounds_in_aggregation    (different custom bounds in one group)
+        hints_in_aggregation     (a counter that started again and one that went on in one group)
+        incompatible_types       '"+": histogram + float'
+        incompatible_layouts     the binary operator between exponential and custom buckets
+        bad_bucket_label         a value of `le` that is not a number; "" where it is missing
+        mixed_classic_native     (a classic and a native histogram of one label set)
+        forced_monotonicity      "lowest highest difference samples first last": bounds of repaired buckets, the largest
+                                 difference (%.2g), how many histograms were repaired, and their first and last step
+        quantile_is_nan          (the quantile lies among observations of NaN)
+        quantile_is_skewed       (observations of NaN counted as very large)
+        fraction_without_nan     (observations of NaN are in no fraction)
         """
     @property
     def samples_read(self) -> int: ...
@@ -615,6 +642,52 @@ class Frame:
     def rows(self) -> int: ...
     @property
     def steps(self) -> int: ...
+
+@final
+class Histogram:
+    """A native histogram, for tests and tools. Buckets are (index, count); `custom_values` are upper bounds, with schema -53."""
+
+    def __new__(
+        cls,
+        *,
+        schema: int = ...,
+        count: float = ...,
+        total: float = ...,
+        zero_threshold: float = ...,
+        zero_count: float = ...,
+        positive: Sequence[tuple[int, float]] = ...,
+        negative: Sequence[tuple[int, float]] = ...,
+        custom_values: Sequence[float] = ...,
+        hint: Literal["unknown", "reset", "not_reset", "gauge"] = ...,
+    ) -> Histogram: ...
+    def plus(self, other: Histogram) -> Histogram: ...
+    def minus(self, other: Histogram) -> Histogram: ...
+    def compacted(self) -> Histogram:
+        """Without empty buckets."""
+    def stored_behind(self, before: Histogram | None) -> Histogram:
+        """With the hint that it has when it is read behind another of its series."""
+    @property
+    def schema(self) -> int: ...
+    @property
+    def count(self) -> float: ...
+    @property
+    def total(self) -> float:
+        """The sum of all observations."""
+    @property
+    def zero_threshold(self) -> float: ...
+    @property
+    def zero_count(self) -> float: ...
+    @property
+    def positive(self) -> list[tuple[int, float]]: ...
+    @property
+    def negative(self) -> list[tuple[int, float]]: ...
+    @property
+    def custom_values(self) -> list[float]: ...
+    @property
+    def hint(self) -> str: ...
+
+def elements(query: Query, frame: Frame) -> list[tuple[dict[str, str], list[float | Histogram | None]]]:
+    """The labels of each row, and what stands at each step: for tests and tools."""
 
 def number(value: float, steps: int) -> Frame: ...
 def time_of(grid: _Grid) -> Frame:
@@ -684,7 +757,7 @@ def as_series(query: Query, frame: Frame, grid: _Grid) -> SeriesSet:
     """The inner frame of a subquery as a source of samples."""
 
 def series_from_samples(
-    query: Query, series: Sequence[tuple[Mapping[str, str], Sequence[int], Sequence[float]]]
+    query: Query, series: Sequence[tuple[Mapping[str, str], Sequence[int], Sequence[float | Histogram]]]
 ) -> SeriesSet:
     """(labels, strictly ascending times in ms, values) of each series, without a head or a block: for tests and tools."""
 
@@ -693,7 +766,7 @@ def drop_names(query: Query, frame: Frame) -> Frame:
     """Remove `__name__`, `__type__` and `__unit__`; equal label sets merge, and two present at one step raise ExecutionError."""
 
 def apply_function(query: Query, function: str, frame: Frame, params: Sequence[Frame] = ..., *, grid: _Grid) -> Frame:
-    """Element-wise functions (abs … clamp, round, sgn, timestamp, hour …), unary minus as `neg`. Names stay."""
+    """Element-wise functions (abs … clamp, round, sgn, timestamp, hour, histogram_count …), unary minus as `neg`. Names stay."""
 
 def binary_scalars(op: str, left: Frame, right: Frame) -> Frame: ...
 def binary_scalar(query: Query, op: str, frame: Frame, scalar: Frame, *, scalar_left: bool, return_bool: bool) -> Frame:

@@ -71,7 +71,7 @@ def _range_function(planner: Planner, call: Call, grid: Grid) -> Operator:
     samples = planner.samples(call.args[place], grid)
     scalars = [arg for index, arg in enumerate(call.args) if index != place]
     params = [planner.plan(arg, grid) for arg in scalars]
-    param_position = scalars[0].start if scalars else call.start
+    param_position = scalars[0].start if scalars else samples.position
     if name == "absent_over_time":
         present = RangeFunction("present_over_time", samples, (), keeps_name=True, param_position=param_position)
         return Absent(present, _labels_of_absent(call.args[place]))
@@ -230,11 +230,6 @@ _SPECIAL: dict[str, Callable[[Planner, Call, Grid], Operator]] = {
     "histogram_fraction": _histogram_fraction,
     "histogram_quantile": _histogram_quantile,
     "histogram_quantiles": _histogram_quantiles,
-    "histogram_avg": _no_floats,
-    "histogram_count": _no_floats,
-    "histogram_stddev": _no_floats,
-    "histogram_stdvar": _no_floats,
-    "histogram_sum": _no_floats,
     "info": plan_info,
     "label_join": _label_join,
     "label_replace": _label_replace,

@@ -20,7 +20,7 @@ from querier.promql.ast import (
 from querier.promql.calls import plan_call
 from querier.promql.duration_parser import duration_ms
 from querier.promql.durations import FAR_MS
-from querier.promql.operators.binary import Chain, Link, MatchLink, MixedLink, ScalarLink, SetLink, TrimLink
+from querier.promql.operators.binary import Chain, Link, MatchLink, MixedLink, ScalarLink, SetLink
 from querier.promql.operators.sources import (
     AggregateInstant,
     AggregateRange,
@@ -111,7 +111,7 @@ class Planner:
         grid = self._pinned(selector.when, grid)
         offset_ms = self.offset_ms(selector.when)
         select = self._select(selector, grid, offset_ms, self.lookback_ms, ahead_ms=self.lookback_ms)
-        return SmoothedSelect(select, grid, offset_ms, self.lookback_ms)
+        return SmoothedSelect(select, grid, offset_ms, self.lookback_ms, selector.start)
 
     def extended(self, function: str, expr: Expr, grid: Grid) -> ExtendedFunction | None:
         """A function of an `anchored` or `smoothed` range selector; None if it is neither."""
@@ -235,17 +235,13 @@ class Planner:
                 raise ExecutionError(f"operator {quoted(op)} not allowed for Scalar operations")
             return ScalarLink(op, right), False
         if not (is_left_vector and is_right_vector):
-            if op in TRIMMERS:
-                return TrimLink(op, right, expr.start), True
-            keeps_name = op in COMPARISONS and not expr.return_bool
+            keeps_name = op in TRIMMERS or (op in COMPARISONS and not expr.return_bool)
             return MixedLink(op, right, is_right_vector, expr.return_bool, keeps_name, expr.start), True
         if expr.matching is None:
             raise TypeError("vector matching was not type checked")
         if op in SET_OPERATORS:
             set_op = cast("Literal['and', 'or', 'unless']", op)
             return SetLink(set_op, right, expr.matching.on, expr.matching.labels), True
-        if op in TRIMMERS:
-            return TrimLink(op, right, expr.start), True
         return MatchLink(op, right, expr.matching, expr.return_bool, expr.start), True
 
     def _aggregate(self, expr: Aggregate, grid: Grid) -> Operator:
@@ -258,7 +254,7 @@ class Planner:
                 labels = expr.grouping
                 if not expr.without and not operand.keeps_name:
                     labels = [label for label in labels if label != "__name__"]
-                return AggregateRange(operand, expr.op, expr.without, labels)
+                return AggregateRange(operand, expr.op, expr.without, labels, position)
         param: Operator | None = None
         text: str | None = None
         param_position = expr.start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from querier.promql.annotations import Annotations
+from querier.promql.annotations import Annotations, Places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +22,26 @@ class Run:
         self.sets = sets
         self.annotations = Annotations(text)
 
-    def note(self, position: int, param_position: int | None = None, grid: Grid = (0, 0, 1)) -> None:
-        """Give what the native calls since the last time noted its place: that of the operand, or of a parameter."""
+    def note(
+        self,
+        operand: int,
+        *,
+        parameter: int | None = None,
+        first: int | None = None,
+        aggregated: int | None = None,
+        grid: Grid = (0, 0, 1),
+    ) -> None:
+        """Give what the native calls since the last time noted its place, the operand's unless others are given."""
         notes = self.native.take_notes()
         if notes:
-            self.annotations.add(notes, position, position if param_position is None else param_position, grid)
+            places = Places(
+                operand,
+                operand if parameter is None else parameter,
+                operand if first is None else first,
+                operand if aggregated is None else aggregated,
+                grid,
+            )
+            self.annotations.add(notes, places)
 
 
 class Operator(Protocol):

@@ -49,11 +49,7 @@ struct CountersReader<'a>(&'a Counters);
 impl SampleReader for CountersReader<'_> {
     fn read(&mut self, row: usize, _min: Millis, _max: Millis) -> headrace_core::Result<Samples<'_>> {
         let Counters { times, values, .. } = self.0;
-        Ok(Samples {
-            times,
-            values: &values[row % values.len()],
-            times_key: 1,
-        })
+        Ok(Samples::floats(times, &values[row % values.len()], 1))
     }
 }
 

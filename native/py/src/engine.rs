@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 mod extended;
 mod frame;
+mod histogram;
 mod operators;
 mod query;
 mod selectors;
@@ -27,6 +28,7 @@ fn grid_of((start, step, steps): GridTuple) -> PyResult<engine::Grid> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Query>()?;
     module.add_class::<Frame>()?;
+    histogram::register(module)?;
     extended::register(module)?;
     operators::register(module)?;
     selectors::register(module)?;

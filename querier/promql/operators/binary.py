@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from querier.promql.operators.vectors import nothing_of
 from shared import native
 
 if TYPE_CHECKING:
@@ -64,22 +63,6 @@ class MixedLink:
         )
         run.note(self.position)
         return frame if self.keeps_name else native.drop_names(run.native, frame)
-
-
-@dataclass(slots=True)
-class TrimLink:
-    """`</` and `>/` trim histograms; of floats on both sides nothing is left."""
-
-    op: str
-    right: Operator
-    position: int
-
-    def apply(self, run: Run, left: native.Frame) -> native.Frame:
-        right = self.right.evaluate(run)
-        if left.rows and right.rows:
-            text = f'incompatible sample types encountered for binary operator "{self.op}": float {self.op} float'
-            run.annotations.inform(text, self.position)
-        return nothing_of(run, left)
 
 
 @dataclass(slots=True)

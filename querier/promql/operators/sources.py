@@ -64,11 +64,14 @@ class SmoothedSelect:
     grid: native.Grid
     offset_ms: int
     lookback_ms: int
+    position: int
 
     def evaluate(self, run: Run) -> native.Frame:
-        return native.select_smoothed(
+        frame = native.select_smoothed(
             run.native, run.sets[self.select], self.grid, offset_ms=self.offset_ms, lookback_ms=self.lookback_ms
         )
+        run.note(self.position)
+        return frame
 
 
 class Samples(Protocol):
@@ -120,6 +123,12 @@ class RangeFunction:
     params: Sequence[Operator]
     keeps_name: bool
     param_position: int
+    """That of the operand if there is no parameter."""
+
+    @property
+    def first_position(self) -> int:
+        """The place of the first argument."""
+        return min(self.samples.position, self.param_position)
 
     def evaluate(self, run: Run) -> native.Frame:
         samples = self.samples
@@ -133,7 +142,7 @@ class RangeFunction:
             offset_ms=samples.offset_ms,
             params=params,
         )
-        run.note(samples.position, self.param_position)
+        run.note(samples.position, parameter=self.param_position, first=self.first_position)
         return frame if self.keeps_name else native.drop_names(run.native, frame)
 
 
@@ -195,6 +204,8 @@ class AggregateRange:
     op: str
     without: bool
     labels: Sequence[str]
+    position: int
+    """Where the function stands."""
 
     def evaluate(self, run: Run) -> native.Frame:
         function, samples = self.source, self.source.samples
@@ -210,5 +221,10 @@ class AggregateRange:
             without=self.without,
             labels=self.labels,
         )
-        run.note(samples.position, function.param_position)
+        run.note(
+            samples.position,
+            parameter=function.param_position,
+            first=function.first_position,
+            aggregated=self.position,
+        )
         return frame

@@ -162,7 +162,7 @@ class HistogramQuantile:
     def evaluate(self, run: Run) -> native.Frame:
         quantile = self.quantile.evaluate(run)
         frame = native.histogram_quantile(run.native, quantile, self.operand.evaluate(run))
-        run.note(self.position, self.quantile_position, self.grid)
+        run.note(self.position, parameter=self.quantile_position, grid=self.grid)
         return native.drop_names(run.native, frame)
 
 
@@ -224,7 +224,7 @@ class Info:
 
 @dataclass(slots=True)
 class NoFloats:
-    """What functions of native histograms and of start timestamps make of floats: nothing."""
+    """What `start_timestamp` makes of anything: nothing."""
 
     operand: Operator
 
@@ -262,5 +262,5 @@ class Aggregation:
             param=param,
             text=self.text,
         )
-        run.note(self.position, self.param_position)
+        run.note(self.position, parameter=self.param_position)
         return frame

@@ -4,14 +4,19 @@ import json
 import math
 import struct
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from querier.promql import Result
+from shared import native
 
 from .language import Eval, Mark
 from .series import STALE, Histogram, Labels, Value
 
 _RELATIVE_TOLERANCE = 1e-6
+
+Row: TypeAlias = tuple[dict[str, str], list[float | native.Histogram | None]]
+"""Labels, and what stands at each step."""
 
 
 class MismatchError(AssertionError):
@@ -42,30 +47,69 @@ def check_failure(expected: Eval, error: Exception) -> None:
             raise MismatchError(f"failed with {str(error)!r} instead of {text.exact or text.pattern!r}")
 
 
-def check_result(expected: Eval, result: Result) -> None:
-    """`result` of the query as it stands in the file."""
-    value = json.loads(result.json)
-    if result.type == "scalar":
+class Answer:
+    """What a query gave: its JSON, and of histograms all that they are, which JSON does not show."""
+
+    def __init__(self, result: Result, rows: Sequence[Row], grid: native.Grid) -> None:
+        self.type = result.type
+        self.value: Any = json.loads(result.json)
+        self._grid = grid
+        self._rows = {_key(labels): values for labels, values in rows}
+
+    def vector(self) -> list[tuple[Labels, float | native.Histogram]]:
+        return [(row["metric"], self._element(row, row.get("value"), row.get("histogram"))) for row in self.value]
+
+    def matrix(self) -> list[tuple[Labels, dict[int, float | native.Histogram]]]:
+        """By time in ms."""
+        rows = []
+        for row in self.value:
+            points = [(point, None) for point in row.get("values", ())]
+            points += [(None, point) for point in row.get("histograms", ())]
+            assert points, f"a row without points: {row}"
+            rows.append(
+                (
+                    row["metric"],
+                    {
+                        _milliseconds((value or histogram)[0]): self._element(row, value, histogram)
+                        for value, histogram in points
+                    },
+                )
+            )
+        return rows
+
+    def _element(self, row: Any, value: Any, histogram: Any) -> float | native.Histogram:
+        if value is not None:
+            return float(value[1])
+        time, shown = histogram
+        start_ms, step_ms, _ = self._grid
+        values = self._rows[_key(row["metric"])]
+        step = (_milliseconds(time) - start_ms) // step_ms if len(values) > 1 else 0
+        found = values[step]
+        assert isinstance(found, native.Histogram)
+        assert float(shown["count"]) == found.count or math.isnan(found.count)
+        assert len(shown.get("buckets", ())) >= len(found.compacted().positive)
+        return found
+
+
+def check_result(expected: Eval, answer: Answer) -> None:
+    """The answer to the query as it stands in the file."""
+    value = answer.value
+    if answer.type == "scalar":
         if expected.scalar is None:
             raise MismatchError(f"a scalar: {value}")
         _check_value(expected.scalar, float(value[1]), "the scalar")
-    elif result.type == "string":
+    elif answer.type == "string":
         if value[1] != expected.string:
             raise MismatchError(f"the string {value[1]!r} instead of {expected.string!r}")
-    elif result.type == "matrix":
-        _check_matrix(expected, value)
+    elif answer.type == "matrix":
+        _check_matrix(expected, answer.matrix())
     else:
-        check_vector(expected, [(row["metric"], float(row["value"][1])) for row in value])
+        check_vector(expected, answer.vector())
 
 
-def check_middle(expected: Eval, result: Result, at_ms: int) -> None:
+def check_middle(expected: Eval, answer: Answer, at_ms: int) -> None:
     """The step at `at_ms` of a range query gives what the instant query did."""
-    rows = [
-        (row["metric"], float(text))
-        for row in json.loads(result.json)
-        for time, text in row["values"]
-        if _milliseconds(time) == at_ms
-    ]
+    rows = [(labels, points[at_ms]) for labels, points in answer.matrix() if at_ms in points]
     if expected.scalar is None:
         check_vector(expected, rows)
         return
@@ -74,7 +118,7 @@ def check_middle(expected: Eval, result: Result, at_ms: int) -> None:
     _check_value(expected.scalar, rows[0][1], "the scalar")
 
 
-def check_vector(expected: Eval, rows: list[tuple[Labels, float]]) -> None:
+def check_vector(expected: Eval, rows: list[tuple[Labels, float | native.Histogram]]) -> None:
     if expected.scalar is not None:
         raise MismatchError(f"a vector instead of a scalar: {rows}")
     wanted = {_key(labels): values[0] for labels, values in expected.series}
@@ -90,9 +134,9 @@ def check_vector(expected: Eval, rows: list[tuple[Labels, float]]) -> None:
             raise MismatchError(f"in another order: {rows}")
 
 
-def _check_matrix(expected: Eval, rows: list[dict[str, Any]]) -> None:
+def _check_matrix(expected: Eval, rows: list[tuple[Labels, dict[int, float | native.Histogram]]]) -> None:
     start_ms, end_ms, step_ms = expected.expects_samples or (expected.start_ms, expected.end_ms, expected.step_ms)
-    keys = [_key(row["metric"]) for row in rows]
+    keys = [_key(labels) for labels, _ in rows]
     if keys != sorted(keys):
         raise MismatchError(f"rows are not sorted: {keys}")
     wanted = {}
@@ -102,23 +146,47 @@ def _check_matrix(expected: Eval, rows: list[dict[str, Any]]) -> None:
         wanted[_key(labels)] = {
             start_ms + index * step_ms: value for index, value in enumerate(values) if value is not None
         }
-    for row in rows:
-        points = {_milliseconds(time): float(text) for time, text in row["values"]}
-        points_wanted = wanted.pop(_key(row["metric"]), None)
+    for labels, points in rows:
+        points_wanted = wanted.pop(_key(labels), None)
         if points_wanted is None:
-            raise MismatchError(f"{row['metric']} not expected: {points}")
+            raise MismatchError(f"{labels} not expected: {points}")
         if points.keys() != points_wanted.keys():
-            raise MismatchError(f"{row['metric']} at {list(points)} instead of {list(points_wanted)}: {points}")
+            raise MismatchError(f"{labels} at {list(points)} instead of {list(points_wanted)}: {points}")
         for time, value in points_wanted.items():
-            _check_value(value, points[time], f"{row['metric']} at {time}")
+            _check_value(value, points[time], f"{labels} at {time}")
     missing = [key for key, points in wanted.items() if points]
     if missing:
         raise MismatchError(f"no {missing}")
 
 
-def _check_value(wanted: Value, found: float, what: str) -> None:
-    if isinstance(wanted, Histogram) or wanted is None or not _almost_equal(wanted, found):
-        raise MismatchError(f"{what}: {found} instead of {wanted}")
+def _check_value(wanted: Value, found: float | native.Histogram, what: str) -> None:
+    if isinstance(wanted, Histogram) and isinstance(found, native.Histogram):
+        differing = _difference(wanted.native.compacted(), found.compacted(), with_hint=wanted.gives_hint)
+        if differing is not None:
+            raise MismatchError(f"{what}: {differing} of {found} is not that of {wanted.native}")
+    elif not isinstance(wanted, float) or not isinstance(found, float) or not _almost_equal(wanted, found):
+        shown = wanted.native if isinstance(wanted, Histogram) else wanted
+        raise MismatchError(f"{what}: {found} instead of {shown}")
+
+
+def _difference(wanted: native.Histogram, found: native.Histogram, *, with_hint: bool) -> str | None:
+    """The first field in which two histograms differ; counts and sums may by a little."""
+    if with_hint and wanted.hint != found.hint:
+        return f"hint {found.hint} instead of {wanted.hint}"
+    for field in ("schema", "zero_threshold", "custom_values"):
+        if getattr(wanted, field) != getattr(found, field):
+            return f"{field} {getattr(found, field)} instead of {getattr(wanted, field)}"
+    for field in ("count", "total", "zero_count"):
+        if not _almost_equal(getattr(wanted, field), getattr(found, field)):
+            return f"{field} {getattr(found, field)} instead of {getattr(wanted, field)}"
+    for field in ("positive", "negative"):
+        buckets: list[tuple[int, float]] = getattr(wanted, field)
+        others: list[tuple[int, float]] = getattr(found, field)
+        if [index for index, _ in buckets] != [index for index, _ in others] or not all(
+            _almost_equal(count, other) for (_, count), (_, other) in zip(buckets, others, strict=True)
+        ):
+            return f"{field} buckets {others} instead of {buckets}"
+    return None
 
 
 def _almost_equal(left: float, right: float) -> bool:

@@ -1,19 +1,20 @@
 """Runs one file and tells how each of its evaluations went."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from querier.promql import ALL_FEATURES, ParseError, Result, evaluate, parse, prepare
+from querier.promql import ALL_FEATURES, ParseError, Plan, Result, evaluate, parse, prepare
 from querier.promql.format import canonical
+from querier.promql.run import Run
 from shared import native
 from shared.errors import HeadraceError
 
 from .at_modifier import pinned
-from .expectation import MismatchError, check_failure, check_middle, check_notes, check_result
+from .expectation import Answer, MismatchError, Row, check_failure, check_middle, check_notes, check_result
 from .language import Clear, Eval, Load, parse_file
-from .storage import HistogramsNeededError, Storage
+from .storage import Storage
 
 _USES_QUERY_TIMES = re.compile(r"(?:start|end|range|step)\(\)")
 _REFUSALS = (HeadraceError, native.ExecutionError, native.BadDataError)
@@ -46,29 +47,53 @@ def _failure(command: Eval, storage: Storage) -> str | None:
             _run_range(command, storage)
         else:
             _run_instant(command, storage)
-    except (MismatchError, HistogramsNeededError) as error:
+    except MismatchError as error:
         return str(error)
     return None
 
 
-def _query(storage: Storage, text: str, grid: tuple[int, int, int], *, is_range: bool, end_ms: int) -> Result:
+def _query(
+    storage: Storage, text: str, grid: native.Grid, shown: native.Grid, *, is_range: bool, end_ms: int
+) -> tuple[Result, Answer]:
+    """`shown` are the times that the answer has points at."""
     plan = prepare(text, grid, ALL_FEATURES, is_range=is_range, end_ms=end_ms)
     query = native.Query()
-    return evaluate(plan, [storage.select(query, select) for select in plan.selects], query)
+    result = evaluate(plan, [storage.select(query, select) for select in plan.selects], query)
+    rows = _rows(storage, plan, shown) if b'"histogram' in result.json else []
+    return result, Answer(result, rows, shown)
+
+
+def _rows(storage: Storage, plan: Plan, shown: native.Grid) -> Sequence[Row]:
+    """What stands in each cell, by evaluating once more."""
+    query = native.Query()
+    run = Run(plan.query, query, [storage.select(query, select) for select in plan.selects])
+    if plan.root is not None:
+        return native.elements(query, plan.root.evaluate(run))
+    assert plan.samples is not None
+    series = plan.samples.series(run)
+    return native.elements(query, native.select_instant(query, series, shown, offset_ms=0, lookback_ms=1))
+
+
+def _shown(command: Eval, at_ms: int) -> native.Grid:
+    """The times of the points that an instant query shows."""
+    if command.expects_samples is None:
+        return (at_ms, 1, 1)
+    start_ms, end_ms, step_ms = command.expects_samples
+    return (start_ms, step_ms, (end_ms - start_ms) // step_ms + 1)
 
 
 def _run_range(command: Eval, storage: Storage) -> None:
     steps = (command.end_ms - command.start_ms) // command.step_ms + 1
     grid = (command.start_ms, command.step_ms, steps)
     try:
-        result = _query(storage, command.query, grid, is_range=True, end_ms=command.end_ms)
+        result, answer = _query(storage, command.query, grid, grid, is_range=True, end_ms=command.end_ms)
     except _REFUSALS as error:
         check_failure(command, error)
         return
     if "fail" in command.marks:
         raise MismatchError(f"did not fail: {result.json!r}")
     check_notes(command, result)
-    check_result(command, result)
+    check_result(command, answer)
 
 
 def _run_instant(command: Eval, storage: Storage) -> None:
@@ -87,19 +112,19 @@ def _run_instant(command: Eval, storage: Storage) -> None:
 
 def _run_instant_at(command: Eval, storage: Storage, text: str, at_ms: int) -> None:
     try:
-        result = _query(storage, text, (at_ms, 1, 1), is_range=False, end_ms=at_ms)
+        result, answer = _query(storage, text, (at_ms, 1, 1), _shown(command, at_ms), is_range=False, end_ms=at_ms)
     except _REFUSALS as error:
         check_failure(command, error)
         return
     if "fail" in command.marks:
         raise MismatchError(f"did not fail: {result.json!r}")
     check_notes(command, result)
-    check_result(command, result)
+    check_result(command, answer)
     if result.type in ("matrix", "string") or _USES_QUERY_TIMES.search(text) or "ordered" in command.marks:
         return
     grid = (at_ms - 60_000, 60_000, 3)
     try:
-        result = _query(storage, text, grid, is_range=True, end_ms=at_ms + 60_000)
+        _, answer = _query(storage, text, grid, grid, is_range=True, end_ms=at_ms + 60_000)
     except _REFUSALS as error:
         raise MismatchError(f"as a range query {text} failed: {error}") from error
-    check_middle(command, result, at_ms)
+    check_middle(command, answer, at_ms)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from querier.promql import parse_selector
 from querier.promql.durations import parse_duration_ms
+from shared import native
 
 Labels: TypeAlias = dict[str, str]
 
@@ -17,10 +18,10 @@ STALE: float = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
 
 @dataclass(frozen=True)
 class Histogram:
-    """A native histogram: the fields of its literal, and how often the literal's increment was added to it."""
+    """A native histogram, and whether its literal says what is known of resets."""
 
-    fields: tuple[tuple[str, str], ...]
-    increments: int = 0
+    native: native.Histogram
+    gives_hint: bool
 
 
 Value: TypeAlias = float | Histogram | None
@@ -81,9 +82,7 @@ def _expanded(item: str) -> Iterator[Value]:
     elif item.startswith("stale"):
         yield from [STALE] * (int(item.partition("x")[2] or 0) + 1)
     elif found := _HISTOGRAMS.match(item):
-        fields = (*_fields(found[1]), *(_fields(found[3]) if found[3] is not None else ()))
-        for increments in range(int(found[4] or 0) + 1):
-            yield Histogram(fields, increments)
+        yield from _histograms(*found.groups())
     elif found := _FLOATS.match(item):
         value, step = float(found[1]), float(found[2] or "0")
         for _ in range(int(found[3] or 0) + 1):
@@ -93,12 +92,45 @@ def _expanded(item: str) -> Iterator[Value]:
         raise ValueError(f"not a value, a gap or a histogram: {item!r}")
 
 
-def _fields(literal: str) -> tuple[tuple[str, str], ...]:
-    fields = tuple(_FIELD.findall(literal))
-    unknown = {name for name, _ in fields} - _FIELDS
-    if unknown or len(" ".join(f"{name}:{value}" for name, value in fields)) != len(" ".join(literal.split())):
+def _histograms(first: str, sign: str | None, change: str | None, times: str | None) -> Iterator[Histogram]:
+    """`{{…}}+{{…}}x3`: the first, and each time the other added to the last."""
+    histogram = _histogram(first)
+    step = None if change is None else _histogram(change)
+    gives_hint = (histogram if step is None else step).gives_hint
+    value = histogram.native
+    for _ in range(int(times or 0) + 1):
+        yield Histogram(value, gives_hint)
+        if step is not None:
+            value = value.plus(step.native) if sign == "+" else value.minus(step.native)
+
+
+def _histogram(literal: str) -> Histogram:
+    found = _FIELD.findall(literal)
+    fields = dict(found)
+    if fields.keys() - _FIELDS or len(" ".join(f"{name}:{value}" for name, value in found)) != len(
+        " ".join(literal.split())
+    ):
         raise ValueError(f"not the description of a histogram: {literal!r}")
-    return fields
+    made = native.Histogram(
+        schema=int(fields.get("schema", "0")),
+        count=float(fields.get("count", "0")),
+        total=float(fields.get("sum", "0")),
+        zero_threshold=float(fields.get("z_bucket_w", "0")),
+        zero_count=float(fields.get("z_bucket", "0")),
+        positive=_buckets(fields, "buckets", "offset"),
+        negative=_buckets(fields, "n_buckets", "n_offset"),
+        custom_values=_numbers(fields.get("custom_values", "[]")),
+        hint=fields.get("counter_reset_hint", "unknown"),  # type: ignore[arg-type]  # the class checks it
+    )
+    return Histogram(made, "counter_reset_hint" in fields)
+
+
+def _buckets(fields: dict[str, str], counts: str, offset: str) -> list[tuple[int, float]]:
+    return list(enumerate(_numbers(fields.get(counts, "[]")), int(fields.get(offset, "0"))))
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.strip("[]").split()]
 
 
 _START_TIME = re.compile(r"([+-]?)([0-9]+[a-wyz]*)(?:([+-])([0-9]+[a-wyz]+))?(?:x([0-9]+))?$")

@@ -1,50 +1,46 @@
 """What a test file loaded, and a way to select from it."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from querier.promql import Select
 from shared import native
 
+from .classic import ClassicHistograms
 from .language import Load
 from .series import Histogram, Labels, Value
 
-
-class HistogramsNeededError(Exception):
-    """The query looks at native histograms, which the engine does not hold yet."""
+_Key = tuple[tuple[str, str], ...]
 
 
 class Storage:
     def __init__(self) -> None:
-        self._series: dict[tuple[tuple[str, str], ...], dict[int, Value]] = {}
+        self._series: dict[_Key, dict[int, float | native.Histogram]] = {}
 
     def clear(self) -> None:
         self._series.clear()
 
     def load(self, command: Load) -> None:
+        classic = ClassicHistograms()
+        touched: dict[_Key, None] = {}
         for labels, values in command.series:
-            self._append(labels, values, command.gap_ms)
+            samples = {index * command.gap_ms: value for index, value in enumerate(values) if value is not None}
+            touched[self._append(labels, samples)] = None
             if command.with_custom_histograms:
-                self._append_custom_histogram(labels, values, command.gap_ms)
+                classic.add(labels, samples)
+        for labels, histograms in classic.as_native():
+            touched[self._append(labels, histograms)] = None
+        for key in touched:
+            self._series[key] = _as_stored(self._series[key])
 
-    def _append(self, labels: Labels, values: Sequence[Value], gap_ms: int) -> None:
-        samples = self._series.setdefault(tuple(sorted(labels.items())), {})
-        for index, value in enumerate(values):
+    def _append(self, labels: Labels, samples: dict[int, Value]) -> _Key:
+        key = tuple(sorted(labels.items()))
+        held = self._series.setdefault(key, {})
+        for time, value in samples.items():
             if value is not None:
-                samples[index * gap_ms] = value
-
-    def _append_custom_histogram(self, labels: Labels, values: Sequence[Value], gap_ms: int) -> None:
-        """`load_with_nhcb`: classic histograms exist as native ones with custom buckets, too."""
-        name = labels.get("__name__", "")
-        for suffix in ("_bucket", "_count", "_sum"):
-            if name.endswith(suffix) and (suffix != "_bucket" or "le" in labels):
-                base = {key: value for key, value in labels.items() if key != "le"}
-                base["__name__"] = name.removesuffix(suffix)
-                made: list[Value] = [None if value is None else Histogram(()) for value in values]
-                self._append(base, made, gap_ms)
+                held[time] = value.native if isinstance(value, Histogram) else value
+        return key
 
     def select(self, query: native.Query, select: Select) -> native.SeriesSet:
-        """Raises HistogramsNeededError if the samples asked for are not all floats."""
         chosen = []
         for key, samples in sorted(self._series.items()):
             labels = dict(key)
@@ -53,11 +49,20 @@ class Storage:
                 for wanted, matcher in zip(select.selector, select.matchers, strict=True)
             ):
                 continue
-            inside = sorted((time, value) for time, value in samples.items() if select.min_ms <= time <= select.max_ms)
-            floats = [value for _, value in inside if isinstance(value, float)]
-            if len(floats) != len(inside):
-                raise HistogramsNeededError(f"native histograms: {labels}")
+            inside = [(time, value) for time, value in samples.items() if select.min_ms <= time <= select.max_ms]
             times = [time for time, _ in inside]
             assert all(earlier < later for earlier, later in pairwise(times))
-            chosen.append((labels, times, floats))
+            chosen.append((labels, times, [value for _, value in inside]))
         return native.series_from_samples(query, chosen)
+
+
+def _as_stored(samples: dict[int, float | native.Histogram]) -> dict[int, float | native.Histogram]:
+    """In time order, with the hints that a database gives when it is read."""
+    stored: dict[int, float | native.Histogram] = {}
+    before: native.Histogram | None = None
+    for time, value in sorted(samples.items()):
+        if isinstance(value, native.Histogram):
+            before = stored[time] = value.stored_behind(before)
+        else:
+            before, stored[time] = None, value
+    return stored

@@ -118,7 +118,7 @@ def test_quantiles_are_noted_when_out_of_range() -> None:
     frame = frame_of(query, [({"x": str(i)}, [i]) for i in range(5)])
     result = native.aggregate(query, "quantile", frame, without=False, labels=[], param=native.number(1.5, 1))
     assert rows_of(query, result) == [({}, [math.inf])]
-    assert query.take_notes() == [("quantile_out_of_range", "1.5")]
+    assert query.take_notes() == [("quantile_out_of_range", "1.5", "")]
     assert query.take_notes() == []
 
 
@@ -146,4 +146,4 @@ def test_limits_take_complementary_parts() -> None:
     assert len(low) + len(high) == 50
     assert 0 < len(low) < 35
     assert len(part("limit_ratio", 1.1)) == 50
-    assert query.take_notes() == [("ratio_out_of_range", "1.1, capping to 1")]
+    assert query.take_notes() == [("ratio_out_of_range", "1.1, capping to 1", "")]

@@ -7,7 +7,7 @@ import pytest
 
 from shared import native
 
-from .frames import Rows, frame_of, grid_of, series_of
+from .frames import STEP_MS, Rows, frame_of, grid_of, series_of
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,46 @@ def test_many_rows_are_written_in_order() -> None:
     written = json.loads(text)
     assert [row["metric"] for row in written] == [labels for labels, _ in rows]
     assert all(float(row["values"][49][1]) == values[49] for row, (_, values) in zip(written, rows, strict=True))
+
+
+def test_histograms_have_a_member_of_their_own() -> None:
+    query = native.Query()
+    histogram = native.Histogram(
+        count=6.5,
+        total=-1.25,
+        zero_threshold=0.25,
+        zero_count=1,
+        positive=[(0, 2), (1, 0), (3, 1e21)],
+        negative=[(1, 2.5)],
+    )
+    series = native.series_from_samples(
+        query,
+        [
+            ({"a": "both"}, [0, STEP_MS], [histogram, 2.0]),
+            ({"a": "one"}, [0], [native.Histogram(schema=-53, custom_values=[5], positive=[(0, 1), (1, 2)])]),
+        ],
+    )
+    frame = native.select_instant(query, series, grid_of(2), offset_ms=0, lookback_ms=1)
+    written = {
+        "count": "6.5",
+        "sum": "-1.25",
+        "buckets": [
+            [1, "-2", "-1", "2.5"],
+            [3, "-0.25", "0.25", "1"],
+            [0, "0.5", "1", "2"],
+            [0, "4", "8", "1e+21"],
+        ],
+    }
+    custom = {"count": "0", "sum": "0", "buckets": [[3, "-Inf", "5", "1"], [0, "5", "+Inf", "2"]]}
+    text, _ = native.json_matrix(query, frame, grid_of(2), 0)
+    assert json.loads(text) == [
+        {"metric": {"a": "both"}, "values": [[60, "2"]], "histograms": [[0, written]]},
+        {"metric": {"a": "one"}, "histograms": [[0, custom]]},
+    ]
+    text, _ = native.json_vector(query, frame, grid_of(1), 0)
+    assert json.loads(text) == [
+        {"metric": {"a": "both"}, "histogram": [0, written]},
+        {"metric": {"a": "one"}, "histogram": [0, custom]},
+    ]
+    text, _ = native.json_samples(query, series, 0, STEP_MS, 0)
+    assert json.loads(text)[0] == {"metric": {"a": "both"}, "values": [[60, "2"]], "histograms": [[0, written]]}

@@ -53,7 +53,7 @@ def test_rates_note_names_that_are_no_counters() -> None:
         ],
     )
     native.select_range(query, series, grid_of(2), "rate", range_ms=STEP_MS * 2, offset_ms=0)
-    assert query.take_notes() == [("not_a_counter", "gauge")]
+    assert query.take_notes() == [("not_a_counter", "", "gauge")]
 
 
 def test_dropped_names_merge_rows_that_never_meet() -> None:
@@ -109,7 +109,7 @@ def test_buckets_are_repaired_and_told() -> None:
     buckets: Rows = [({"le": "1"}, [5, 5]), ({"le": "2.0"}, [3, 6]), ({"le": "+Inf"}, [6, 6]), ({"le": "x"}, [1, 1])]
     result = native.histogram_quantile(query, native.number(0.5, 1), frame_of(query, buckets))
     assert rows_of(query, result) == [({}, [0.6, 0.6])]
-    assert query.take_notes() == [("bad_bucket_label", "x"), ("forced_monotonicity", "2 2 2 1 0 0")]
+    assert query.take_notes() == [("bad_bucket_label", "x", ""), ("forced_monotonicity", "2 2 2 1 0 0", "")]
 
 
 @pytest.mark.parametrize("call", ["rate_over_time", "no_such"])

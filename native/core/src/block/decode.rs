@@ -111,11 +111,7 @@ impl<'a> BlockCursor<'a> {
         }
         let start = if len == 0 { 0 } else { skipped - first_run * RUN };
         match (self.cuts.get(&slice), self.values.get(start..start + len)) {
-            (Some(cut), Some(values)) => Ok(Samples {
-                times: &cut.times,
-                values,
-                times_key: cut.key,
-            }),
+            (Some(cut), Some(values)) => Ok(Samples::floats(&cut.times, values, cut.key)),
             _ => Err(Error::Corrupt(format!("row {row} has fewer values than times"))),
         }
     }

@@ -7,7 +7,7 @@ use super::decode::BlockCursor;
 use super::page::PageSet;
 use super::reader::BlockReader;
 use super::writer::{BlockParts, BlockWriter, row_order};
-use crate::model::{Millis, SampleBuf, Samples, Uid};
+use crate::model::{Merge, Millis, Uid};
 use crate::{Error, Result};
 
 /// The next row of one block.
@@ -55,25 +55,21 @@ pub fn merge(uid: Uid, blocks: &[(&BlockReader, &PageSet)]) -> Result<BlockParts
         .map(Reverse)
         .collect();
     let mut writer = BlockWriter::new(uid)?;
-    let (mut held, mut merged) = (SampleBuf::default(), SampleBuf::default());
+    let mut held = Merge::default();
     while let Some(Reverse(row)) = heap.pop() {
         held.clear();
-        append(
-            &mut held,
-            cursors[row.block].read(row.row, Millis::MIN, Millis::MAX)?,
-        );
+        held.add(cursors[row.block].read(row.row, Millis::MIN, Millis::MAX)?);
         heap.extend(next(blocks, row.block, row.row + 1).map(Reverse));
         while heap
             .peek()
             .is_some_and(|Reverse(other)| other.labels == row.labels)
         {
             let Some(Reverse(other)) = heap.pop() else { break };
-            let later = cursors[other.block].read(other.row, Millis::MIN, Millis::MAX)?;
-            union(held.as_samples(), later, &mut merged);
-            std::mem::swap(&mut held, &mut merged);
+            held.add(cursors[other.block].read(other.row, Millis::MIN, Millis::MAX)?);
             heap.extend(next(blocks, other.block, other.row + 1).map(Reverse));
         }
-        writer.add(&row.labels, &held.times, &held.values)?;
+        let samples = held.samples();
+        writer.add(&row.labels, samples.times, samples.values)?;
     }
     writer.finish()
 }
@@ -88,36 +84,4 @@ fn next<'a>(blocks: &[(&'a BlockReader, &'a PageSet)], block: usize, row: u32) -
         .map(|(name, value)| (reader.symbol(name), reader.symbol(value)))
         .collect();
     Some(Next { labels, block, row })
-}
-
-fn append(to: &mut SampleBuf, from: Samples<'_>) {
-    to.times.extend_from_slice(from.times);
-    to.values.extend_from_slice(from.values);
-}
-
-/// Both in time order; at equal times the first one's.
-fn union(first: Samples<'_>, second: Samples<'_>, out: &mut SampleBuf) {
-    out.clear();
-    let disjoint = match (first.times.last(), second.times.first()) {
-        (Some(end), Some(start)) => end < start,
-        _ => true,
-    };
-    if disjoint {
-        append(out, first);
-        append(out, second);
-        return;
-    }
-    let (mut a, mut b) = (0, 0);
-    while a < first.times.len() || b < second.times.len() {
-        let (left, right) = (first.times.get(a), second.times.get(b));
-        let take_left = match (left, right) {
-            (Some(left), Some(right)) => left <= right,
-            (left, _) => left.is_some(),
-        };
-        b += usize::from(right.is_some() && (!take_left || left == right));
-        let (source, at) = if take_left { (first, a) } else { (second, b - 1) };
-        a += usize::from(take_left);
-        out.times.push(source.times[at]);
-        out.values.push(source.values[at]);
-    }
 }

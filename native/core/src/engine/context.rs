@@ -30,11 +30,19 @@ impl Default for Limits {
     }
 }
 
+/// What Prometheus hides behind flags, as far as operators have to know.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Names are dropped at the end.
+    pub delays_names: bool,
+}
+
 /// Safe to share between threads; `cancel` may come from any of them.
 #[derive(Debug, Default)]
 pub struct QueryContext {
     symbols: Mutex<Symbols>,
     limits: Limits,
+    options: Options,
     canceled: AtomicBool,
     samples_read: AtomicU64,
     series: AtomicU64,
@@ -45,16 +53,24 @@ pub struct QueryContext {
     notes: Mutex<Notes>,
 }
 
+/// What kind of note, what it says, and of which metric ("" if that is not known).
+pub type Note = (&'static str, String, String);
+
 #[derive(Debug, Default)]
 struct Notes {
-    fresh: Vec<(&'static str, String)>,
-    seen: HashSet<(&'static str, String)>,
+    fresh: Vec<Note>,
+    seen: HashSet<Note>,
 }
 
 impl QueryContext {
     pub fn new(limits: Limits) -> Self {
+        Self::with_options(limits, Options::default())
+    }
+
+    pub fn with_options(limits: Limits, options: Options) -> Self {
         Self {
             limits,
+            options,
             ..Self::default()
         }
     }
@@ -66,6 +82,11 @@ impl QueryContext {
 
     pub fn cancel(&self) {
         self.canceled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether names are only dropped at the end of the query, where each was marked before.
+    pub fn delays_names(&self) -> bool {
+        self.options.delays_names
     }
 
     /// Fails once the query was cancelled. Cheap enough to call for every row.
@@ -122,17 +143,22 @@ impl QueryContext {
         Ok(())
     }
 
-    /// Notes something that the answer should mention, once per (kind, detail). The kinds are listed in `_native.pyi`.
+    /// Notes something that the answer should mention, once. The kinds are listed in `_native.pyi`.
     pub fn note(&self, kind: &'static str, detail: impl Into<String>) {
+        self.note_of(kind, detail, "");
+    }
+
+    /// Notes something of a metric.
+    pub fn note_of(&self, kind: &'static str, detail: impl Into<String>, metric: &str) {
         let mut notes = self.notes.lock();
-        let note = (kind, detail.into());
+        let note = (kind, detail.into(), metric.to_owned());
         if notes.seen.insert(note.clone()) {
             notes.fresh.push(note);
         }
     }
 
     /// The notes since the last call, in order. What was noted before may be noted again.
-    pub fn take_notes(&self) -> Vec<(&'static str, String)> {
+    pub fn take_notes(&self) -> Vec<Note> {
         let mut notes = self.notes.lock();
         notes.seen.clear();
         std::mem::take(&mut notes.fresh)
@@ -230,11 +256,12 @@ mod tests {
     use super::*;
 
     fn context(samples: u64) -> Arc<QueryContext> {
-        Arc::new(QueryContext::new(Limits {
+        let limits = Limits {
             samples,
             series: 10,
             bytes: 1000,
-        }))
+        };
+        Arc::new(QueryContext::new(limits))
     }
 
     #[test]
@@ -265,10 +292,8 @@ mod tests {
             context.note("quantile", detail);
         }
         let notes = context.take_notes();
-        assert_eq!(
-            notes,
-            [("quantile", "2".to_owned()), ("quantile", "-1".to_owned())]
-        );
+        let details: Vec<_> = notes.iter().map(|(_, detail, _)| detail.as_str()).collect();
+        assert_eq!(details, ["2", "-1"]);
         assert!(context.take_notes().is_empty());
         context.note("quantile", "2");
         assert_eq!(context.take_notes().len(), 1, "each operator tells its own notes");

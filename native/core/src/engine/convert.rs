@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::cells::{ABSENT, Cells, FLOAT};
 use super::context::QueryContext;
-use super::frame::{ABSENT, Cells, FLOAT, Frame};
+use super::frame::Frame;
 use crate::model::SeriesTable;
 use crate::{Error, Result};
 
@@ -23,8 +24,9 @@ pub fn broadcast(frame: &Arc<Frame>, steps: usize) -> Result<Arc<Frame>> {
         return Ok(Arc::new(Frame::scalar(vec![frame.at(0); steps])));
     };
     let mut cells = Cells::with_capacity(context, frame.rows().saturating_mul(steps))?;
+    cells.take_histograms(&frame.cells.histograms);
     for (&kind, &value) in frame.cells.kind.iter().zip(&frame.cells.value) {
-        cells.push_rows(&vec![kind; steps], &vec![value; steps]);
+        cells.push_shifted(&vec![kind; steps], &vec![value; steps], 0.0);
         context.check()?;
     }
     Ok(Arc::new(Frame::new(
@@ -35,14 +37,14 @@ pub fn broadcast(frame: &Arc<Frame>, steps: usize) -> Result<Arc<Frame>> {
     )?))
 }
 
-/// `scalar()`: the value of the only element present, else NaN.
+/// `scalar()`: the value of the only float present, else NaN.
 pub fn to_scalar(frame: &Frame) -> Frame {
     let mut values = vec![f64::NAN; frame.steps];
     let mut counts = vec![0_u32; frame.steps];
     for row in 0..frame.rows() {
         let (kind, value) = frame.row(row);
         for (step, (&kind, &value)) in kind.iter().zip(value).enumerate() {
-            if kind != ABSENT {
+            if kind == FLOAT {
                 counts[step] += 1;
                 values[step] = if counts[step] == 1 { value } else { f64::NAN };
             }
@@ -82,14 +84,15 @@ pub fn absent(context: &Arc<QueryContext>, frame: &Frame, labels: &[(String, Str
     Frame::new(context, table, frame.steps, Cells::of(context, kind, value)?)
 }
 
-/// `sort()` and `sort_desc()` of an instant vector: by value, NaN last in both. A range result keeps its order.
+/// `sort()` and `sort_desc()` of an instant vector: by value, NaN last in both. Histograms are left out. A range result
+/// keeps its order.
 pub fn sort(context: &Arc<QueryContext>, frame: &Arc<Frame>, descending: bool) -> Result<Arc<Frame>> {
     if frame.steps != 1 {
         return Ok(Arc::clone(frame));
     }
     let value = |row: u32| frame.cells.value[row as usize];
     let mut rows: Vec<u32> = (0..frame.rows() as u32)
-        .filter(|&row| frame.get(row as usize, 0).is_some())
+        .filter(|&row| frame.float(row as usize, 0).is_some())
         .collect();
     rows.sort_by(|&a, &b| best_first(descending, value(a), value(b)));
     Ok(Arc::new(pick_rows(context, frame, &rows)?.in_order(true)))
@@ -109,10 +112,11 @@ pub fn best_first(descending: bool, a: f64, b: f64) -> Ordering {
 pub fn pick_rows(context: &Arc<QueryContext>, frame: &Frame, rows: &[u32]) -> Result<Frame> {
     let mut table = SeriesTable::with_capacity(rows.len(), 0);
     let mut cells = Cells::with_capacity(context, rows.len() * frame.steps)?;
+    cells.take_histograms(&frame.cells.histograms);
     for &row in rows {
         table.push(frame.table.row(row as usize).iter().copied());
         let (kind, value) = frame.row(row as usize);
-        cells.push_rows(kind, value);
+        cells.push_shifted(kind, value, 0.0);
     }
     Frame::new(context, table, frame.steps, cells.seal()?)
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::cells::{ABSENT, CellBuf, Cells, Element, FLOAT, HISTOGRAM, RowView};
 use super::context::QueryContext;
-use super::frame::{ABSENT, Cells, FLOAT, Frame};
+use super::fold_histograms::HistogramCells;
+use super::frame::Frame;
 use super::labels::Groups;
 use super::parallel::fold_chunks;
 use crate::kernel::{Mean, Sum};
@@ -33,6 +35,17 @@ impl FoldOp {
             "group" => Self::Group,
             _ => return None,
         })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Count => "count",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Group => "group",
+        }
     }
 
     pub fn required(name: &str) -> Result<Self> {
@@ -192,7 +205,7 @@ impl State {
         }
     }
 
-    fn into_cells(self, context: &Arc<QueryContext>) -> Result<Arc<Cells>> {
+    fn into_cells(self) -> CellBuf {
         let (kind, value): (Vec<u8>, Vec<f64>) = match self {
             Self::Sum { seen, sum, lost } => {
                 let value = sum.iter().zip(&lost).map(|(sum, lost)| sum + lost).collect();
@@ -225,7 +238,11 @@ impl State {
                 (seen, value)
             }
         };
-        Cells::of(context, kind, value)
+        CellBuf {
+            kind,
+            value,
+            histograms: Vec::new(),
+        }
     }
 }
 
@@ -239,9 +256,14 @@ fn mark(seen: &mut [u8], kind: &[u8]) {
 /// The state of the groups that a chunk of rows meets.
 #[derive(Debug)]
 pub struct Partial<'a> {
+    op: FoldOp,
     group_of_row: &'a [u32],
     steps: usize,
     state: State,
+    /// Where histograms were met; its cells are those of the state.
+    histograms: HistogramCells,
+    /// Of a row with histograms the floats alone.
+    floats: CellBuf,
     /// Global group of each local one, in order of first sight.
     groups: Vec<u32>,
     local: HashMap<u32, u32>,
@@ -252,9 +274,12 @@ impl<'a> Partial<'a> {
     fn new(op: FoldOp, steps: usize, group_of_row: &'a [u32]) -> Self {
         let state = State::new(op);
         Self {
+            op,
             group_of_row,
             steps,
             state,
+            histograms: HistogramCells::new(op),
+            floats: CellBuf::default(),
             groups: Vec::new(),
             local: HashMap::new(),
             last: None,
@@ -277,11 +302,35 @@ impl<'a> Partial<'a> {
         local as usize
     }
 
-    /// Folds the cells of a row.
-    pub fn add(&mut self, row: usize, kind: &[u8], value: &[f64]) {
+    /// Folds the cells of a row, which belongs to the metric of that name.
+    #[inline]
+    pub fn add(&mut self, row: usize, name: u32, cells: RowView<'_>) {
         let local = self.local(self.group_of_row[row]);
-        self.state
-            .add(local * self.steps..(local + 1) * self.steps, kind, value);
+        let at = local * self.steps..(local + 1) * self.steps;
+        if cells.has_histograms() && cells.kind.contains(&HISTOGRAM) {
+            self.add_mixed(at, name, cells);
+        } else {
+            self.state.add(at, cells.kind, cells.value);
+        }
+    }
+
+    fn add_mixed(&mut self, at: Range<usize>, name: u32, cells: RowView<'_>) {
+        if matches!(self.op, FoldOp::Count | FoldOp::Group) {
+            self.state.add(at, cells.kind, cells.value);
+            return;
+        }
+        let floats = &mut self.floats;
+        floats.kind.clear();
+        floats.kind.extend_from_slice(cells.kind);
+        floats.value.clear();
+        floats.value.extend_from_slice(cells.value);
+        for step in 0..self.steps {
+            if let Some(Element::Histogram(histogram)) = cells.get(step) {
+                floats.clear(step);
+                self.histograms.add(at.start + step, name, histogram);
+            }
+        }
+        self.state.add(at, &floats.kind, &floats.value);
     }
 }
 
@@ -300,26 +349,30 @@ pub fn fold<E: Send>(
     // Sum, compensation and mark for each cell while folding.
     let _state_charge = context.charge(0, cells.saturating_mul(32))?;
     let mut state = State::new(op);
+    let histograms = HistogramCells::new(op);
     let rows = groups.of_row.len();
     if rows > super::parallel::CHUNK_ROWS {
         state.resize(cells);
     }
-    let state = fold_chunks(
+    let (state, histograms) = fold_chunks(
         rows,
         cost,
-        state,
+        (state, histograms),
         |chunk| {
             let mut partial = Partial::new(op, steps, &groups.of_row);
             let extra = feed(chunk, &mut partial)?;
             Ok((partial, extra))
         },
-        |state, (partial, extra)| {
+        |(state, histograms), (partial, extra)| {
             note(extra);
             if rows <= super::parallel::CHUNK_ROWS {
                 // The only chunk: its groups are all groups, in the same order.
-                *state = partial.state;
+                (*state, *histograms) = (partial.state, partial.histograms);
                 return Ok(());
             }
+            histograms.merge(partial.histograms, |cell| {
+                partial.groups[cell / steps] as usize * steps + cell % steps
+            });
             for (local, &group) in partial.groups.iter().enumerate() {
                 let (at, from) = (group as usize * steps, local * steps);
                 state.merge(at..at + steps, &partial.state, from..from + steps);
@@ -327,5 +380,8 @@ pub fn fold<E: Send>(
             Ok(())
         },
     )?;
-    Frame::new(context, groups.table.clone(), steps, state.into_cells(context)?)
+    let mut cells = state.into_cells();
+    histograms.finish(context, &mut cells);
+    let cells = Cells::of_buf(context, cells)?;
+    Frame::new(context, groups.table.clone(), steps, cells)
 }

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
+use super::cells::{ABSENT, Cells, Element, FLOAT, RowView};
 use super::context::{Charge, QueryContext};
 use crate::model::{Millis, SeriesTable};
 use crate::{Error, Result};
-
-/// Cell kinds. A kind 2 is kept for native histograms.
-pub const ABSENT: u8 = 0;
-pub const FLOAT: u8 = 1;
 
 /// The evaluation times of a query: `start + i * step` for `i < steps`. An instant query has one step; a step of 0 ms
 /// repeats one time, for a selector that `@` pinned under parameters that vary.
@@ -47,94 +44,6 @@ impl Grid {
     }
 }
 
-/// Cells of rows × steps in row-major order. Frames that differ in labels only share them.
-#[derive(Debug)]
-pub struct Cells {
-    /// u8[rows × steps]: [`ABSENT`] or [`FLOAT`].
-    pub kind: Vec<u8>,
-    /// f64[rows × steps]; +0 where absent, so that sums need not look at the kind.
-    pub value: Vec<f64>,
-    charge: Option<Charge>,
-}
-
-impl Cells {
-    /// All absent, to be filled and then [sealed](Self::seal).
-    pub fn absent(context: &Arc<QueryContext>, cells: usize) -> Result<Self> {
-        let charge = context.charge(0, cells.saturating_mul(9))?;
-        Ok(Self {
-            kind: vec![ABSENT; cells],
-            value: vec![0.0; cells],
-            charge: Some(charge),
-        })
-    }
-
-    /// None yet, with room for `cells`.
-    pub fn with_capacity(context: &Arc<QueryContext>, cells: usize) -> Result<Self> {
-        let charge = context.charge(0, cells.saturating_mul(9))?;
-        Ok(Self {
-            kind: Vec::with_capacity(cells),
-            value: Vec::with_capacity(cells),
-            charge: Some(charge),
-        })
-    }
-
-    /// Cells that were made elsewhere.
-    pub fn of(context: &Arc<QueryContext>, kind: Vec<u8>, value: Vec<f64>) -> Result<Arc<Self>> {
-        let charge = context.charge(0, kind.len().saturating_mul(9))?;
-        Self {
-            kind,
-            value,
-            charge: Some(charge),
-        }
-        .seal()
-    }
-
-    pub fn push_rows(&mut self, kind: &[u8], value: &[f64]) {
-        self.kind.extend_from_slice(kind);
-        self.value.extend_from_slice(value);
-    }
-
-    /// Appends absent cells up to a total, which may pass what was asked for at first.
-    pub fn grow_to(&mut self, cells: usize) -> Result<()> {
-        if cells > self.kind.capacity()
-            && let Some(charge) = &mut self.charge
-        {
-            charge.grow(
-                0,
-                self.kind
-                    .capacity()
-                    .max(cells - self.kind.capacity())
-                    .saturating_mul(9),
-            )?;
-        }
-        self.kind.resize(cells, ABSENT);
-        self.value.resize(cells, 0.0);
-        Ok(())
-    }
-
-    /// Appends cells of (kind, value).
-    pub fn extend(&mut self, cells: impl Iterator<Item = (u8, f64)>) {
-        for (kind, value) in cells {
-            self.kind.push(kind);
-            self.value.push(value);
-        }
-    }
-
-    pub fn row_mut(&mut self, row: usize, steps: usize) -> (&mut [u8], &mut [f64]) {
-        let cells = row * steps..(row + 1) * steps;
-        (&mut self.kind[cells.clone()], &mut self.value[cells])
-    }
-
-    /// Counts the cells that are present as samples held by the query.
-    pub fn seal(mut self) -> Result<Arc<Self>> {
-        let present = self.kind.iter().map(|&kind| usize::from(kind != ABSENT)).sum();
-        if let Some(charge) = &mut self.charge {
-            charge.grow(present, 0)?;
-        }
-        Ok(Arc::new(self))
-    }
-}
-
 /// Rows of cells, one label set per row. A frame of one step serves any number of steps.
 #[derive(Debug)]
 pub struct Frame {
@@ -169,16 +78,10 @@ impl Frame {
     pub fn scalar(values: Vec<f64>) -> Self {
         let mut table = SeriesTable::new();
         table.push([]);
-        let steps = values.len();
-        let cells = Cells {
-            kind: vec![FLOAT; steps],
-            value: values,
-            charge: None,
-        };
         Self {
             table: Arc::new(table),
-            steps,
-            cells: Arc::new(cells),
+            steps: values.len(),
+            cells: Arc::new(Cells::free(values)),
             ordered: false,
             charge: None,
         }
@@ -186,15 +89,10 @@ impl Frame {
 
     /// No rows.
     pub fn empty(steps: usize) -> Self {
-        let cells = Cells {
-            kind: Vec::new(),
-            value: Vec::new(),
-            charge: None,
-        };
         Self {
             table: Arc::new(SeriesTable::new()),
             steps,
-            cells: Arc::new(cells),
+            cells: Arc::new(Cells::free(Vec::new())),
             ordered: false,
             charge: None,
         }
@@ -216,10 +114,37 @@ impl Frame {
         (&self.cells.kind[cells.clone()], &self.cells.value[cells])
     }
 
-    /// A cell, if present; a frame of one step has the same at every step.
-    pub fn get(&self, row: usize, step: usize) -> Option<f64> {
-        let cell = row * self.steps + if self.steps == 1 { 0 } else { step };
-        (self.cells.kind[cell] != ABSENT).then_some(self.cells.value[cell])
+    /// The cells of a row with what histogram cells name.
+    pub fn view(&self, row: usize) -> RowView<'_> {
+        self.cells.view(row * self.steps..(row + 1) * self.steps)
+    }
+
+    /// Whether some cell may be a histogram.
+    pub fn has_histograms(&self) -> bool {
+        !self.cells.histograms.is_empty()
+    }
+
+    /// The number of a cell; a frame of one step has the same at every step.
+    #[inline]
+    fn cell(&self, row: usize, step: usize) -> usize {
+        row * self.steps + if self.steps == 1 { 0 } else { step }
+    }
+
+    /// Whether anything stands in a cell.
+    pub fn has(&self, row: usize, step: usize) -> bool {
+        self.cells.kind[self.cell(row, step)] != ABSENT
+    }
+
+    /// The float in a cell, if that is what stands there.
+    pub fn float(&self, row: usize, step: usize) -> Option<f64> {
+        let cell = self.cell(row, step);
+        (self.cells.kind[cell] == FLOAT).then_some(self.cells.value[cell])
+    }
+
+    /// What stands in a cell.
+    pub fn get(&self, row: usize, step: usize) -> Option<Element<'_>> {
+        let cell = self.cell(row, step);
+        self.cells.view(cell..cell + 1).get(0)
     }
 
     /// The value of a scalar at a step.
@@ -249,9 +174,9 @@ impl Frame {
         Ok(self.at(0))
     }
 
-    /// Whether this can be read as a scalar: one row whose cells are all present.
+    /// Whether this can be read as a scalar: one row whose cells are all floats.
     pub fn is_scalar(&self) -> bool {
-        self.rows() == 1 && !self.cells.kind.contains(&ABSENT)
+        self.rows() == 1 && self.cells.kind.iter().all(|&kind| kind == FLOAT)
     }
 }
 

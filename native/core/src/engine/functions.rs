@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::calendar::Moment;
+use super::cells::{Cells, Element, FLOAT, HISTOGRAM};
 use super::context::QueryContext;
-use super::frame::{ABSENT, Cells, FLOAT, Frame, Grid, common_steps};
+use super::frame::{Frame, Grid, common_steps};
+use crate::model::Histogram;
 use crate::{Error, Result};
 
-/// `function` of each element, under the same labels. params: scalars. `timestamp` is that of the step.
+/// `function` of each element, under the same labels; of floats only, but for `neg`, `timestamp` and the functions of
+/// histograms. params: scalars. `timestamp` is that of the step.
 pub fn apply(
     context: &Arc<QueryContext>,
     function: &str,
@@ -19,6 +22,10 @@ pub fn apply(
         params_of(function, params, 0)?;
         return map(context, frame, frame.steps, |_, x| Some(plain(x)));
     }
+    if let Some(of_histogram) = histogram_function(function) {
+        params_of(function, params, 0)?;
+        return map_histograms(context, frame, of_histogram);
+    }
     let steps = common_steps(&[&[frame], params].concat())?;
     match function {
         "timestamp" => {
@@ -26,9 +33,13 @@ pub fn apply(
             if frame.steps != 1 && frame.steps != grid.steps {
                 return Err(Error::BadData("timestamp needs the grid of its frame".into()));
             }
-            map(context, frame, grid.steps, |step, _| {
+            map_elements(context, frame, grid.steps, |step, _| {
                 Some(grid.time(step) as f64 / 1e3)
             })
+        }
+        "neg" => {
+            params_of(function, params, 0)?;
+            negate(context, frame)
         }
         "clamp" => {
             let [min, max] = params_of(function, params, 2)?[..] else {
@@ -82,7 +93,6 @@ fn params_of<'a, 'b>(function: &str, params: &'b [&'a Frame], want: usize) -> Re
 /// Functions of the value alone.
 fn plain_function(name: &str) -> Option<fn(f64) -> f64> {
     Some(match name {
-        "neg" => |x| -x,
         "abs" => f64::abs,
         "ceil" => f64::ceil,
         "floor" => f64::floor,
@@ -126,7 +136,76 @@ fn plain_function(name: &str) -> Option<fn(f64) -> f64> {
     })
 }
 
-/// Present cells become `f(step, value)`, absent where that is nothing.
+/// Functions of a histogram alone.
+fn histogram_function(name: &str) -> Option<fn(&Histogram) -> f64> {
+    Some(match name {
+        "histogram_count" => |histogram| histogram.count,
+        "histogram_sum" => |histogram| histogram.sum,
+        "histogram_avg" => |histogram| histogram.sum / histogram.count,
+        "histogram_stdvar" => Histogram::variance,
+        "histogram_stddev" => |histogram| histogram.variance().sqrt(),
+        _ => return None,
+    })
+}
+
+/// Histograms become floats, which happens once for all cells that hold the same one. Floats go.
+fn map_histograms(context: &Arc<QueryContext>, frame: &Frame, f: fn(&Histogram) -> f64) -> Result<Frame> {
+    let results: Vec<f64> = frame
+        .cells
+        .histograms
+        .iter()
+        .map(|histogram| f(histogram))
+        .collect();
+    let mut cells = Cells::absent(context, frame.cells.kind.len())?;
+    if !results.is_empty() {
+        for (cell, (&kind, &place)) in frame.cells.kind.iter().zip(&frame.cells.value).enumerate() {
+            if kind == HISTOGRAM {
+                cells.put(cell, Element::Float(results[place as usize]));
+            }
+        }
+    }
+    like(context, frame, frame.steps, cells)
+}
+
+/// Unary minus.
+fn negate(context: &Arc<QueryContext>, frame: &Frame) -> Result<Frame> {
+    let mut cells = Cells::with_capacity(context, frame.cells.kind.len())?;
+    cells.push(frame.cells.all());
+    for histogram in &mut cells.histograms {
+        Arc::make_mut(histogram).multiply(-1.0);
+    }
+    let cell_values = frame.cells.kind.iter().zip(cells.value.iter_mut());
+    for (_, value) in cell_values.filter(|(kind, _)| **kind == FLOAT) {
+        *value = -*value;
+    }
+    like(context, frame, frame.steps, cells)
+}
+
+/// Other cells under the labels of a frame.
+fn like(context: &Arc<QueryContext>, frame: &Frame, steps: usize, cells: Cells) -> Result<Frame> {
+    Ok(Frame::new(context, Arc::clone(&frame.table), steps, cells.seal()?)?.in_order(frame.ordered))
+}
+
+/// Cells become `f(step, element)`, absent where that is nothing.
+fn map_elements(
+    context: &Arc<QueryContext>,
+    frame: &Frame,
+    steps: usize,
+    f: impl Fn(usize, Element<'_>) -> Option<f64>,
+) -> Result<Frame> {
+    let mut cells = Cells::absent(context, frame.rows().saturating_mul(steps))?;
+    for row in 0..frame.rows() {
+        context.check()?;
+        for step in 0..steps {
+            if let Some(result) = frame.get(row, step).and_then(|element| f(step, element)) {
+                cells.put(row * steps + step, Element::Float(result));
+            }
+        }
+    }
+    like(context, frame, steps, cells)
+}
+
+/// Floats become `f(step, value)`, absent where that is nothing. Histograms go.
 fn map(
     context: &Arc<QueryContext>,
     frame: &Frame,
@@ -140,7 +219,7 @@ fn map(
         let (to_kind, to_value) = cells.row_mut(row, steps);
         for step in 0..steps {
             let cell = if frame.steps == 1 { 0 } else { step };
-            if kind[cell] != ABSENT
+            if kind[cell] == FLOAT
                 && let Some(result) = f(step, value[cell])
             {
                 to_kind[step] = FLOAT;
@@ -148,7 +227,7 @@ fn map(
             }
         }
     }
-    Ok(Frame::new(context, Arc::clone(&frame.table), steps, cells.seal()?)?.in_order(frame.ordered))
+    like(context, frame, steps, cells)
 }
 
 /// To a multiple of `nearest`; halves go up. By the inverse, as Prometheus does, for the sake of 0.1 and its kin.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::cells::{ABSENT, Cells, Element};
 use super::context::QueryContext;
-use super::frame::{ABSENT, Cells, FLOAT, Frame, common_steps};
+use super::frame::{Frame, common_steps};
 use super::labels::{Interner, Pairs, same_labelset, text_of};
 use crate::model::{Matcher, Symbols};
 use crate::{Error, Result};
@@ -39,19 +40,19 @@ pub fn info(context: &Arc<QueryContext>, base: &Frame, times: &Frame, join: &Inf
     let mut newest = vec![None; plan.groups.len()];
     for step in 0..steps {
         context.check()?;
-        if (0..base.rows()).all(|row| base.get(row, step).is_none()) {
+        if (0..base.rows()).all(|row| !base.has(row, step)) {
             continue;
         }
         for (newest, group) in newest.iter_mut().zip(&plan.groups) {
             *newest = pick_newest(context, times, group, step)?;
         }
         for row in 0..base.rows() {
-            let Some(value) = base.get(row, step) else {
+            let Some(element) = base.get(row, step) else {
                 continue;
             };
             let own = base.table.row(row);
             let Some(groups) = &plan.of_row[row] else {
-                result.put(own, &[], step, value)?;
+                result.put(own, &[], step, element)?;
                 continue;
             };
             let found: Vec<&Pairs> = groups
@@ -63,7 +64,7 @@ pub fn info(context: &Arc<QueryContext>, base: &Frame, times: &Frame, join: &Inf
                 continue;
             }
             let added = plan.added(context, own, &found)?;
-            result.put(own, &added, step, value)?;
+            result.put(own, &added, step, element)?;
         }
     }
     Frame::new(context, result.interner.table, steps, result.cells.seal()?)
@@ -73,7 +74,7 @@ pub fn info(context: &Arc<QueryContext>, base: &Frame, times: &Frame, join: &Inf
 fn pick_newest(context: &QueryContext, times: &Frame, group: &[u32], step: usize) -> Result<Option<u32>> {
     let mut newest: Option<(f64, u32)> = None;
     for &row in group {
-        let Some(time) = times.get(row as usize, step) else {
+        let Some(time) = times.float(row as usize, step) else {
             continue;
         };
         match newest {
@@ -197,7 +198,7 @@ struct Joined {
 }
 
 impl Joined {
-    fn put(&mut self, own: &Pairs, added: &Pairs, step: usize, value: f64) -> Result<()> {
+    fn put(&mut self, own: &Pairs, added: &Pairs, step: usize, element: Element<'_>) -> Result<()> {
         self.scratch.clear();
         self.scratch.extend_from_slice(own);
         if !added.is_empty() {
@@ -209,11 +210,11 @@ impl Joined {
         if self.interner.len() * self.steps > self.cells.kind.len() {
             self.cells.grow_to(self.interner.len() * self.steps)?;
         }
-        let (kinds, values) = self.cells.row_mut(row, self.steps);
-        if kinds[step] != ABSENT {
+        let cell = row * self.steps + step;
+        if self.cells.kind[cell] != ABSENT {
             return Err(same_labelset());
         }
-        (kinds[step], values[step]) = (FLOAT, value);
+        self.cells.put(cell, element);
         Ok(())
     }
 }
@@ -221,7 +222,7 @@ impl Joined {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Limits;
+    use crate::engine::{FLOAT, Limits};
     use crate::model::{MatchOp, SeriesTable};
 
     type Row<'a> = (&'a [(&'a str, &'a str)], f64);

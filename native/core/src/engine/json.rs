@@ -3,13 +3,15 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::cells::{ABSENT, Element, FLOAT, HISTOGRAM, RowView};
 use super::context::QueryContext;
-use super::frame::{ABSENT, Frame, Grid};
+use super::frame::{Frame, Grid};
 use super::labels::Pairs;
 use super::number::{write_plain, write_u64, write_value};
 use super::parallel::fold_chunks;
 use crate::Result;
-use crate::model::{Millis, SeriesTable, Symbols, is_stale};
+use crate::kernel::Split;
+use crate::model::{Histogram, Millis, SeriesTable, Symbols};
 use crate::select::SeriesSet;
 
 /// The text and whether `limit` cut it.
@@ -32,10 +34,20 @@ pub fn vector(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -
     for (i, &row) in rows.iter().enumerate() {
         separate(i, &mut out);
         metric(&symbols, frame.table.row(row as usize), &mut out);
-        out.extend_from_slice(b",\"value\":");
-        out.extend_from_slice(&point);
-        write_value(frame.row(row as usize).1[0], &mut out);
-        out.extend_from_slice(b"\"]}");
+        match frame.get(row as usize, 0) {
+            Some(Element::Float(value)) => {
+                out.extend_from_slice(b",\"value\":[");
+                out.extend_from_slice(&point);
+                write_quoted(value, &mut out);
+            }
+            Some(Element::Histogram(histogram)) => {
+                out.extend_from_slice(b",\"histogram\":[");
+                out.extend_from_slice(&point);
+                write_histogram(histogram, &mut out);
+            }
+            None => {}
+        }
+        out.extend_from_slice(b"]}");
         if i % 1024 == 0 {
             context.check()?;
         }
@@ -68,7 +80,7 @@ pub fn matrix(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -
                 separate(row, &mut text);
                 let row = rows[row] as usize;
                 metric(symbols, frame.table.row(row), &mut text);
-                write_points(frame.row(row), &points, &mut text);
+                write_points(frame.view(row), &points, &mut text);
             }
             Ok(text)
         },
@@ -81,24 +93,99 @@ pub fn matrix(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -
     Ok((out, cut))
 }
 
-/// `,"values":[…]}` with what is present of a row.
-fn write_points((kind, value): (&[u8], &[f64]), points: &Points, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"values\":[");
-    let mut first = true;
-    for step in 0..points.len() {
-        let cell = if kind.len() == 1 { 0 } else { step };
-        if kind[cell] == ABSENT {
-            continue;
+/// `,"values":[…],"histograms":[…]}` with what is present of a row; what is empty is left out.
+fn write_points(row: RowView<'_>, points: &Points, out: &mut Vec<u8>) {
+    let cell_of = |step: usize| if row.kind.len() == 1 { 0 } else { step };
+    let mut list = List::new("values");
+    if row.kind.contains(&FLOAT) {
+        for step in 0..points.len() {
+            let cell = cell_of(step);
+            if row.kind[cell] == FLOAT {
+                list.begin(points.prefix(step), out);
+                write_quoted(row.value[cell], out);
+                out.push(b']');
+            }
         }
-        if !first {
-            out.push(b',');
-        }
-        first = false;
-        out.extend_from_slice(points.prefix(step));
-        write_value(value[cell], out);
-        out.extend_from_slice(b"\"]");
     }
-    out.extend_from_slice(b"]}");
+    list.end(out);
+    let mut list = List::new("histograms");
+    if row.has_histograms() && row.kind.contains(&HISTOGRAM) {
+        for step in 0..points.len() {
+            if let Some(Element::Histogram(histogram)) = row.get(cell_of(step)) {
+                list.begin(points.prefix(step), out);
+                write_histogram(histogram, out);
+                out.push(b']');
+            }
+        }
+    }
+    list.end(out);
+    out.push(b'}');
+}
+
+/// A list of points under a name, which is only there if it has any.
+struct List {
+    name: &'static str,
+    is_open: bool,
+}
+
+impl List {
+    const fn new(name: &'static str) -> Self {
+        Self { name, is_open: false }
+    }
+
+    /// Begins a point with its time.
+    fn begin(&mut self, time: &[u8], out: &mut Vec<u8>) {
+        if self.is_open {
+            out.extend_from_slice(b",[");
+        } else {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(self.name.as_bytes());
+            out.extend_from_slice(b"\":[[");
+            self.is_open = true;
+        }
+        out.extend_from_slice(time);
+    }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        if self.is_open {
+            out.push(b']');
+        }
+    }
+}
+
+fn write_quoted(value: f64, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write_value(value, out);
+    out.push(b'"');
+}
+
+/// `{"count":"…","sum":"…","buckets":[[…],…]}` with the filled buckets: which bounds belong to it, the bounds, the count.
+fn write_histogram(histogram: &Histogram, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"count\":");
+    write_quoted(histogram.count, out);
+    out.extend_from_slice(b",\"sum\":");
+    write_quoted(histogram.sum, out);
+    let mut is_open = false;
+    for bucket in histogram.all_buckets().filter(|bucket| bucket.count != 0.0) {
+        let start: &[u8] = if is_open { b",[" } else { b",\"buckets\":[[" };
+        is_open = true;
+        out.extend_from_slice(start);
+        out.push(match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => b'0',
+            (true, false) => b'1',
+            (false, false) => b'2',
+            (true, true) => b'3',
+        });
+        for number in [bucket.lower, bucket.upper, bucket.count] {
+            out.push(b',');
+            write_quoted(number, out);
+        }
+        out.push(b']');
+    }
+    if is_open {
+        out.push(b']');
+    }
+    out.push(b'}');
 }
 
 /// Raw samples with their own times, stale markers left out: an instant query for a range selector.
@@ -112,20 +199,16 @@ pub fn samples(
     sort_by_labels(&context.symbols(), &series.table, &mut rows);
     let mut reader = series.source.reader();
     let mut charge = context.charge(0, 0)?;
+    let mut split = Split::default();
     let mut out = vec![b'['];
     let mut written = 0;
     for &row in &rows {
         context.check()?;
         let samples = reader.read(row as usize, min, max)?;
         context.add_samples_read(samples.times.len() as u64);
+        split.fill(samples);
         charge.grow(samples.times.len(), 0)?;
-        let mut fresh = samples
-            .times
-            .iter()
-            .zip(samples.values)
-            .filter(|(_, value)| !is_stale(**value))
-            .peekable();
-        if fresh.peek().is_none() {
+        if split.floats.is_empty() && split.histograms.is_empty() {
             continue;
         }
         if limit > 0 && written == limit {
@@ -135,20 +218,21 @@ pub fn samples(
         separate(written, &mut out);
         written += 1;
         metric(&context.symbols(), series.table.row(row as usize), &mut out);
-        out.extend_from_slice(b",\"values\":[");
-        let mut first = true;
-        for (&time, &value) in fresh {
-            if !first {
-                out.push(b',');
-            }
-            first = false;
-            out.push(b'[');
-            write_seconds(time, &mut out);
-            out.extend_from_slice(b",\"");
-            write_value(value, &mut out);
-            out.extend_from_slice(b"\"]");
+        let mut list = List::new("values");
+        for (&time, &value) in split.float_times.iter().zip(&split.floats) {
+            list.begin(&point_prefix(time), &mut out);
+            write_quoted(value, &mut out);
+            out.push(b']');
         }
-        out.extend_from_slice(b"]}");
+        list.end(&mut out);
+        let mut list = List::new("histograms");
+        for (&time, histogram) in split.times.iter().zip(&split.histograms) {
+            list.begin(&point_prefix(time), &mut out);
+            write_histogram(histogram, &mut out);
+            out.push(b']');
+        }
+        list.end(&mut out);
+        out.push(b'}');
     }
     out.push(b']');
     Ok((out, false))
@@ -156,7 +240,9 @@ pub fn samples(
 
 /// `[time, "value"]`, the value in plain decimal.
 pub fn scalar(value: f64, time: Millis) -> Vec<u8> {
-    let mut out = point_prefix(time);
+    let mut out = vec![b'['];
+    out.extend_from_slice(&point_prefix(time));
+    out.push(b'"');
     write_plain(value, &mut out);
     out.extend_from_slice(b"\"]");
     out
@@ -214,7 +300,7 @@ impl Ranks {
     }
 }
 
-/// `[seconds,"` for each step, rendered once for all rows.
+/// `seconds,` for each step, rendered once for all rows.
 struct Points {
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -243,9 +329,9 @@ impl Points {
 }
 
 fn point_prefix(time: Millis) -> Vec<u8> {
-    let mut out = vec![b'['];
+    let mut out = Vec::new();
     write_seconds(time, &mut out);
-    out.extend_from_slice(b",\"");
+    out.push(b',');
     out
 }
 

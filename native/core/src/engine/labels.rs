@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::cells::{ABSENT, Cells};
 use super::context::QueryContext;
-use super::frame::{ABSENT, Cells, Frame};
+use super::frame::Frame;
 use crate::model::{SeriesTable, Symbols};
 use crate::{Error, Result};
 
@@ -203,6 +204,7 @@ pub fn relabeled(
         return Frame::new(context, table, steps, cells);
     }
     let mut merged = Cells::absent(context, interner.len() * steps)?;
+    merged.take_histograms(&cells.histograms);
     for (row, &target) in of_row.iter().enumerate() {
         let from = row * steps..(row + 1) * steps;
         let (to_kind, to_value) = merged.row_mut(target as usize, steps);

@@ -1,10 +1,14 @@
 //! Samples that are in memory already: the inner frame of a subquery, and series given sample by sample.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::cells::{ABSENT, Element, HISTOGRAM};
 use super::context::QueryContext;
-use super::frame::{ABSENT, Frame, Grid};
-use crate::model::{Millis, SampleBuf, SampleReader, SampleSource, Samples, SeriesTable};
+use super::frame::{Frame, Grid};
+use crate::model::{
+    Histogram, Millis, ResetHint, SampleBuf, SampleReader, SampleSource, Samples, SeriesTable,
+};
 use crate::select::SeriesSet;
 use crate::{Error, Result};
 
@@ -66,12 +70,16 @@ impl SampleReader for FrameReader<'_> {
         let first = times.partition_point(|&time| time < min);
         let last = times.partition_point(|&time| time <= max).max(first);
         let times = &times[first..last];
-        if self.source.frame.steps > 1 && !kind[first..last].contains(&ABSENT) {
-            return Ok(Samples {
-                times,
-                values: &value[first..last],
-                times_key: self.key,
-            });
+        let kinds = if self.source.frame.steps > 1 {
+            &kind[first..last]
+        } else {
+            kind
+        };
+        if self.source.frame.has_histograms() && kinds.contains(&HISTOGRAM) {
+            return Ok(self.read_elements(row, first..last));
+        }
+        if self.source.frame.steps > 1 && !kinds.contains(&ABSENT) {
+            return Ok(Samples::floats(times, &value[first..last], self.key));
         }
         self.present.clear();
         for (i, &time) in times.iter().enumerate() {
@@ -86,6 +94,31 @@ impl SampleReader for FrameReader<'_> {
             }
         }
         Ok(self.present.as_samples())
+    }
+}
+
+impl FrameReader<'_> {
+    /// A row with histograms. Of resets that their hints speak of a subquery may have left out one side.
+    fn read_elements(&mut self, row: usize, steps: Range<usize>) -> Samples<'_> {
+        self.present.clear();
+        for step in steps {
+            let time = self.source.times[step];
+            match self.source.frame.get(row, step) {
+                None => {}
+                Some(Element::Float(value)) => self.present.push_float(time, value),
+                Some(Element::Histogram(histogram)) => {
+                    let histogram = match histogram.hint {
+                        ResetHint::Unknown | ResetHint::Gauge => Arc::clone(histogram),
+                        ResetHint::Reset | ResetHint::NotReset => Arc::new(Histogram {
+                            hint: ResetHint::Unknown,
+                            ..Histogram::clone(histogram)
+                        }),
+                    };
+                    self.present.push_histogram(time, histogram);
+                }
+            }
+        }
+        self.present.as_samples()
     }
 }
 
@@ -146,13 +179,9 @@ struct MemoryReader<'a> {
 
 impl SampleReader for MemoryReader<'_> {
     fn read(&mut self, row: usize, min: Millis, max: Millis) -> Result<Samples<'_>> {
-        let SampleBuf { times, values } = &self.rows[row];
-        let first = times.partition_point(|&time| time < min);
-        let last = times.partition_point(|&time| time <= max).max(first);
-        Ok(Samples {
-            times: &times[first..last],
-            values: &values[first..last],
-            times_key: 0,
-        })
+        let samples = self.rows[row].as_samples();
+        let first = samples.times.partition_point(|&time| time < min);
+        let last = samples.times.partition_point(|&time| time <= max).max(first);
+        Ok(samples.slice(first..last))
     }
 }

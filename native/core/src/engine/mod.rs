@@ -3,9 +3,12 @@
 
 mod aggregate;
 mod calendar;
+mod cells;
 mod context;
 mod convert;
+mod elements;
 mod fold;
+mod fold_histograms;
 mod frame;
 mod functions;
 mod histogram;
@@ -22,10 +25,11 @@ mod relabel;
 mod select;
 
 pub use aggregate::{Aggregation, aggregate};
-pub use context::{Charge, Limits, QueryContext};
+pub use cells::{ABSENT, CellBuf, Cells, Element, FLOAT, HISTOGRAM, RowView};
+pub use context::{Charge, Limits, Note, Options, QueryContext};
 pub use convert::{absent, broadcast, sort, to_scalar, to_vector};
 pub use fold::FoldOp;
-pub use frame::{ABSENT, Cells, FLOAT, Frame, Grid};
+pub use frame::{Frame, Grid};
 pub use functions::apply;
 pub use histogram::{histogram_fraction, histogram_quantile};
 pub use info::{InfoJoin, info};

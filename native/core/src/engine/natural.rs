@@ -20,7 +20,7 @@ pub fn sort_by_label(
         return Ok(Arc::clone(frame));
     }
     let mut rows: Vec<u32> = (0..frame.rows() as u32)
-        .filter(|&row| frame.get(row as usize, 0).is_some())
+        .filter(|&row| frame.has(row as usize, 0))
         .collect();
     {
         let mut symbols = context.symbols();

@@ -1,9 +1,11 @@
-//! Binary operators on floats, and between scalars and vectors.
+//! Binary operators: their names, what they make of two floats, and vectors with scalars.
 
 use std::sync::Arc;
 
+use super::cells::{Cells, Element, FLOAT};
 use super::context::QueryContext;
-use super::frame::{ABSENT, Cells, FLOAT, Frame, common_steps};
+use super::elements::{StepNotes, combine_elements};
+use super::frame::{Frame, common_steps};
 use crate::{Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,31 +23,54 @@ pub enum BinaryOp {
     LessEqual,
     Greater,
     GreaterEqual,
+    /// `</`: of a histogram what lies below a number.
+    TrimUpper,
+    /// `>/`: of a histogram what lies above a number.
+    TrimLower,
 }
+
+const TEXTS: [(&str, BinaryOp); 15] = [
+    ("+", BinaryOp::Add),
+    ("-", BinaryOp::Sub),
+    ("*", BinaryOp::Mul),
+    ("/", BinaryOp::Div),
+    ("%", BinaryOp::Mod),
+    ("^", BinaryOp::Pow),
+    ("atan2", BinaryOp::Atan2),
+    ("==", BinaryOp::Equal),
+    ("!=", BinaryOp::NotEqual),
+    ("<", BinaryOp::Less),
+    ("<=", BinaryOp::LessEqual),
+    (">", BinaryOp::Greater),
+    (">=", BinaryOp::GreaterEqual),
+    ("</", BinaryOp::TrimUpper),
+    (">/", BinaryOp::TrimLower),
+];
 
 impl BinaryOp {
     /// By its PromQL text.
     pub fn named(text: &str) -> Result<Self> {
-        Ok(match text {
-            "+" => Self::Add,
-            "-" => Self::Sub,
-            "*" => Self::Mul,
-            "/" => Self::Div,
-            "%" => Self::Mod,
-            "^" => Self::Pow,
-            "atan2" => Self::Atan2,
-            "==" => Self::Equal,
-            "!=" => Self::NotEqual,
-            "<" => Self::Less,
-            "<=" => Self::LessEqual,
-            ">" => Self::Greater,
-            ">=" => Self::GreaterEqual,
-            _ => {
-                return Err(Error::BadData(format!(
-                    "no binary operator of floats is written {text:?}"
-                )));
-            }
-        })
+        TEXTS
+            .iter()
+            .find(|(other, _)| *other == text)
+            .map(|(_, op)| *op)
+            .ok_or_else(|| Error::BadData(format!("no binary operator of samples is written {text:?}")))
+    }
+
+    pub fn text(self) -> &'static str {
+        TEXTS
+            .iter()
+            .find(|(_, op)| *op == self)
+            .map_or("", |(text, _)| text)
+    }
+
+    pub fn is_trimmer(self) -> bool {
+        matches!(self, Self::TrimUpper | Self::TrimLower)
+    }
+
+    /// Whether what it makes is no longer what its metric measures.
+    pub fn is_arithmetic(self) -> bool {
+        !self.is_comparison() && !self.is_trimmer()
     }
 
     pub fn is_comparison(self) -> bool {
@@ -114,7 +139,20 @@ pub fn dispatch<C: Consumer>(op: BinaryOp, answer: Answer, consumer: C) -> C::Ou
         BinaryOp::LessEqual => comparison!(<=),
         BinaryOp::Greater => comparison!(>),
         BinaryOp::GreaterEqual => comparison!(>=),
+        BinaryOp::TrimUpper | BinaryOp::TrimLower => consumer.consume(|_: f64, _: f64| None),
     }
+}
+
+/// What an operator makes of two floats, where it is not worth a loop of its own.
+pub fn combine_floats(op: BinaryOp, answer: Answer, left: f64, right: f64) -> Option<f64> {
+    struct Once(f64, f64);
+    impl Consumer for Once {
+        type Output = Option<f64>;
+        fn consume(self, combine: impl Combine) -> Option<f64> {
+            combine.combine(self.0, self.1)
+        }
+    }
+    dispatch(op, answer, Once(left, right))
 }
 
 /// Two scalars; comparisons answer 1 or 0.
@@ -155,17 +193,18 @@ pub fn with_scalar(
         (false, false) => Answer::KeepLeft,
     };
     let steps = common_steps(&[frame, scalar])?;
-    let cells = dispatch(
-        op,
-        answer,
-        WithScalar {
-            context,
-            frame,
-            scalar,
-            scalar_is_left,
-            steps,
-        },
-    )?;
+    let with_scalar = WithScalar {
+        context,
+        frame,
+        scalar,
+        scalar_is_left,
+        steps,
+    };
+    let cells = if op.is_trimmer() || frame.has_histograms() {
+        with_scalar.elements(op, answer)?
+    } else {
+        dispatch(op, answer, with_scalar)?
+    };
     Ok(Frame::new(context, Arc::clone(&frame.table), steps, cells)?.in_order(frame.ordered))
 }
 
@@ -175,6 +214,35 @@ struct WithScalar<'a> {
     scalar: &'a Frame,
     scalar_is_left: bool,
     steps: usize,
+}
+
+impl WithScalar<'_> {
+    /// The slow way, for vectors with histograms.
+    fn elements(&self, op: BinaryOp, answer: Answer) -> Result<Arc<Cells>> {
+        let mut cells = Cells::absent(self.context, self.frame.rows().saturating_mul(self.steps))?;
+        let mut notes = StepNotes::new(self.steps);
+        for row in 0..self.frame.rows() {
+            self.context.check()?;
+            for step in 0..self.steps {
+                let Some(element) = self.frame.get(row, step) else {
+                    continue;
+                };
+                let number = Element::Float(self.scalar.at(step));
+                let (left, right) = if self.scalar_is_left {
+                    (number, element)
+                } else {
+                    (element, number)
+                };
+                let combined = combine_elements(op, answer, left, right);
+                notes.add(step, combined.note);
+                if let Some(value) = combined.value {
+                    value.put(&mut cells, row * self.steps + step);
+                }
+            }
+        }
+        notes.tell(self.context, op);
+        cells.seal()
+    }
 }
 
 impl Consumer for WithScalar<'_> {
@@ -202,7 +270,7 @@ impl Consumer for WithScalar<'_> {
                 } else {
                     combine.combine(value, number)
                 };
-                if kinds[cell] != ABSENT
+                if kinds[cell] == FLOAT
                     && let Some(value) = combined
                 {
                     to_kind[step] = FLOAT;

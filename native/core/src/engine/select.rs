@@ -3,15 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::cells::{ABSENT, CellBuf, Cells, FLOAT, RowView};
 use super::context::QueryContext;
 use super::fold::{FoldOp, fold};
-use super::frame::{ABSENT, Cells, Frame};
+use super::frame::Frame;
 use super::labels::{Groups, Selector};
 use super::number::g_value;
 use super::parallel::fold_chunks;
 use crate::kernel::{
-    ExtendedKernel, ExtendedRanges, Instant, InstantKernel, RangeFunction, RangeKernel, Ranges,
-    SmoothedKernel,
+    ExtendedKernel, ExtendedRanges, Instant, InstantKernel, RangeFunction, RangeKernel, Ranges, RowNote,
+    RowNotes, SmoothedKernel,
 };
 use crate::model::{Millis, Samples, Symbols};
 use crate::select::SeriesSet;
@@ -98,6 +99,15 @@ impl RowPlan {
         })
     }
 
+    /// Whether results still carry the name of the metric.
+    fn keeps_name(&self) -> bool {
+        match self {
+            Self::Instant(_) | Self::Smoothed(_) => true,
+            Self::Range { function, .. } => matches!(function, RangeFunction::First | RangeFunction::Last),
+            Self::Extended { .. } => false,
+        }
+    }
+
     /// rate and increase ask for the name of a counter.
     fn wants_counter(&self) -> bool {
         matches!(
@@ -144,23 +154,24 @@ enum RowKernel<'a> {
 }
 
 impl RowKernel<'_> {
-    /// Fills one row of cells.
+    /// Fills one row of cells. Returns the most samples that one window held.
     fn run(
         &mut self,
         context: &QueryContext,
         samples: Samples<'_>,
-        kind: &mut [u8],
-        value: &mut [f64],
+        cells: &mut CellBuf,
+        notes: &mut RowNotes,
     ) -> Result<usize> {
+        cells.histograms.clear();
         match self {
             Self::Instant(kernel) => {
-                kernel.run(samples, kind, value);
+                kernel.run(samples, cells);
                 Ok(1)
             }
-            Self::Range(kernel) => kernel.run(samples, kind, value, || context.check()),
-            Self::Extended(kernel) => kernel.run(samples, kind, value, || context.check()),
+            Self::Range(kernel) => kernel.run(samples, cells, notes, || context.check()),
+            Self::Extended(kernel) => kernel.run(samples, cells, notes, || context.check()),
             Self::Smoothed(kernel) => {
-                kernel.run(samples, kind, value);
+                kernel.run(samples, cells, notes);
                 Ok(1)
             }
         }
@@ -174,6 +185,17 @@ struct Observed {
     names: Vec<u32>,
     /// Steps with results, for functions with a parameter that is out of range at some.
     steps: Vec<bool>,
+    /// Notes of rows, by the value id of the name.
+    notes: Vec<(u32, RowNotes)>,
+}
+
+impl Observed {
+    fn add_notes(&mut self, name: u32, fresh: RowNotes) {
+        match self.notes.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, notes)) => notes.merge(fresh),
+            None => self.notes.push((name, fresh)),
+        }
+    }
 }
 
 /// Evaluates rows one after the other; `sink` takes the cells of each.
@@ -182,13 +204,12 @@ fn run_rows(
     series: &SeriesSet,
     plan: &RowPlan,
     rows: Range<usize>,
-    mut sink: impl FnMut(usize, &[u8], &[f64]),
+    mut sink: impl FnMut(usize, RowView<'_>),
 ) -> Result<Observed> {
     let (min, max) = plan.bounds();
     let mut reader = series.source.reader();
     let mut kernel = plan.kernel()?;
-    let mut kind = vec![ABSENT; plan.steps()];
-    let mut value = vec![0.0; plan.steps()];
+    let mut cells = CellBuf::absent(plan.steps());
     let mut observed = Observed::default();
     let (wants_counter, wants_steps) = (plan.wants_counter(), plan.bad_quantiles().is_some());
     if wants_steps {
@@ -199,18 +220,22 @@ fn run_rows(
         context.check()?;
         let samples = reader.read(row, min, max)?;
         samples_read += samples.times.len() as u64;
-        let widest = kernel.run(context, samples, &mut kind, &mut value)?;
+        let mut notes = RowNotes::default();
+        let widest = kernel.run(context, samples, &mut cells, &mut notes)?;
         context.check_samples(widest as u64)?;
-        if wants_counter && kind.iter().any(|&kind| kind != ABSENT) {
+        if !notes.is_empty() {
+            observed.add_notes(series.table.value(row, Symbols::NAME), notes);
+        }
+        if wants_counter && cells.kind.contains(&FLOAT) {
             let name = series.table.value(row, Symbols::NAME);
             if name != Symbols::EMPTY && !observed.names.contains(&name) {
                 observed.names.push(name);
             }
         }
-        for (seen, &kind) in observed.steps.iter_mut().zip(&kind) {
+        for (seen, &kind) in observed.steps.iter_mut().zip(&cells.kind) {
             *seen |= kind != ABSENT;
         }
-        sink(row, &kind, &value);
+        sink(row, cells.all());
     }
     context.add_samples_read(samples_read);
     Ok(observed)
@@ -225,7 +250,24 @@ fn note(context: &QueryContext, plan: &RowPlan, observed: &Observed) {
             .iter()
             .any(|suffix| name.ends_with(suffix))
         {
-            context.note("not_a_counter", name);
+            context.note_of("not_a_counter", "", name);
+        }
+    }
+    for &(name, notes) in &observed.notes {
+        let name = symbols.get(name);
+        for note in RowNote::ALL.into_iter().filter(|&note| notes.has(note)) {
+            let (kind, detail) = match note {
+                RowNote::MixedKinds => ("mixed_kinds", ""),
+                RowNote::MixedLayouts => ("mixed_layouts", ""),
+                RowNote::NotACounter => ("histogram_not_a_counter", ""),
+                RowNote::NotAGauge => ("histogram_not_a_gauge", ""),
+                RowNote::IgnoredHistograms => ("ignored_histograms", ""),
+                RowNote::ReconciledByAddition => ("bounds_reconciled", "addition"),
+                RowNote::ReconciledBySubtraction => ("bounds_reconciled", "subtraction"),
+                RowNote::ReconciledByAggregation => ("bounds_reconciled", "aggregation"),
+                RowNote::HintsCollide => ("hints_collide", "aggregation"),
+            };
+            context.note_of(kind, detail, if note.names_metric() { name } else { "" });
         }
     }
     drop(symbols);
@@ -253,16 +295,12 @@ pub fn select(context: &Arc<QueryContext>, series: &SeriesSet, plan: &RowPlan) -
         plan.cost(rows),
         cells,
         |chunk| {
-            let mut kinds = Vec::with_capacity(chunk.len() * steps);
-            let mut values = Vec::with_capacity(chunk.len() * steps);
-            let observed = run_rows(context, series, plan, chunk, |_, kind, value| {
-                kinds.extend_from_slice(kind);
-                values.extend_from_slice(value);
-            })?;
-            Ok((kinds, values, observed))
+            let mut chunk_cells = CellBuf::with_capacity(chunk.len() * steps);
+            let observed = run_rows(context, series, plan, chunk, |_, row| chunk_cells.push(row))?;
+            Ok((chunk_cells, observed))
         },
-        |cells, (kinds, values, observed)| {
-            cells.push_rows(&kinds, &values);
+        |cells, (chunk_cells, observed)| {
+            cells.push(chunk_cells.all());
             note(context, plan, &observed);
             Ok(())
         },
@@ -279,6 +317,8 @@ pub fn aggregate_select(
     selector: &Selector,
 ) -> Result<Frame> {
     let groups = Groups::new(&series.table, selector);
+    // What a function made has no name, unless names go at the end.
+    let names = plan.keeps_name() || context.delays_names();
     fold(
         context,
         op,
@@ -286,8 +326,13 @@ pub fn aggregate_select(
         plan.steps(),
         plan.cost(series.len()),
         |chunk, partial| {
-            run_rows(context, series, plan, chunk, |row, kind, value| {
-                partial.add(row, kind, value);
+            run_rows(context, series, plan, chunk, |row, cells| {
+                let name = if names && cells.has_histograms() {
+                    series.table.value(row, Symbols::NAME)
+                } else {
+                    Symbols::EMPTY
+                };
+                partial.add(row, name, cells);
             })
         },
         |observed| note(context, plan, &observed),

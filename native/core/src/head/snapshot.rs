@@ -226,11 +226,7 @@ impl SnapshotReader<'_> {
             snapshot.decode(piece, local, &mut self.values)?;
             &self.values[..]
         };
-        Ok(Samples {
-            times,
-            values,
-            times_key: times_key(piece.axis, &part),
-        })
+        Ok(Samples::floats(times, values, times_key(piece.axis, &part)))
     }
 }
 
@@ -261,8 +257,8 @@ impl SampleReader for SnapshotReader<'_> {
             let first = piece.first as usize;
             self.values.clear();
             snapshot.decode(piece, part.start - first..part.end - first, &mut self.values)?;
-            self.merged
-                .add(&snapshot.axes.get(piece.axis)[part], &self.values);
+            let times = &snapshot.axes.get(piece.axis)[part];
+            self.merged.add(Samples::floats(times, &self.values, 0));
         }
         // Keys of one piece are above 2^40, those of several count from 1.
         let times_key = self.keys.of(&self.origin);

@@ -1,9 +1,10 @@
 //! Range functions over `anchored` and `smoothed` selectors: the values at both ends of the window are looked up
 //! beyond it, so that nothing has to be extrapolated.
 
+use super::histograms::{RowNotes, Split, extend, smooth};
 use super::range::{POLL_SAMPLES, RangeFunction, Ranges};
 use super::window::{Fresh, Window, windows};
-use crate::engine::{ABSENT, FLOAT};
+use crate::engine::{ABSENT, CellBuf, FLOAT};
 use crate::model::{Millis, Samples};
 use crate::{Error, Result};
 
@@ -46,6 +47,7 @@ pub struct ExtendedKernel {
     windows: Vec<Window>,
     times_key: u64,
     fresh: Fresh,
+    split: Split,
 }
 
 impl ExtendedKernel {
@@ -68,11 +70,31 @@ impl ExtendedKernel {
             windows: Vec::new(),
             times_key: 0,
             fresh: Fresh::default(),
+            split: Split::default(),
         })
     }
 
     /// As [`RangeKernel::run`](super::RangeKernel::run).
     pub fn run(
+        &mut self,
+        samples: Samples<'_>,
+        cells: &mut CellBuf,
+        notes: &mut RowNotes,
+        poll: impl Fn() -> Result<()>,
+    ) -> Result<usize> {
+        if !samples.has_histograms() {
+            return self.run_floats(samples, &mut cells.kind, &mut cells.value, poll);
+        }
+        let mut split = std::mem::take(&mut self.split);
+        split.fill(samples);
+        let widest = self.run_floats(split.float_samples(), &mut cells.kind, &mut cells.value, &poll)?;
+        let (function, extended) = (self.function, self.extended);
+        let weight = extend(function, extended, &mut split, &self.windows, cells, notes, poll)?;
+        self.split = split;
+        Ok(widest.max(weight))
+    }
+
+    fn run_floats(
         &mut self,
         samples: Samples<'_>,
         kind: &mut [u8],
@@ -224,6 +246,7 @@ pub struct SmoothedKernel {
     windows: Vec<Window>,
     times_key: u64,
     fresh: Fresh,
+    split: Split,
 }
 
 impl SmoothedKernel {
@@ -234,11 +257,24 @@ impl SmoothedKernel {
             windows: Vec::new(),
             times_key: 0,
             fresh: Fresh::default(),
+            split: Split::default(),
         }
     }
 
-    /// kind, value: one cell per step, overwritten.
-    pub fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) {
+    /// cells: one per step, overwritten.
+    pub fn run(&mut self, samples: Samples<'_>, cells: &mut CellBuf, notes: &mut RowNotes) {
+        if !samples.has_histograms() {
+            self.run_floats(samples, &mut cells.kind, &mut cells.value);
+            return;
+        }
+        let mut split = std::mem::take(&mut self.split);
+        split.fill(samples);
+        self.run_floats(split.float_samples(), &mut cells.kind, &mut cells.value);
+        smooth(self.extended, &mut split, &self.windows, cells, notes);
+        self.split = split;
+    }
+
+    fn run_floats(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) {
         let samples = self.fresh.of(samples);
         let ExtendedRanges { ranges, lookback, .. } = self.extended;
         if samples.times_key == 0 || samples.times_key != self.times_key {
@@ -270,7 +306,7 @@ impl SmoothedKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Grid;
+    use crate::engine::{Element, Grid};
 
     const TIMES: [i64; 4] = [0, 10, 20, 30];
 
@@ -292,26 +328,25 @@ mod tests {
     }
 
     fn samples<'a>(times: &'a [i64], values: &'a [f64]) -> Samples<'a> {
-        Samples {
-            times,
-            values,
-            times_key: 0,
-        }
+        Samples::floats(times, values, 0)
     }
 
     fn reduce(function: RangeFunction, edges: Edges, values: &[f64], at: i64, range: i64) -> Option<f64> {
         let mut kernel = ExtendedKernel::new(function, extended(edges, at, range)).unwrap();
-        let (mut kind, mut value) = ([9], [9.0]);
+        let mut cells = CellBuf::absent(1);
         let input = samples(&TIMES[..values.len()], values);
-        kernel.run(input, &mut kind, &mut value, || Ok(())).unwrap();
-        (kind[0] == FLOAT).then_some(value[0])
+        kernel
+            .run(input, &mut cells, &mut RowNotes::default(), || Ok(()))
+            .unwrap();
+        cells.all().get(0).and_then(Element::float)
     }
 
     fn smoothed(values: &[f64], at: i64) -> Option<f64> {
         let mut kernel = SmoothedKernel::new(extended(Edges::Smoothed, at, 0));
-        let (mut kind, mut value) = ([9], [9.0]);
-        kernel.run(samples(&TIMES[..values.len()], values), &mut kind, &mut value);
-        (kind[0] == FLOAT).then_some(value[0])
+        let mut cells = CellBuf::absent(1);
+        let input = samples(&TIMES[..values.len()], values);
+        kernel.run(input, &mut cells, &mut RowNotes::default());
+        cells.all().get(0).and_then(Element::float)
     }
 
     #[test]

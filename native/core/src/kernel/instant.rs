@@ -1,7 +1,7 @@
 //! Instant selectors.
 
 use super::window::{Window, windows};
-use crate::engine::{ABSENT, FLOAT, Grid};
+use crate::engine::{ABSENT, CellBuf, Element, FLOAT, Grid};
 use crate::model::{Millis, Samples, is_stale};
 
 /// What an instant selector asks for at each step.
@@ -46,8 +46,8 @@ impl InstantKernel {
         }
     }
 
-    /// kind, value: one cell per step, overwritten.
-    pub fn run(&mut self, samples: Samples<'_>, kind: &mut [u8], value: &mut [f64]) {
+    /// cells: one per step, overwritten.
+    pub fn run(&mut self, samples: Samples<'_>, cells: &mut CellBuf) {
         let Instant {
             grid,
             offset,
@@ -58,7 +58,11 @@ impl InstantKernel {
             windows(samples.times, grid, lookback, offset, &mut self.windows);
             self.times_key = samples.times_key;
         }
-        for ((window, kind), value) in self.windows.iter().zip(kind).zip(value) {
+        if samples.has_histograms() {
+            self.mixed(samples, cells);
+            return;
+        }
+        for ((window, kind), value) in self.windows.iter().zip(&mut cells.kind).zip(&mut cells.value) {
             *kind = ABSENT;
             *value = 0.0;
             if window.len() == 0 {
@@ -74,6 +78,32 @@ impl InstantKernel {
                     sample
                 };
             }
+        }
+    }
+}
+
+impl InstantKernel {
+    /// A row with histograms, which may be stale as well.
+    fn mixed(&self, samples: Samples<'_>, cells: &mut CellBuf) {
+        for (step, window) in self.windows.iter().enumerate() {
+            cells.clear(step);
+            if window.len() == 0 {
+                continue;
+            }
+            let newest = window.hi as usize - 1;
+            let (histogram, value) = (&samples.histograms[newest], samples.values[newest]);
+            if histogram
+                .as_ref()
+                .map_or(is_stale(value), |histogram| histogram.is_stale())
+            {
+                continue;
+            }
+            let element = match histogram {
+                _ if self.instant.timestamps => Element::Float(samples.times[newest] as f64 / 1e3),
+                Some(histogram) => Element::Histogram(histogram),
+                None => Element::Float(value),
+            };
+            cells.put(step, element);
         }
     }
 }
@@ -95,19 +125,11 @@ mod tests {
             lookback: 20,
             timestamps: false,
         });
-        let (mut kind, mut value) = (vec![9; steps], vec![9.0; steps]);
-        kernel.run(
-            Samples {
-                times,
-                values,
-                times_key: 0,
-            },
-            &mut kind,
-            &mut value,
-        );
-        kind.iter()
-            .zip(value)
-            .map(|(&k, v)| (k == FLOAT).then_some(v))
+        let mut cells = CellBuf::absent(steps);
+        cells.kind.fill(9);
+        kernel.run(Samples::floats(times, values, 0), &mut cells);
+        (0..steps)
+            .map(|step| cells.all().get(step).and_then(Element::float))
             .collect()
     }
 

@@ -6,6 +6,7 @@
 //! [`Samples::times_key`]: crate::model::Samples
 
 mod extended;
+mod histograms;
 mod instant;
 mod neumaier;
 mod order;
@@ -19,6 +20,7 @@ mod window;
 mod naive;
 
 pub use extended::{Edges, ExtendedKernel, ExtendedRanges, SmoothedKernel};
+pub use histograms::{RowNote, RowNotes, Split};
 pub use instant::{Instant, InstantKernel};
 pub use neumaier::{Mean, Sum, Variance};
 pub use order::{nan_first, quantile};

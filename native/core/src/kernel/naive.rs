@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{RangeFunction, RangeKernel, Ranges};
-use crate::engine::{FLOAT, Grid};
+use super::{RangeFunction, RangeKernel, Ranges, RowNotes};
+use crate::engine::{CellBuf, Element, Grid};
 use crate::model::{STALE_BITS, Samples, is_stale};
 
 /// The samples of a window by definition.
@@ -161,15 +161,17 @@ proptest! {
             let params = if name == "quantile_over_time" { vec![vec![0.3]] } else { Vec::new() };
             let function = RangeFunction::named(name).unwrap();
             let mut kernel = RangeKernel::new(function, ranges, &params).unwrap();
-            let (mut kind, mut value) = (vec![9; steps], vec![9.0; steps]);
-            let samples = Samples { times: &times, values: &values, times_key: key };
+            let mut cells = CellBuf::absent(steps);
+            let samples = Samples::floats(&times, &values, key);
             // Twice: the second row may use the edges of the first.
-            kernel.run(samples, &mut kind, &mut value, || Ok(())).unwrap();
-            kernel.run(samples, &mut kind, &mut value, || Ok(())).unwrap();
+            for _ in 0..2 {
+                cells.kind.fill(9);
+                kernel.run(samples, &mut cells, &mut RowNotes::default(), || Ok(())).unwrap();
+            }
             for i in 0..steps {
                 let end = ranges.grid.time(i) - offset;
                 let expected = naive(name, &window(&times, &values, ranges, i), end - range, end);
-                let got = (kind[i] == FLOAT).then_some(value[i]);
+                let got = cells.all().get(i).and_then(Element::float);
                 if EXACT.contains(&name) {
                     prop_assert_eq!(got.map(f64::to_bits), expected.map(f64::to_bits), "{} step {}", name, i);
                 } else {
@@ -195,20 +197,12 @@ fn one(function: &str, params: &[Vec<f64>], samples: &[(i64, f64)], time: i64, r
         offset: 0,
     };
     let mut kernel = RangeKernel::new(RangeFunction::named(function).unwrap(), ranges, params).unwrap();
-    let (mut kind, mut value) = ([9], [9.0]);
+    let mut cells = CellBuf::absent(1);
+    let samples = Samples::floats(&times, &values, 0);
     kernel
-        .run(
-            Samples {
-                times: &times,
-                values: &values,
-                times_key: 0,
-            },
-            &mut kind,
-            &mut value,
-            || Ok(()),
-        )
+        .run(samples, &mut cells, &mut RowNotes::default(), || Ok(()))
         .unwrap();
-    (kind[0] == FLOAT).then_some(value[0])
+    cells.all().get(0).and_then(Element::float)
 }
 
 #[test]
@@ -253,12 +247,12 @@ fn smoothing_refuses_factors_outside_zero_and_one() {
     };
     let params = [vec![0.5], vec![2.0]];
     let mut kernel = RangeKernel::new(RangeFunction::Smoothing, ranges, &params).unwrap();
-    let samples = Samples {
-        times: &[1, 2],
-        values: &[1.0, 2.0],
-        times_key: 0,
-    };
-    let error = kernel.run(samples, &mut [0], &mut [0.0], || Ok(())).unwrap_err();
+    let samples = Samples::floats(&[1, 2], &[1.0, 2.0], 0);
+    let error = kernel
+        .run(samples, &mut CellBuf::absent(1), &mut RowNotes::default(), || {
+            Ok(())
+        })
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "invalid trend factor. Expected: 0 < tf < 1, got: 2.000000"

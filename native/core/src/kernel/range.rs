@@ -1,9 +1,10 @@
 //! Range functions: the table of names, and one row at a time.
 
+use super::histograms::{RowNotes, Split, reduce as reduce_mixed};
 use super::rate::{self, Extrapolated, Geometry, Reset};
 use super::window::{Fresh, Window, windows};
 use super::{reduce, regression};
-use crate::engine::{ABSENT, FLOAT, Grid};
+use crate::engine::{ABSENT, CellBuf, FLOAT, Grid};
 use crate::model::{Millis, Samples};
 use crate::{Error, Result};
 
@@ -130,6 +131,7 @@ pub struct RangeKernel<'a> {
     geometries: Vec<Geometry>,
     resets: Vec<Reset>,
     fresh: Fresh,
+    split: Split,
     scratch: Scratch,
 }
 
@@ -157,13 +159,33 @@ impl<'a> RangeKernel<'a> {
             geometries: Vec::new(),
             resets: Vec::new(),
             fresh: Fresh::default(),
+            split: Split::default(),
             scratch: Scratch::default(),
         })
     }
 
-    /// kind, value: one cell per step, overwritten. Returns the most samples that one window held. Windows may overlap
-    /// so much that one row takes minutes: `poll` is asked now and then, and its error ends the row.
+    /// cells: one per step, overwritten. Returns the most samples that one window held. Windows may overlap so much that
+    /// one row takes minutes: `poll` is asked now and then, and its error ends the row.
     pub fn run(
+        &mut self,
+        samples: Samples<'_>,
+        cells: &mut CellBuf,
+        notes: &mut RowNotes,
+        poll: impl Fn() -> Result<()>,
+    ) -> Result<usize> {
+        if !samples.has_histograms() {
+            return self.run_floats(samples, &mut cells.kind, &mut cells.value, poll);
+        }
+        let mut split = std::mem::take(&mut self.split);
+        split.fill(samples);
+        let widest = self.run_floats(split.float_samples(), &mut cells.kind, &mut cells.value, &poll)?;
+        let (function, ranges) = (self.function, self.ranges);
+        let weight = reduce_mixed(function, ranges, &mut split, &self.windows, cells, notes, poll)?;
+        self.split = split;
+        Ok(widest.max(weight))
+    }
+
+    fn run_floats(
         &mut self,
         samples: Samples<'_>,
         kind: &mut [u8],

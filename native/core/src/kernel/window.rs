@@ -4,7 +4,7 @@ use crate::engine::Grid;
 use crate::model::{Millis, Samples, is_stale};
 
 /// `times[lo..hi]` are the samples of one window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Window {
     pub lo: u32,
     pub hi: u32,
@@ -79,11 +79,7 @@ impl Fresh {
                 self.values.push(value);
             }
         }
-        Samples {
-            times: &self.times,
-            values: &self.values,
-            times_key: 0,
-        }
+        Samples::floats(&self.times, &self.values, 0)
     }
 }
 

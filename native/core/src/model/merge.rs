@@ -1,6 +1,8 @@
 //! Several sorted columns of one series become one.
 
-use super::{Millis, SampleBuf, Samples};
+use std::sync::Arc;
+
+use super::{Histogram, ResetHint, SampleBuf, Samples};
 
 /// A merge by priority: what is added earlier counts at equal times. Adding columns in order of time copies each once.
 #[derive(Debug, Default)]
@@ -18,43 +20,56 @@ impl Merge {
         self.merged.as_samples()
     }
 
-    /// Adds a column in strictly ascending time, with as many values.
-    pub fn add(&mut self, times: &[Millis], values: &[f64]) {
-        debug_assert_eq!(times.len(), values.len());
-        let Some(&first) = times.first() else { return };
+    /// Adds a column.
+    pub fn add(&mut self, column: Samples<'_>) {
+        debug_assert_eq!(column.times.len(), column.values.len());
+        let Some(&first) = column.times.first() else {
+            return;
+        };
         let merged = &mut self.merged;
         let kept = match merged.times.last() {
             Some(&last) if last >= first => merged.times.partition_point(|&t| t < first),
             _ => merged.times.len(),
         };
-        if kept == merged.times.len() {
-            merged.times.extend_from_slice(times);
-            merged.values.extend_from_slice(values);
-            return;
-        }
         self.tail.clear();
-        self.tail.times.extend_from_slice(&merged.times[kept..]);
-        self.tail.values.extend_from_slice(&merged.values[kept..]);
-        merged.times.truncate(kept);
-        merged.values.truncate(kept);
-        let (mut old, mut new) = (0, 0);
-        while old < self.tail.times.len() && new < times.len() {
-            let (held, added) = (self.tail.times[old], times[new]);
-            let (time, value) = if held <= added {
-                old += 1;
-                new += usize::from(held == added);
-                (held, self.tail.values[old - 1])
-            } else {
-                new += 1;
-                (added, values[new - 1])
-            };
-            merged.times.push(time);
-            merged.values.push(value);
+        if kept < merged.times.len() {
+            self.tail
+                .extend(merged.as_samples().slice(kept..merged.times.len()));
+            merged.truncate(kept);
         }
-        merged.times.extend_from_slice(&self.tail.times[old..]);
-        merged.values.extend_from_slice(&self.tail.values[old..]);
-        merged.times.extend_from_slice(&times[new..]);
-        merged.values.extend_from_slice(&values[new..]);
+        let (tail, mut old, mut new) = (self.tail.as_samples(), 0, 0);
+        while old < tail.times.len() && new < column.times.len() {
+            let (held, added) = (tail.times[old], column.times[new]);
+            let run = if held <= added {
+                let run = old..old + tail.times[old..].partition_point(|&t| t <= added);
+                old = run.end;
+                // Of one time what was held counts.
+                new += usize::from(tail.times[old - 1] == added);
+                tail.slice(run)
+            } else {
+                let run = new..new + column.times[new..].partition_point(|&t| t < held);
+                new = run.end;
+                column.slice(run)
+            };
+            push_run(merged, run);
+        }
+        push_run(merged, tail.slice(old..tail.times.len()));
+        push_run(merged, column.slice(new..column.times.len()));
+    }
+}
+
+/// Appends samples of one column. What the first one's hint says, it says of the sample before it there.
+fn push_run(to: &mut SampleBuf, run: Samples<'_>) {
+    let at = to.times.len();
+    to.extend(run);
+    if at > 0
+        && let Some(Some(first)) = to.histograms.get_mut(at)
+        && matches!(first.hint, ResetHint::Reset | ResetHint::NotReset)
+    {
+        *first = Arc::new(Histogram {
+            hint: ResetHint::Unknown,
+            ..Histogram::clone(first)
+        });
     }
 }
 
@@ -71,7 +86,7 @@ mod tests {
             let (mut merge, mut map) = (Merge::default(), BTreeMap::new());
             for (priority, column) in columns.iter().enumerate() {
                 let times: Vec<_> = column.iter().copied().collect();
-                merge.add(&times, &vec![priority as f64; times.len()]);
+                merge.add(Samples::floats(&times, &vec![priority as f64; times.len()], 0));
                 for &time in column {
                     map.entry(time).or_insert(priority as f64);
                 }
@@ -79,5 +94,37 @@ mod tests {
             prop_assert!(merge.samples().times.iter().eq(map.keys()));
             prop_assert!(merge.samples().values.iter().eq(map.values()));
         }
+    }
+
+    #[test]
+    fn a_hint_says_nothing_of_another_column() {
+        let column = |times: &[i64], hint: ResetHint| {
+            let mut column = SampleBuf::default();
+            for &time in times {
+                column.push_histogram(
+                    time,
+                    Arc::new(Histogram {
+                        hint,
+                        ..Histogram::default()
+                    }),
+                );
+            }
+            column
+        };
+        let mut merge = Merge::default();
+        merge.add(column(&[10, 20, 40, 50], ResetHint::NotReset).as_samples());
+        merge.add(Samples::floats(&[5], &[1.0], 0));
+        merge.add(column(&[30, 60, 70], ResetHint::NotReset).as_samples());
+        let hints: Vec<_> = merge
+            .samples()
+            .histograms
+            .iter()
+            .map(|h| h.as_ref().map(|h| h.hint))
+            .collect();
+        let (known, unknown) = (Some(ResetHint::NotReset), Some(ResetHint::Unknown));
+        assert_eq!(
+            hints,
+            [None, unknown, known, unknown, unknown, known, unknown, known]
+        );
     }
 }

@@ -99,7 +99,7 @@ impl SampleReader for SetReader<'_> {
         for &Place { source, row } in std::iter::once(&first).chain(further) {
             let samples = Self::open(self.set, &mut self.readers, source).read(row as usize, min, max)?;
             if !samples.times.is_empty() {
-                self.merge.add(samples.times, samples.values);
+                self.merge.add(samples);
                 self.origin.push((source, samples.times_key));
             }
         }

@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use headrace_core::engine;
+use headrace_core::engine::{self, Element};
 use pyo3::prelude::*;
 
+use super::histogram::{Histogram, Value};
 use super::{GridTuple, Query, grid_of};
 use crate::errors::{detached, to_py};
 
@@ -32,6 +34,31 @@ impl Frame {
     fn steps(&self) -> usize {
         self.inner.steps
     }
+}
+
+/// The labels of a row, and what stands at each step.
+type Row = (BTreeMap<String, String>, Vec<Option<Value>>);
+
+#[pyfunction]
+fn elements(py: Python<'_>, query: &Query, frame: &Frame) -> PyResult<Vec<Row>> {
+    let symbols = query.context.symbols();
+    let frame = &frame.inner;
+    (0..frame.rows())
+        .map(|row| {
+            let pairs = frame.table.row(row).iter();
+            let labels =
+                pairs.map(|&(name, value)| (symbols.get(name).to_owned(), symbols.get(value).to_owned()));
+            let values = (0..frame.steps).map(|step| match frame.get(row, step) {
+                None => Ok(None),
+                Some(Element::Float(value)) => Ok(Some(Value::Float(value))),
+                Some(Element::Histogram(histogram)) => {
+                    let inner = Arc::clone(histogram);
+                    Ok(Some(Value::Histogram(Py::new(py, Histogram { inner })?)))
+                }
+            });
+            Ok((labels.collect(), values.collect::<PyResult<_>>()?))
+        })
+        .collect()
 }
 
 #[pyfunction]
@@ -81,6 +108,7 @@ fn sort(py: Python<'_>, query: &Query, frame: &Frame, descending: bool) -> PyRes
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(elements, module)?)?;
     module.add_function(wrap_pyfunction!(number, module)?)?;
     module.add_function(wrap_pyfunction!(time_of, module)?)?;
     module.add_function(wrap_pyfunction!(broadcast, module)?)?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use headrace_core::engine::{Limits, QueryContext};
+use headrace_core::engine::{Limits, Note, Options, QueryContext};
 use pyo3::prelude::*;
 
 /// The symbols, budget, notes and cancel flag of one query.
@@ -13,8 +13,13 @@ pub struct Query {
 #[pymethods]
 impl Query {
     #[new]
-    #[pyo3(signature = (*, max_samples=None, max_series=None, max_bytes=None))]
-    fn new(max_samples: Option<u64>, max_series: Option<u64>, max_bytes: Option<u64>) -> Self {
+    #[pyo3(signature = (*, max_samples=None, max_series=None, max_bytes=None, delays_names=false))]
+    fn new(
+        max_samples: Option<u64>,
+        max_series: Option<u64>,
+        max_bytes: Option<u64>,
+        delays_names: bool,
+    ) -> Self {
         let default = Limits::default();
         let limits = Limits {
             samples: max_samples.unwrap_or(default.samples),
@@ -22,7 +27,7 @@ impl Query {
             bytes: max_bytes.unwrap_or(default.bytes),
         };
         Self {
-            context: Arc::new(QueryContext::new(limits)),
+            context: Arc::new(QueryContext::with_options(limits, Options { delays_names })),
         }
     }
 
@@ -30,7 +35,7 @@ impl Query {
         self.context.cancel();
     }
 
-    fn take_notes(&self) -> Vec<(&'static str, String)> {
+    fn take_notes(&self) -> Vec<Note> {
         self.context.take_notes()
     }
 

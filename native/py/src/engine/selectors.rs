@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use headrace_core::Error;
 use headrace_core::engine::{self, FoldOp, RowPlan, Selector};
 use headrace_core::kernel::{Instant, Ranges};
 use headrace_core::model::SampleBuf;
 use pyo3::prelude::*;
 
+use super::histogram::Value;
 use super::{Frame, GridTuple, Query, grid_of};
 use crate::errors::{detached, to_py};
 use crate::select::SeriesSet;
@@ -142,14 +145,31 @@ fn as_series(query: &Query, frame: &Frame, grid: GridTuple) -> PyResult<SeriesSe
 }
 
 /// Labels, times and values of one series.
-type GivenSeries = (BTreeMap<String, String>, Vec<i64>, Vec<f64>);
+type GivenSeries = (BTreeMap<String, String>, Vec<i64>, Vec<Value>);
 
 #[pyfunction]
 fn series_from_samples(query: &Query, series: Vec<GivenSeries>) -> PyResult<SeriesSet> {
     let given = series
         .into_iter()
-        .map(|(labels, times, values)| (labels.into_iter().collect(), SampleBuf { times, values }))
-        .collect();
+        .map(|(labels, times, values)| {
+            if times.len() != values.len() {
+                let (times, values) = (times.len(), values.len());
+                return Err(to_py(Error::BadData(format!(
+                    "{times} times do not match {values} values"
+                ))));
+            }
+            let mut samples = SampleBuf::default();
+            for (time, value) in times.into_iter().zip(values) {
+                match value {
+                    Value::Float(value) => samples.push_float(time, value),
+                    Value::Histogram(histogram) => {
+                        samples.push_histogram(time, Arc::clone(&histogram.get().inner));
+                    }
+                }
+            }
+            Ok((labels.into_iter().collect(), samples))
+        })
+        .collect::<PyResult<_>>()?;
     let inner = engine::series_from_samples(&query.context, given).map_err(to_py)?;
     Ok(SeriesSet { inner })
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::super::cells::{Cells, Element, FLOAT};
 use super::super::context::QueryContext;
-use super::super::frame::{ABSENT, Cells, FLOAT, Frame};
+use super::super::frame::Frame;
 use super::super::labels::{Interner, Selector, numbers};
 use super::super::number::plain_value;
 use super::Aggregation;
@@ -41,35 +42,32 @@ pub fn count_values(
     let name = context.symbols().intern(label);
 
     let mut results = Interner::with_capacity(0);
-    let mut result_of: HashMap<(u32, u64), u32> = HashMap::new();
+    let mut result_of: HashMap<(u32, Value), u32> = HashMap::new();
     let mut counts: Vec<u32> = Vec::new();
     let mut charge = context.charge(0, 0)?;
     let mut pairs = Vec::new();
     for (row, &group) in of_row.iter().enumerate() {
         context.check()?;
-        let (kind, value) = frame.row(row);
-        for (step, (&kind, &value)) in kind.iter().zip(value).enumerate() {
-            if kind == ABSENT {
+        for step in 0..frame.steps {
+            let Some(element) = frame.get(row, step) else {
                 continue;
-            }
-            // All NaNs are one value; 0 and -0 are two.
-            let bits = if value.is_nan() {
-                f64::NAN.to_bits()
-            } else {
-                value.to_bits()
             };
-            let result = if let Some(&result) = result_of.get(&(group, bits)) {
+            let value = Value::of(context, element);
+            let result = if let Some(&result) = result_of.get(&(group, value)) {
                 result
             } else {
                 pairs.clear();
                 pairs.extend_from_slice(groups.row(group as usize));
                 if is_kept {
                     let mut symbols = context.symbols();
-                    let text = symbols.intern(&plain_value(value));
+                    let text = match value {
+                        Value::Float(bits) => symbols.intern(&plain_value(f64::from_bits(bits))),
+                        Value::Histogram(text) => text,
+                    };
                     insert(&symbols, &mut pairs, (name, text));
                 }
                 let result = results.number(&pairs);
-                result_of.insert((group, bits), result);
+                result_of.insert((group, value), result);
                 charge.grow(0, frame.steps * 4 + 64)?;
                 counts.resize(results.len() * frame.steps, 0);
                 result
@@ -87,6 +85,27 @@ pub fn count_values(
         frame.steps,
         Cells::of(context, kind, value)?,
     )
+}
+
+/// What makes two elements count as equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Value {
+    /// The bits. All NaNs are one value; 0 and -0 are two.
+    Float(u64),
+    /// The text, interned.
+    Histogram(u32),
+}
+
+impl Value {
+    fn of(context: &QueryContext, element: Element<'_>) -> Self {
+        match element {
+            Element::Float(value) if value.is_nan() => Self::Float(f64::NAN.to_bits()),
+            Element::Float(value) => Self::Float(value.to_bits()),
+            Element::Histogram(histogram) => {
+                Self::Histogram(context.symbols().intern(&histogram.to_string()))
+            }
+        }
+    }
 }
 
 /// Puts a label where its name belongs.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::super::cells::{ABSENT, Cells};
 use super::super::context::QueryContext;
-use super::super::frame::{ABSENT, Cells, FLOAT, Frame};
+use super::super::frame::Frame;
 use super::super::labels::{Groups, Pairs, Selector};
 use super::super::number::g_value;
 use crate::model::Symbols;
@@ -120,13 +121,14 @@ fn keep(
     mut choose: impl FnMut(usize, usize) -> bool,
 ) -> Result<Frame> {
     let mut cells = Cells::absent(context, frame.cells.kind.len())?;
+    cells.take_histograms(&frame.cells.histograms);
     for row in 0..frame.rows() {
         context.check()?;
         let (kind, value) = frame.row(row);
         let (to_kind, to_value) = cells.row_mut(row, frame.steps);
         for step in 0..frame.steps {
             if kind[step] != ABSENT && choose(row, step) {
-                (to_kind[step], to_value[step]) = (FLOAT, value[step]);
+                (to_kind[step], to_value[step]) = (kind[step], value[step]);
             }
         }
     }

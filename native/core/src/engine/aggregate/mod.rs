@@ -8,11 +8,13 @@ mod variance;
 
 use std::sync::Arc;
 
+use super::cells::HISTOGRAM;
 use super::context::QueryContext;
 use super::convert::broadcast;
 use super::fold::{FoldOp, fold};
 use super::frame::Frame;
 use super::labels::{Groups, Selector};
+use crate::model::Symbols;
 use crate::{Error, Result};
 
 /// What an aggregation needs besides its vector.
@@ -67,6 +69,13 @@ pub fn aggregate(
     }
 }
 
+/// Notes that an aggregation leaves out histograms, if there are any.
+fn note_ignored(context: &QueryContext, frame: &Frame, op: &'static str) {
+    if frame.has_histograms() && frame.cells.kind.contains(&HISTOGRAM) {
+        context.note("ignored_in_aggregation", op);
+    }
+}
+
 fn fold_frame(context: &Arc<QueryContext>, frame: &Frame, op: FoldOp, selector: &Selector) -> Result<Frame> {
     let groups = Groups::new(&frame.table, selector);
     fold(
@@ -78,8 +87,13 @@ fn fold_frame(context: &Arc<QueryContext>, frame: &Frame, op: FoldOp, selector: 
         |rows, partial| {
             for row in rows {
                 context.check()?;
-                let (kind, value) = frame.row(row);
-                partial.add(row, kind, value);
+                let cells = frame.view(row);
+                let name = if cells.has_histograms() {
+                    frame.table.value(row, Symbols::NAME)
+                } else {
+                    Symbols::EMPTY
+                };
+                partial.add(row, name, cells);
             }
             Ok(())
         },

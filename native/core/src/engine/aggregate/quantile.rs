@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::super::cells::{Cells, FLOAT};
 use super::super::context::QueryContext;
-use super::super::frame::{Cells, FLOAT, Frame};
+use super::super::frame::Frame;
 use super::super::labels::{Groups, Selector};
 use super::super::select::note_bad_quantile;
+use super::note_ignored;
 use crate::Result;
 use crate::kernel;
 
@@ -16,6 +18,7 @@ pub fn quantile(
     phi: &Frame,
 ) -> Result<Frame> {
     note_extremes(context, &phi.cells.value);
+    note_ignored(context, frame, "quantile");
     let groups = Groups::new(&frame.table, selector);
     let steps = frame.steps;
     let mut cells = Cells::absent(context, groups.len() * steps)?;
@@ -25,7 +28,7 @@ pub fn quantile(
         for step in 0..steps {
             context.check()?;
             values.clear();
-            values.extend(rows.iter().filter_map(|&row| frame.get(row as usize, step)));
+            values.extend(rows.iter().filter_map(|&row| frame.float(row as usize, step)));
             if values.is_empty() {
                 continue;
             }

@@ -3,11 +3,13 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::super::cells::{Cells, FLOAT};
 use super::super::context::QueryContext;
 use super::super::convert::{best_first, pick_rows};
-use super::super::frame::{ABSENT, Cells, FLOAT, Frame};
+use super::super::frame::Frame;
 use super::super::labels::{Groups, Selector};
 use super::limit::Counts;
+use super::note_ignored;
 use crate::Result;
 
 /// The best so far, a heap with the worst of them on top.
@@ -63,6 +65,9 @@ pub fn topk(
     counts: &Counts,
     largest: bool,
 ) -> Result<Frame> {
+    if counts.largest() > 0 {
+        note_ignored(context, frame, if largest { "topk" } else { "bottomk" });
+    }
     let groups = Groups::new(&frame.table, selector);
     let steps = frame.steps;
     let mut cells = Cells::absent(context, frame.rows() * steps)?;
@@ -75,7 +80,7 @@ pub fn topk(
             context.check()?;
             let (kind, value) = frame.row(row as usize);
             for (step, (&kind, &value)) in kind.iter().zip(value).enumerate() {
-                if kind != ABSENT {
+                if kind == FLOAT {
                     best[step].offer(largest, counts.at(step), (value, row));
                 }
             }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::super::cells::{ABSENT, Cells, FLOAT};
 use super::super::context::QueryContext;
-use super::super::frame::{ABSENT, Cells, FLOAT, Frame};
+use super::super::frame::Frame;
 use super::super::labels::{Groups, Selector};
+use super::note_ignored;
 use crate::Result;
 
 /// Any infinite or NaN value makes its group NaN, by the arithmetic itself.
@@ -30,6 +32,7 @@ pub fn variance(
     selector: &Selector,
     is_deviation: bool,
 ) -> Result<Frame> {
+    note_ignored(context, frame, if is_deviation { "stddev" } else { "stdvar" });
     let groups = Groups::new(&frame.table, selector);
     let steps = frame.steps;
     let cells = groups.len() * steps;
@@ -40,7 +43,7 @@ pub fn variance(
         let (kind, value) = frame.row(row);
         let state = &mut state[group as usize * steps..(group as usize + 1) * steps];
         for ((state, &kind), &x) in state.iter_mut().zip(kind).zip(value) {
-            if kind != ABSENT {
+            if kind == FLOAT {
                 state.add(x);
             }
         }

@@ -3,14 +3,16 @@
 //! A signature (the labels that must agree) becomes a number shared by both sides. The "one" side tells for each
 //! signature and step which of its rows is present; the rows of the "many" side then look up their partner.
 
+mod mixed;
 mod partners;
 mod results;
 mod sets;
 
 use std::sync::Arc;
 
+use super::cells::Cells;
 use super::context::QueryContext;
-use super::frame::{Cells, Frame, common_steps};
+use super::frame::{Frame, common_steps};
 use super::labels::{Interner, Selector, numbers, relabeled, text_of};
 use super::operator::{Answer, BinaryOp, Combine, Consumer, dispatch};
 use crate::model::SeriesTable;
@@ -102,7 +104,11 @@ pub fn binary(
         table,
         cells,
         is_unique,
-    } = dispatch(op, answer, join)?;
+    } = if op.is_trimmer() || left.has_histograms() || right.has_histograms() {
+        join.elements(op, answer)?
+    } else {
+        dispatch(op, answer, join)?
+    };
     if is_unique {
         Frame::new(context, table, steps, cells)
     } else {
@@ -114,6 +120,12 @@ impl Matching {
     fn fills(&self) -> bool {
         self.fill_many.is_some() || self.fill_one.is_some()
     }
+}
+
+fn many_to_one() -> Error {
+    Error::Execution(
+        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".into(),
+    )
 }
 
 struct Joined {
@@ -187,14 +199,14 @@ impl Join<'_> {
         }
         rows.begin_row();
         for step in 0..self.steps {
-            let Some(many) = self.many.get(row, step) else {
+            let Some(many) = self.many.float(row, step) else {
                 continue;
             };
             let mut partner = partners.at(signature, step);
             let found = if partner == NONE {
                 None
             } else {
-                self.one.get(partner as usize, step)
+                self.one.float(partner as usize, step)
             };
             if found.is_none() {
                 // The labels are then those of a fill, not of an absent partner.
@@ -216,7 +228,7 @@ impl Join<'_> {
             self.context.check()?;
             rows.begin_row();
             for step in 0..self.steps {
-                let Some(one) = self.one.get(row, step) else {
+                let Some(one) = self.one.float(row, step) else {
                     continue;
                 };
                 if met[signature as usize * self.steps + step] {
@@ -237,7 +249,7 @@ impl Join<'_> {
         for (row, &signature) in self.many_signature.iter().enumerate() {
             self.context.check()?;
             for step in 0..self.steps {
-                met[signature as usize * self.steps + step] |= self.many.get(row, step).is_some();
+                met[signature as usize * self.steps + step] |= self.many.has(row, step);
             }
         }
         Ok(met)
@@ -259,17 +271,14 @@ impl Join<'_> {
         for (row, &signature) in self.many_signature.iter().enumerate() {
             self.context.check()?;
             for step in 0..self.steps {
-                if self.many.get(row, step).is_none() {
+                if !self.many.has(row, step) {
                     continue;
                 }
                 let meets =
                     self.matching.fill_one.is_some() || self.has_one(partners.at(signature, step), step);
                 let cell = signature as usize * self.steps + step;
                 if meets && std::mem::replace(&mut seen[cell], true) {
-                    return Err(Error::Execution(
-                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-                            .into(),
-                    ));
+                    return Err(many_to_one());
                 }
             }
         }
@@ -277,7 +286,7 @@ impl Join<'_> {
     }
 
     fn has_one(&self, row: u32, step: usize) -> bool {
-        row != NONE && self.one.get(row as usize, step).is_some()
+        row != NONE && self.one.has(row as usize, step)
     }
 
     /// Steps at which elements of the one side may meet anything: those with an element of the many side, or all if
@@ -286,7 +295,7 @@ impl Join<'_> {
         let mut steps = vec![self.matching.fills(); self.steps];
         for row in 0..self.many.rows() {
             for (step, present) in steps.iter_mut().enumerate() {
-                *present |= self.many.get(row, step).is_some();
+                *present |= self.many.has(row, step);
             }
         }
         steps

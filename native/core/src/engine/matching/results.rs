@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::cells::{Cells, Element};
 use super::super::context::QueryContext;
-use super::super::frame::{Cells, FLOAT};
+use super::super::elements::Value;
 use super::super::labels::{Interner, Pairs};
 use super::super::operator::BinaryOp;
 use super::{Cardinality, Join, Joined, Matching, NONE};
@@ -29,7 +30,7 @@ impl ResultLabels {
             one_to_one: matching.cardinality == Cardinality::OneToOne,
             on: matching.on,
             labels: ids(&matching.labels),
-            drops_name: !op.is_comparison(),
+            drops_name: op.is_arithmetic(),
             is_bool: matching.return_bool,
             include: ids(&matching.include),
         }
@@ -137,11 +138,18 @@ impl ResultRows {
     pub fn put(&mut self, row: usize, step: usize, value: Option<f64>) {
         let cell = row * self.steps + step;
         if let Some(value) = value {
-            self.cells.kind[cell] = FLOAT;
-            self.cells.value[cell] = value;
+            self.cells.put(cell, Element::Float(value));
         }
         if let Some(met) = &mut self.met {
             met[cell] = true;
+        }
+    }
+
+    /// As [`put`](Self::put), of any value.
+    pub fn put_value(&mut self, row: usize, step: usize, value: Option<Value>) {
+        self.put(row, step, None);
+        if let Some(value) = value {
+            value.put(&mut self.cells, row * self.steps + step);
         }
     }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::cells::{ABSENT, Cells};
 use super::super::context::QueryContext;
-use super::super::frame::{Cells, FLOAT, Frame, common_steps};
+use super::super::frame::{Frame, common_steps};
 use super::super::labels::{Interner, Selector, numbers, relabeled};
 use crate::model::SeriesTable;
 use crate::{Error, Result};
@@ -100,7 +101,7 @@ impl Seen {
             context.check()?;
             let at = signature as usize * steps;
             for (step, seen) in cells[at..at + steps].iter_mut().enumerate() {
-                *seen |= frame.get(row, step).is_some();
+                *seen |= frame.has(row, step);
             }
         }
         Ok(Self { steps, cells })
@@ -115,17 +116,26 @@ impl Seen {
         wanted: bool,
         out: &mut Cells,
     ) -> Result<()> {
+        let shift = out.take_histograms(&frame.cells.histograms);
+        let (mut kinds, mut values) = (vec![ABSENT; self.steps], vec![0.0; self.steps]);
         for (row, &signature) in signature.iter().enumerate() {
             context.check()?;
-            out.extend((0..self.steps).map(|step| {
+            let (kind, value) = frame.row(row);
+            for step in 0..self.steps {
                 let seen = self
                     .cells
                     .get(signature as usize * self.steps + step)
                     .copied()
                     .unwrap_or(false);
-                let value = frame.get(row, step).filter(|_| seen == wanted);
-                (u8::from(value.is_some()) * FLOAT, value.unwrap_or(0.0))
-            }));
+                let cell = if frame.steps == 1 { 0 } else { step };
+                let (kind, value) = if seen == wanted {
+                    (kind[cell], value[cell])
+                } else {
+                    (ABSENT, 0.0)
+                };
+                (kinds[step], values[step]) = (kind, value);
+            }
+            out.push_shifted(&kinds, &values, shift);
         }
         Ok(())
     }

@@ -181,6 +181,16 @@ impl Histogram {
         }
     }
 
+    /// No count of a sum of histograms is larger than the sum of these, however their buckets merge.
+    pub(super) fn magnitude(&self) -> f64 {
+        let counts = self.positive.counts().iter().chain(self.negative.counts());
+        [self.count, self.sum, self.zero_count]
+            .iter()
+            .chain(counts)
+            .map(|count| count.abs())
+            .sum()
+    }
+
     /// Whether any count, or the sum, is infinite.
     pub fn overflows(&self) -> bool {
         let counts = self.positive.counts().iter().chain(self.negative.counts());

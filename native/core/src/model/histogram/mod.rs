@@ -33,7 +33,7 @@ use std::sync::Arc;
 pub use arithmetic::{Added, Incompatible};
 pub use buckets::Buckets;
 pub use check::InvalidHistogram;
-pub use estimate::Estimate;
+pub use estimate::{Estimate, NanEffect};
 pub use iterate::Bucket;
 pub use total::{HistogramMean, HistogramTotal};
 

@@ -298,6 +298,11 @@ impl HistogramMean {
     }
 
     pub fn add(&mut self, other: &Histogram) -> Result<Added, Incompatible> {
+        if !self.is_incremental && self.total.sum.magnitude() + other.magnitude() < f64::MAX {
+            let added = self.total.add(other)?;
+            self.count += 1.0;
+            return Ok(added);
+        }
         self.merge(&Self::new(other.clone()))
     }
 
@@ -315,9 +320,10 @@ impl HistogramMean {
         let mut others = other.clone();
         self.make_incremental();
         others.make_incremental();
-        let (own, theirs) = (self.count / count, other.count / count);
+        // Of one histogram a plain quotient.
+        let (own, theirs) = (self.count / count, count / other.count);
         self.total.scale(|x| x * own);
-        others.total.scale(|x| x * theirs);
+        others.total.scale(|x| x / theirs);
         self.count = count;
         self.total.merge(&others.total)
     }

@@ -1,170 +1,18 @@
-//! Classic histograms: `histogram_quantile` and `histogram_fraction` over rows that differ in `le` only.
-
-use std::sync::Arc;
-
-use super::context::QueryContext;
-use super::frame::{Cells, FLOAT, Frame, common_steps};
-use super::labels::Interner;
-use super::number::{g_value, g2_value};
-use super::select::note_bad_quantile;
-use crate::Result;
-use crate::model::SeriesTable;
+//! Quantiles and fractions of classic histograms: cumulative buckets of one step.
 
 /// A cumulative bucket at one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Bucket {
-    bound: f64,
-    count: f64,
-}
-
-/// Rows that belong together, buckets by ascending bound.
-#[derive(Debug)]
-struct Histograms {
-    /// Labels without `le`.
-    table: SeriesTable,
-    /// (bound, row) of each histogram.
-    buckets: Vec<Vec<(f64, u32)>>,
-}
-
-impl Histograms {
-    fn new(context: &QueryContext, frame: &Frame) -> Self {
-        let mut symbols = context.symbols();
-        let le = symbols.intern("le");
-        let mut interner = Interner::with_capacity(0);
-        let mut buckets: Vec<Vec<(f64, u32)>> = Vec::new();
-        let mut others = Vec::new();
-        for (row, pairs) in frame.table.rows().enumerate() {
-            let value = frame.table.value(row, le);
-            let text = symbols.get(value);
-            let Some(bound) = parse_bound(text) else {
-                if (0..frame.steps).any(|step| frame.get(row, step).is_some()) {
-                    context.note("bad_bucket_label", text);
-                }
-                continue;
-            };
-            others.clear();
-            others.extend(pairs.iter().copied().filter(|pair| pair.0 != le));
-            let group = interner.number(&others) as usize;
-            if group == buckets.len() {
-                buckets.push(Vec::new());
-            }
-            buckets[group].push((bound, row as u32));
-        }
-        for buckets in &mut buckets {
-            buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-        }
-        Self {
-            table: interner.table,
-            buckets,
-        }
-    }
-
-    /// The value of `each` for every histogram at every step where it has a bucket.
-    fn evaluate(
-        self,
-        context: &Arc<QueryContext>,
-        frame: &Frame,
-        steps: usize,
-        mut each: impl FnMut(usize, usize, &mut Vec<Bucket>) -> f64,
-    ) -> Result<Frame> {
-        let mut cells = Cells::absent(context, self.table.len().saturating_mul(steps))?;
-        let mut present = Vec::new();
-        for (group, buckets) in self.buckets.iter().enumerate() {
-            let (kind, value) = cells.row_mut(group, steps);
-            for step in 0..steps {
-                context.check()?;
-                present.clear();
-                present.extend(buckets.iter().filter_map(|&(bound, row)| {
-                    frame.get(row as usize, step).map(|count| Bucket { bound, count })
-                }));
-                if !present.is_empty() {
-                    kind[step] = FLOAT;
-                    value[step] = each(group, step, &mut present);
-                }
-            }
-        }
-        Frame::new(context, self.table, steps, cells.seal()?)
-    }
-}
-
-/// As Go reads a float.
-fn parse_bound(text: &str) -> Option<f64> {
-    text.parse().ok()
-}
-
-/// One row per histogram, without `le`.
-pub fn histogram_quantile(context: &Arc<QueryContext>, phi: &Frame, frame: &Frame) -> Result<Frame> {
-    phi.required_scalar()?;
-    let steps = common_steps(&[phi, frame])?;
-    for &phi in &phi.cells.value {
-        note_bad_quantile(context, phi);
-    }
-    let mut repairs: Option<Repairs> = None;
-    let result = Histograms::new(context, frame).evaluate(context, frame, steps, |_, step, buckets| {
-        let (value, repair) = quantile(phi.at(step), buckets);
-        if let Some(repair) = repair {
-            Repairs::add(&mut repairs, repair, step);
-        }
-        value
-    })?;
-    if let Some(repairs) = repairs {
-        context.note("forced_monotonicity", repairs.detail());
-    }
-    Ok(result)
+pub struct Bucket {
+    pub bound: f64,
+    pub count: f64,
 }
 
 /// Buckets whose counts had to be raised to that of a lower one.
 #[derive(Debug, Clone, Copy)]
-struct Repair {
-    lowest: f64,
-    highest: f64,
-    largest_difference: f64,
-}
-
-/// All repairs of a call.
-#[derive(Debug)]
-struct Repairs {
-    worst: Repair,
-    samples: usize,
-    first_step: usize,
-    last_step: usize,
-}
-
-impl Repairs {
-    fn add(all: &mut Option<Self>, repair: Repair, step: usize) {
-        let Some(all) = all else {
-            *all = Some(Self {
-                worst: repair,
-                samples: 1,
-                first_step: step,
-                last_step: step,
-            });
-            return;
-        };
-        all.samples += 1;
-        all.first_step = all.first_step.min(step);
-        all.last_step = all.last_step.max(step);
-        all.worst.lowest = all.worst.lowest.min(repair.lowest);
-        all.worst.highest = all.worst.highest.max(repair.highest);
-        all.worst.largest_difference = all.worst.largest_difference.max(repair.largest_difference);
-    }
-
-    fn detail(&self) -> String {
-        let Self {
-            worst:
-                Repair {
-                    lowest,
-                    highest,
-                    largest_difference,
-                },
-            samples,
-            first_step,
-            last_step,
-        } = self;
-        let (lowest, highest, difference) =
-            (g_value(*lowest), g_value(*highest), g2_value(*largest_difference));
-        format!("{lowest} {highest} {difference} {samples} {first_step} {last_step}")
-    }
+pub struct Repair {
+    pub lowest: f64,
+    pub highest: f64,
+    pub largest_difference: f64,
 }
 
 /// Buckets of one bound become one. Returns whether the last is the one without a bound.
@@ -180,7 +28,7 @@ fn merge_equal_bounds(buckets: &mut Vec<Bucket>) -> bool {
 }
 
 /// The φ-quantile of ascending buckets, by linear interpolation inside the one that holds the rank.
-fn quantile(phi: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
+pub fn quantile(phi: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
     if phi.is_nan() {
         return (f64::NAN, None);
     }
@@ -269,22 +117,8 @@ fn is_almost_equal(a: f64, b: f64, delta: f64) -> bool {
     difference / sum.min(f64::MAX) < delta
 }
 
-/// The part of observations in (lower, upper]; one row per histogram, without `le`.
-pub fn histogram_fraction(
-    context: &Arc<QueryContext>,
-    lower: &Frame,
-    upper: &Frame,
-    frame: &Frame,
-) -> Result<Frame> {
-    lower.required_scalar()?;
-    upper.required_scalar()?;
-    let steps = common_steps(&[lower, upper, frame])?;
-    Histograms::new(context, frame).evaluate(context, frame, steps, |_, step, buckets| {
-        fraction(lower.at(step), upper.at(step), buckets)
-    })
-}
-
-fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+/// The part of observations in (lower, upper].
+pub fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
     if !merge_equal_bounds(buckets) {
         return f64::NAN;
     }
