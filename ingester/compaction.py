@@ -114,6 +114,7 @@ class Maintenance:
                 for chosen in merges(manifests, self._clock.now_ms(), settings=self._settings):
                     await self._merge(partition, uid, chosen)
             await self._sweep(partition)
+            await self._forget_windows(partition, retention)
 
     async def _verify(self) -> None:
         """Looks once more for what was merged. If it has gone missing, the old blocks take its place again."""
@@ -129,6 +130,12 @@ class Maintenance:
             await self._store.delete(partition, orphans)
             self._counters.swept_payload += len(orphans)
             fault("compact.unlinked")
+
+    async def _forget_windows(self, partition: int, retention: Mapping[bytes, int]) -> None:
+        """Of windows older than anybody's blocks may be, and a day more: nobody is still at work on one."""
+        longest_ms = max([self._settings.retention_ms, *retention.values()])
+        before_ms = self._clock.now_ms() - longest_ms - DAY_MS
+        self._counters.forgotten_windows += await self._store.forget_windows(partition, before_ms)
 
     async def _drop(self, directory: Directory, deleted: Sequence[bytes], retention: Mapping[bytes, int]) -> None:
         now_ms = self._clock.now_ms()

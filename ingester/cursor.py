@@ -28,6 +28,18 @@ def next_step(*, boundary: int, first_offset: int, sealed: int, through: int) ->
     return Step.COMMIT if through <= first_offset else Step.DIVERGED
 
 
+def contained(through: int | None, *, boundary: int, replay_from: int) -> int:
+    """The first offset of a window that the store does not contain, for a head that has handed it over to `boundary`.
+
+    None: the store has no entry for the window. It never had one, or has lost it with what the head handed over, or has
+    forgotten it as too old. `replay_from` of the same state tells which: it passes a marker only after the commit was
+    seen, so a state that has passed the boundary had the entry once.
+    """
+    if through is not None:
+        return through
+    return boundary if boundary <= replay_from else 0
+
+
 def replay_from(applied: int, held: Iterable[int]) -> int:
     """The first offset that a replay needs.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from ingester.cursor import Step, next_step
+from ingester.cursor import Step, contained, next_step
 from ingester.encode import Encoded, Sealed, differing, encode
 from ingester.partition import Partition, Retained
 from ingester.settings import IngesterSettings
@@ -182,7 +182,7 @@ class Cutter:
                 self._counters.recommits += 1
                 directory = await self._store.directory(partition.number)
         for window, boundary in partition.boundaries.items():
-            if directory.through.get(window, 0) < boundary:
+            if _contained(directory, window, boundary) < boundary:
                 raise RolledBackError(f"partition {partition.number}, window {window}")
         partition.generation = directory.generation
         return directory
@@ -194,11 +194,12 @@ class Cutter:
             log.warning("payload_written_again", windows=[g.window for g in retained.generations])
 
     def _step(self, partition: Partition, directory: Directory, info: WindowInfo) -> Step:
+        boundary = partition.boundaries.get(info.window, 0)
         return next_step(
-            boundary=partition.boundaries.get(info.window, 0),
+            boundary=boundary,
             first_offset=info.first_offset,
             sealed=_marker(info),
-            through=directory.through.get(info.window, 0),
+            through=_contained(directory, info.window, boundary),
         )
 
     def _is_our_turn(self, partition: Partition, info: WindowInfo) -> bool:
@@ -225,7 +226,12 @@ def _holds(directory: Directory, encoded: Encoded) -> bool:
 
 def _lost(directory: Directory, retained: Iterable[Retained]) -> list[Generation]:
     """What was committed once and is missing now."""
-    return [g for r in retained for g in r.generations if directory.through.get(g.window, 0) < g.to_offset]
+    every = [generation for r in retained for generation in r.generations]
+    return [g for g in every if _contained(directory, g.window, g.to_offset) < g.to_offset]
+
+
+def _contained(directory: Directory, window: int, boundary: int) -> int:
+    return contained(directory.through.get(window), boundary=boundary, replay_from=directory.replay_from)
 
 
 def _marker(info: WindowInfo) -> int:

@@ -24,6 +24,7 @@ class Counters:
     reverted: int = 0  # merges taken back because their payload had gone missing
     swept_payload: int = 0  # values that nobody named any more
     dropped_blocks: int = 0  # by retention or with their instance
+    forgotten_windows: int = 0  # whose end the store need not remember any more
     failures: int = 0  # attempts at storing that failed and are tried again
 
 

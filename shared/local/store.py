@@ -14,7 +14,7 @@ from shared.errors import InternalError, NotFoundError, UnavailableError
 from shared.faults import fault
 from shared.local import records
 from shared.local.records import AsideRecord, Span
-from shared.seams.store import Aside, Directory, Generation, Manifest, Metadata, Payload, has_room_aside
+from shared.seams.store import Aside, Directory, Generation, Manifest, Metadata, Payload, forgettable, has_room_aside
 
 # Reading and checking this much takes about as long as handing it to a thread and back.
 _DIRECT_FETCH_BYTES = 1 << 20
@@ -106,6 +106,9 @@ class LocalStore:
                 f"{at_least} was seen"
             )
         return directory
+
+    async def forget_windows(self, partition: int, before_ms: int) -> int:
+        return await asyncio.shield(self._forget_windows(partition, before_ms))
 
     async def orphans(self, partition: int, *, age_s: float) -> list[str]:
         until = self._clock.monotonic() - age_s
@@ -229,6 +232,18 @@ class LocalStore:
             cursor = records.encode_cursor(before.generation, replay_from, before.through)
             await self._transact({records.cursor_key(partition): cursor}, [])
             state.directory = dataclasses.replace(before, replay_from=replay_from)
+
+    async def _forget_windows(self, partition: int, before_ms: int) -> int:
+        async with self._changing:
+            state = self._partition(partition)
+            before = state.directory
+            going = forgettable(before, before_ms)
+            if going:
+                through = {window: end for window, end in before.through.items() if window not in going}
+                cursor = records.encode_cursor(before.generation + 1, before.replay_from, through)
+                await self._transact({records.cursor_key(partition): cursor}, [])
+                state.directory = dataclasses.replace(before, generation=before.generation + 1, through=through)
+        return len(going)
 
     async def _keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         async with self._changing:

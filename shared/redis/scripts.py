@@ -155,6 +155,21 @@ return {1, generation.number}
 """
 )
 
+FORGET_WINDOWS = Script(
+    "#!lua flags=allow-oom\n"
+    + _BUMP
+    + """
+-- KEYS: cursor, through, changes. ARGV: mark; the generation and mark as they must stand; windows. 0: they do not.
+local cursor, through, changes = KEYS[1], KEYS[2], KEYS[3]
+local mark, number, before, windows = take(), take(), take(), take_list()
+local found = redis.call('HMGET', cursor, 'generation', 'mark')
+if found[1] ~= number or found[2] ~= before then return 0 end
+for _, window in ipairs(windows) do redis.call('HDEL', through, window) end
+bump(cursor, changes, next_generation(cursor), mark, windows, {})
+return 1
+"""
+)
+
 ADVANCE = Script(
     """#!lua flags=allow-oom
 -- KEYS: cursor. ARGV: replay_from.

@@ -20,7 +20,17 @@ from shared.redis.records import (
     encode_blocks,
     encode_metadata,
 )
-from shared.seams.store import ASIDE_BYTES, ASIDE_RECORDS, Aside, Directory, Generation, Manifest, Metadata, Payload
+from shared.seams.store import (
+    ASIDE_BYTES,
+    ASIDE_RECORDS,
+    Aside,
+    Directory,
+    Generation,
+    Manifest,
+    Metadata,
+    Payload,
+    forgettable,
+)
 
 _MOST_ORPHANS = 10_000  # in one look
 _ATTEMPTS = 5  # of a change that others overtake
@@ -121,6 +131,17 @@ class RedisStore:
 
     async def advance(self, partition: int, replay_from: int) -> None:
         await self._client.call(Command.running(scripts.ADVANCE, [PartitionKeys(partition).cursor], [replay_from]))
+
+    async def forget_windows(self, partition: int, before_ms: int) -> int:
+        keys = PartitionKeys(partition)
+        for _ in range(_ATTEMPTS):
+            snapshot = await self._directories.read(partition)
+            going = sorted(forgettable(snapshot.directory, before_ms))[:_KEYS_AT_ONCE]
+            args = [_mark(), snapshot.generation, snapshot.mark, *_listed(going)]
+            command = Command.running(scripts.FORGET_WINDOWS, [keys.cursor, keys.through, keys.changes], args)
+            if not going or await self._client.call(command):
+                return len(going)
+        raise UnavailableError(f"the directory of partition {partition} changes faster than windows can be forgotten")
 
     async def directory(self, partition: int, *, at_least: int = 0) -> Directory:
         directory = (await self._directories.read(partition)).directory

@@ -82,6 +82,20 @@ def has_room_aside(records: int, held_bytes: int, value: bytes) -> bool:
     return records < ASIDE_RECORDS and held_bytes + len(value) <= ASIDE_BYTES
 
 
+def forgettable(directory: Directory, before_ms: int) -> dict[int, int]:
+    """What `forget_windows` may drop: window -> `through`."""
+    old = {
+        window: through
+        for window, through in directory.through.items()
+        if window < before_ms and through <= directory.replay_from
+    }
+    for blocks in directory.manifests.values() if old else ():
+        for manifest in blocks:
+            for window in [window for window in old if manifest.window <= window <= manifest.max_time]:
+                del old[window]
+    return old
+
+
 def payload_keys(attempt: str, count: int) -> tuple[str, ...]:
     """The keys of one attempt's values, in order. `attempt` is random, so that no two attempts share a key."""
     return tuple(f"{attempt}/{index}" for index in range(count))
@@ -120,6 +134,15 @@ class BlockStore(Protocol):
 
     async def advance(self, partition: int, replay_from: int) -> None:
         """Raises `replay_from`; never lowers it."""
+        ...
+
+    async def forget_windows(self, partition: int, before_ms: int) -> int:
+        """Drops `through` of windows that begin before `before_ms`, which `replay_from` has passed, and into which no
+        block reaches; how many. So that `through` does not grow for ever.
+
+        A window that was forgotten counts from 0 again. No replay comes to it any more, and whoever still knows where
+        it ended sees by `replay_from` that it was not lost.
+        """
         ...
 
     async def orphans(self, partition: int, *, age_s: float) -> list[str]:

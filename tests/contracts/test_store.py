@@ -1,6 +1,7 @@
 """The contract of `shared.seams.store.BlockStore`."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -314,6 +315,51 @@ class TestCursor:
         assert (before.replay_from, before.generation) == (7, 1)
         await store.close()
         assert await stores.open().directory(P) == before
+
+
+class TestForgetWindows:
+    async def test_drops_those_that_are_old_passed_and_empty(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        a, b, c, d = [await committed(store, f"a{n}", n * WINDOW, 0, 10 * n + 10) for n in range(4)]
+        assert await store.forget_windows(P, 100 * WINDOW) == 0  # the cursor has passed none
+        await store.advance(P, 30)
+        assert await store.forget_windows(P, 100 * WINDOW) == 0  # each has a block
+        assert await store.replace(P, [a, b, d], [])
+        before = await store.directory(P)
+        assert await store.forget_windows(P, WINDOW) == 1
+        assert await store.forget_windows(P, 100 * WINDOW) == 1
+        after = await store.directory(P)
+        assert after.through == {2 * WINDOW: 30, 3 * WINDOW: 40}
+        assert (after.generation, after.replay_from, after.manifests) == (before.generation + 2, 30, {UID: (c,)})
+        assert await store.forget_windows(P, 100 * WINDOW) == 0
+        assert await store.directory(P) == after
+        await store.close()
+        assert await stores.open().directory(P) == after
+
+    async def test_keeps_those_into_which_a_merged_block_reaches(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        old = [await committed(store, f"a{n}", n * WINDOW, 0, 10) for n in range(3)]
+        new, payload = merged("m", old)
+        new = replace(new, max_time=2 * WINDOW - 1)  # of the first two; the third held nothing
+        await store.put(P, payload)
+        assert await store.replace(P, old, [new])
+        await store.advance(P, 10)
+        assert await store.forget_windows(P, 100 * WINDOW) == 1
+        assert (await store.directory(P)).through == {0: 10, WINDOW: 10}
+
+    async def test_that_were_forgotten_begin_anew(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        old = await committed(store, "a1", WINDOW, 0, 10)
+        await store.advance(P, 20)
+        assert await store.replace(P, [old], [])
+        assert await store.forget_windows(P, 2 * WINDOW) == 1
+        late, payload = block("b2", WINDOW, 10, 30)
+        await store.put(P, payload)
+        assert not await store.commit(P, [generation(late)])
+        late, payload = block("c3", WINDOW, 0, 30)
+        await store.put(P, payload)
+        assert await store.commit(P, [generation(late)])
+        assert (await store.directory(P)).through == {WINDOW: 30}
 
 
 class TestReplace:

@@ -433,6 +433,8 @@ async def test_agrees_with_the_local_store_whatever_happens(shared: RedisServer,
                     await both("replace", P, [new], going)
             case 4 if standing:
                 await both("replace", P, rng.sample(standing, 1), [])
+            case 5 if rng.random() < 0.5:
+                await both("forget_windows", P, rng.randrange(5))
             case _:
                 await both("advance", P, rng.randrange(100))
         for store in rng.sample(redis, rng.randrange(3)):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingester.cursor import Step, next_step, replay_from
+from ingester.cursor import Step, contained, next_step, replay_from
 
 WINDOWS = 3
 
@@ -29,6 +29,18 @@ class TestNextStep:
 
     def test_refuses_to_cut_a_generation_in_two(self) -> None:
         assert next_step(boundary=10, first_offset=12, sealed=20, through=15) is Step.DIVERGED
+
+
+class TestContained:
+    def test_is_what_the_store_says(self) -> None:
+        assert contained(7, boundary=10, replay_from=100) == 7
+
+    def test_of_a_window_that_was_forgotten_is_where_the_head_handed_it_over(self) -> None:
+        assert contained(None, boundary=10, replay_from=10) == 10
+        assert contained(None, boundary=0, replay_from=0) == 0
+
+    def test_of_a_window_that_was_lost_is_nothing(self) -> None:
+        assert contained(None, boundary=10, replay_from=9) == 0
 
 
 class TestReplayFrom:

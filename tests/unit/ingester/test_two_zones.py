@@ -7,7 +7,7 @@ import pytest
 
 from ingester.service import Ingester
 from shared.native import Files, Head
-from tests.support.world import HOUR_MS, World, series
+from tests.support.world import HOUR_MS, World, labels, series
 
 T = 1_700_000_000_000 // (2 * HOUR_MS) * (2 * HOUR_MS)
 NEVER_S = 1e12
@@ -102,6 +102,45 @@ class TestZones:
         assert world.held_samples == sum(p.head.samples for p in other.holdings.partitions.values())
         await other.stop()
         await world.crash()
+
+
+async def test_a_window_that_was_forgotten_takes_late_samples_in_both_zones() -> None:
+    world = await World(Files.simulated(3)).start()
+    other = follower(world)
+    await other.start()
+    await other.ready()
+
+    async def cut() -> None:
+        await world.caught_up()
+        for number, partition in world.ingester.holdings.partitions.items():
+            if windows := [info.window for info in partition.head.windows() if info.sealed is None]:
+                await world.ingester._sealing.seal(world.ingester.holdings.partitions[number], windows)
+        await world.caught_up(other)
+        for zone in (world.ingester, other):
+            await zone._storing.store_all(at_once=True)
+
+    for round_ in range(3):
+        await world.write([series("m", (T + round_, float(round_)), job=f"j{n}") for n in range(12)])
+        await world.write([series("now", (world.clock.now_ms(), 1.0), job=f"j{n}") for n in range(12)])
+        await cut()
+        world.clock.advance(40 * 24 * 3600)
+        await world.ingester.maintain()
+        directories = [await world.store.directory(number) for number in range(4)]
+        assert [(d.through, d.manifests) for d in directories] == [({}, {})] * 4
+        await cut()
+    assert world.ingester.stats().counters.forgotten_windows > 0
+    for zone in (world.ingester, other):
+        assert zone.stats().counters.rebuilds == 0
+        assert zone.stats().counters.recommits == 0
+        assert zone.stats().counters.digest_mismatches == 0
+        assert zone.stats().alarms == {}
+        assert [p.head.samples for p in zone.holdings.partitions.values()] == [0] * 4
+    await world.write([series("late", (T + 99, 1.0))])
+    await cut()
+    again = await world.restarted()
+    assert (await again.read())[labels("late")] == [(T + 99, "1")]
+    await other.stop()
+    await again.crash()
 
 
 @pytest.mark.parametrize("seed", range(3))
