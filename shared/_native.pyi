@@ -217,6 +217,9 @@ class LogRecord:
     @property
     def windows(self) -> list[int]:
         """Of a seal."""
+    @property
+    def held_bytes(self) -> int:
+        """What it keeps in memory."""
 
 @final
 class Outbox:

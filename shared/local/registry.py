@@ -1,6 +1,7 @@
 """The registry of a standalone server: a journal, and all of it in memory.
 
-Keys: `cluster`, `instance/APPID`, `token/SHA256`, `deleted/UID`. The token keys make a token unique; values are JSON.
+Keys: `cluster`, `fact/NAME`, `instance/APPID`, `token/SHA256`, `deleted/UID`. The token keys make a token unique;
+values are JSON, facts text.
 """
 
 import asyncio
@@ -43,6 +44,14 @@ class LocalRegistry:
 
     async def cluster(self) -> Cluster:
         return self._cluster
+
+    async def pin(self, fact: str, value: str) -> str:
+        key = f"fact/{fact}"
+        async with self._changing:
+            if (standing := self._journal.get(key)) is not None:
+                return standing.decode()
+            await self._commit({key: value.encode()}, [], {key: None})
+            return value
 
     async def instances(self) -> list[Instance]:
         return sorted(self._by_app_id.values(), key=lambda instance: instance.app_id)

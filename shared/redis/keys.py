@@ -14,6 +14,7 @@ MEMBERS = "hr:{members}:members"
 LEASES = "hr:{members}:leases"
 
 CLUSTER = "hr:{registry}:cluster"
+FACTS = "hr:{registry}:facts"
 REGISTRY_STATE = "hr:{registry}:state"
 REGISTRY_CHANGES = "hr:{registry}:changes"
 INSTANCES = "hr:{registry}:instances"

@@ -13,7 +13,7 @@ from shared.model.instance import Instance
 from shared.model.records import decode_cluster, decode_instance, encode_cluster, encode_instance
 from shared.redis import scripts
 from shared.redis.client import Client, Command
-from shared.redis.keys import CLUSTER, DELETED, INSTANCES, REGISTRY_CHANGES, REGISTRY_STATE, TOKENS
+from shared.redis.keys import CLUSTER, DELETED, FACTS, INSTANCES, REGISTRY_CHANGES, REGISTRY_STATE, TOKENS
 from shared.redis.node import Argument, Reply
 from shared.redis.records import check_format, decode_number
 from shared.seams.registry import Cluster
@@ -77,6 +77,14 @@ class RedisRegistry:
 
     async def cluster(self) -> Cluster:
         return self._cluster
+
+    async def pin(self, fact: str, value: str) -> str:
+        _, standing = await self._client.pipeline(
+            [Command.of("HSETNX", FACTS, fact, value), Command.of("HGET", FACTS, fact)]
+        )
+        if standing is None:
+            raise UnavailableError("the registry was emptied while a fact was pinned")
+        return bytes(standing).decode()
 
     async def instances(self) -> list[Instance]:
         return [held.instance for _, held in sorted(self._by_app_id.items())]

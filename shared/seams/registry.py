@@ -28,6 +28,10 @@ class Registry(Protocol):
 
     async def cluster(self) -> Cluster: ...
 
+    async def pin(self, fact: str, value: str) -> str:
+        """Sets a fact of the cluster, such as which topic is its log, unless it is set; what stands afterwards."""
+        ...
+
     async def instances(self) -> list[Instance]:
         """Sorted by name."""
         ...

@@ -7,6 +7,7 @@ import pytest
 
 from shared import faults
 from tests.contracts.harness import (
+    KafkaLogHarness,
     LocalLogHarness,
     LocalMembershipHarness,
     LocalRegistryHarness,
@@ -31,9 +32,11 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await harness.close()
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=["local", "kafka"])
 def logs(request: pytest.FixtureRequest, tmp_path: Path) -> LogHarness:
-    return {"local": LocalLogHarness}[request.param](tmp_path)
+    if request.param == "local":
+        return LocalLogHarness(tmp_path)
+    return KafkaLogHarness(request.getfixturevalue("kafka"))
 
 
 @pytest.fixture(params=["local", "redis_server", "redis_cluster"])

@@ -22,6 +22,7 @@ from shared.seams.membership import Membership
 from shared.seams.registry import Registry
 from shared.seams.store import BlockStore
 from tests.support.clock import FakeClock
+from tests.support.kafka import Kafka, topic_name
 from tests.support.redis import RedisCluster, RedisServer
 
 PARTITIONS = 4
@@ -185,6 +186,22 @@ class LocalLogHarness:
 
     def open(self) -> LocalLog:
         return LocalLog(NativeLog.open(Files.real(), str(self._folder), splitter=self.splitter))
+
+
+class KafkaLogHarness:
+    """A topic of its own; what it needs of kafka-python is imported by those who use it."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self.splitter = Splitter(secret=b"s" * 16, partitions=PARTITIONS)
+        self.topic = topic_name()
+        kafka.create_topic(self.topic, partitions=PARTITIONS)
+
+    def open(self) -> Log:
+        from shared.kafka.log import KafkaLog
+        from shared.kafka.settings import KafkaSettings
+
+        return KafkaLog(KafkaSettings(brokers=(self._kafka.bootstrap,), topic=self.topic), self.splitter)
 
 
 class LocalRegistryHarness:

@@ -18,6 +18,15 @@ class TestCluster:
         await registry.close()
         assert await (await registries.open()).cluster() == cluster
 
+    async def test_a_fact_stands_once_it_is_pinned(self, registries: RegistryHarness) -> None:
+        registry = await registries.open()
+        assert await registry.pin("log", "topic a") == "topic a"
+        assert await registry.pin("log", "topic b") == "topic a"
+        assert await registry.pin("other", "ü") == "ü"
+        await registry.close()
+        registry = await registries.open()
+        assert await registry.pin("log", "topic b") == "topic a"
+
 
 class TestInstances:
     async def test_are_found_by_name_and_by_token(self, registries: RegistryHarness) -> None:

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::record::{LogRecord, RecordKind, encode, held_bytes, written_bytes};
+use super::record::{LogRecord, RecordKind, encode, written_bytes};
 use crate::fs::stopped;
 use crate::model::Millis;
 use crate::{Error, Result};
@@ -69,7 +69,7 @@ impl Queue {
         if self.ending.is_some() {
             return Err(stopped("the log is closed"));
         }
-        let bytes = held_bytes(&kind) + written_bytes(&kind);
+        let bytes = kind.held_bytes() + written_bytes(&kind);
         if self.held > 0 && self.held + bytes > self.limit {
             let context = format!(
                 "the log's queue holds {} of {} bytes; try again when the disk has caught up",

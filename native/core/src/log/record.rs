@@ -30,6 +30,14 @@ impl RecordKind {
     pub fn write(batch: Arc<SplitBatch>) -> Self {
         Self::Write { batches: vec![batch] }
     }
+
+    /// Heap bytes that it keeps alive.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Write { batches } => batches.iter().map(|batch| batch.held_bytes()).sum(),
+            Self::Seal { windows, .. } => windows.len() * 8,
+        }
+    }
 }
 
 /// Decodes a stored body: (the sender's compressed body, its instance, the shards it was split by).
@@ -128,14 +136,6 @@ pub(super) fn decode(frame: &Frame, payload: &[u8], replay: &Replay) -> Result<L
         now_ms: frame.time,
         kind,
     })
-}
-
-/// Heap bytes that a record keeps alive.
-pub(super) fn held_bytes(kind: &RecordKind) -> usize {
-    match kind {
-        RecordKind::Write { batches } => batches.iter().map(|batch| batch.held_bytes()).sum(),
-        RecordKind::Seal { windows, .. } => windows.len() * 8,
-    }
 }
 
 /// Bytes that a record's frame will have.

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use super::record::{LogRecord, Replay, decode, held_bytes};
+use super::record::{LogRecord, Replay, decode};
 use super::segment::Segment;
 use crate::fs::{FrameReader, Step};
 use crate::{Error, Result};
@@ -59,7 +59,7 @@ impl ReplayCursor {
             if frame.number >= offset {
                 match decode(&frame, payload, replay) {
                     Ok(record) => {
-                        bytes += held_bytes(&record.kind);
+                        bytes += record.kind.held_bytes();
                         records.push(record);
                     }
                     // The records before it are good; the next read starts with the bad one and tells.

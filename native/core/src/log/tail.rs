@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::record::{LogRecord, held_bytes};
+use super::record::LogRecord;
 use super::segment::Segment;
 
 /// Everything that readers see. Offsets below `committed` are durable.
@@ -43,7 +43,7 @@ impl Tail {
     pub fn publish(&mut self, records: Vec<LogRecord>) {
         for record in records {
             self.committed = record.offset + 1;
-            let bytes = held_bytes(&record.kind);
+            let bytes = record.kind.held_bytes();
             if self.held == 0 || self.held + bytes <= self.limit {
                 self.held += bytes;
                 self.live.push_back(record);
@@ -96,7 +96,7 @@ impl Tail {
 
     fn pop(&mut self) -> Option<LogRecord> {
         let record = self.live.pop_front()?;
-        self.held -= held_bytes(&record.kind);
+        self.held -= record.kind.held_bytes();
         Some(record)
     }
 }

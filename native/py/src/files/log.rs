@@ -63,6 +63,11 @@ impl LogRecord {
     }
 
     #[getter]
+    fn held_bytes(&self) -> usize {
+        self.record.kind.held_bytes()
+    }
+
+    #[getter]
     fn windows(&self) -> PyResult<Vec<Millis>> {
         match &self.record.kind {
             RecordKind::Seal { windows, .. } => Ok(windows.clone()),

@@ -1,0 +1,155 @@
+"""kafka-python's clients, made from the settings. Making one finds the brokers and blocks: not for an event loop."""
+
+import logging
+import ssl
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.record import util as record_util
+
+from shared.errors import InternalError, UnavailableError
+from shared.kafka.failures import unavailable
+from shared.kafka.settings import KafkaSettings
+
+CLIENT_ID = "headrace"
+
+BATCH_BYTES = 1_000_000
+"""Most that goes to one partition at once. Brokers take 1,048,588 bytes (message.max.bytes) unless told otherwise."""
+
+REQUEST_BYTES = 4 << 20
+
+FETCH_BYTES = 16 << 20
+"""What a consumer holds of the brokers' answers at most, by broker; a single record is never too large."""
+PARTITION_FETCH_BYTES = 4 << 20
+
+_FETCH_WAIT_MS = 500
+_LAST_RECONNECT_MS = 1_000  # a broker that is back is noticed within a second
+_PAUSE_MS = 25  # before what failed is tried again, and before metadata is asked for
+
+
+class _Trouble(logging.Handler):
+    """The last thing that went wrong with a connection: kafka-python tells it to its log and to nobody else."""
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage().partition(" (backoff")[0]
+
+
+_trouble = _Trouble(logging.WARNING)
+
+# It tells every reconnect as an error; what matters of it we say ourselves.
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
+_connections = logging.getLogger("kafka.net")
+_connections.setLevel(logging.WARNING)
+_connections.propagate = False
+_connections.addHandler(_trouble)
+
+
+def check_extension() -> None:
+    """InternalError if kafka-python computes its checksums in Python: a core would manage some 7 MB a second."""
+    if record_util.crc32c_c is None:
+        raise InternalError(
+            "the Python package crc32c is missing or cannot be loaded, and Kafka would be a hundred times slower "
+            "without it: pip install crc32c"
+        )
+
+
+def producer(settings: KafkaSettings) -> Any:
+    """A `kafka.KafkaProducer` that gives up before our own deadline does. UnavailableError: no broker answers."""
+    delivery_ms = int(settings.delivery_s * 800)
+    try:
+        return KafkaProducer(
+            **_common(settings),
+            acks="all",
+            enable_idempotence=True,
+            compression_type=None,  # records come compressed
+            batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+            linger_ms=0,  # the outbox has collected already
+            request_timeout_ms=delivery_ms // 2,
+            delivery_timeout_ms=delivery_ms,
+            max_block_ms=delivery_ms // 2,
+        )
+    except KafkaError as error:
+        raise _unreachable(settings, error) from error
+
+
+def consumer(settings: KafkaSettings) -> Any:
+    """A `kafka.KafkaConsumer` without a group, which asks instead of guessing where it lost its place."""
+    try:
+        return KafkaConsumer(
+            **_common(settings),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            check_crcs=False,  # records have a checksum of their own, and what fails here cannot be passed
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_max_bytes=FETCH_BYTES,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            request_timeout_ms=int(settings.lookup_s * 1000),
+        )
+    except KafkaError as error:
+        raise _unreachable(settings, error) from error
+
+
+def admin(settings: KafkaSettings) -> Any:
+    """A `kafka.KafkaAdminClient`."""
+    common = _common(settings)
+    del common["allow_auto_create_topics"]
+    try:
+        return KafkaAdminClient(**common, request_timeout_ms=int(settings.connect_s * 1000))
+    except KafkaError as error:
+        raise _unreachable(settings, error) from error
+
+
+def _unreachable(settings: KafkaSettings, error: KafkaError) -> UnavailableError:
+    if not isinstance(error, KafkaTimeoutError):
+        return unavailable(error)
+    return UnavailableError(
+        f"no Kafka broker answers at {','.join(settings.brokers)} within {settings.connect_s} s. Are they up, and are "
+        f"kafka.tls, kafka.ca_file, kafka.sasl_user and kafka.sasl_password theirs? {_trouble.last}".rstrip(),
+        retry_after_s=5,
+    )
+
+
+def _common(settings: KafkaSettings) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "bootstrap_servers": list(settings.brokers),
+        "client_id": CLIENT_ID,
+        "bootstrap_timeout_ms": int(settings.connect_s * 1000),
+        "reconnect_backoff_max_ms": _LAST_RECONNECT_MS,
+        "retry_backoff_ms": _PAUSE_MS,
+        "metrics_enabled": False,
+        "allow_auto_create_topics": False,
+        "security_protocol": _PROTOCOLS[settings.tls, settings.sasl_mechanism is not None],
+    }
+    if settings.tls:
+        common["ssl_context"] = _tls(settings)
+    if settings.sasl_mechanism is not None:
+        common["sasl_mechanism"] = settings.sasl_mechanism
+        common["sasl_plain_username"] = settings.sasl_user
+        common["sasl_plain_password"] = settings.sasl_password
+    return common
+
+
+_PROTOCOLS = {
+    (False, False): "PLAINTEXT",
+    (True, False): "SSL",
+    (False, True): "SASL_PLAINTEXT",
+    (True, True): "SASL_SSL",
+}
+
+
+def _tls(settings: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.cert_file is not None:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise InternalError(
+            f"the certificates for Kafka cannot be used ({error}): look at kafka.ca_file, kafka.cert_file and "
+            "kafka.key_file"
+        ) from error
+    return context

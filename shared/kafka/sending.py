@@ -1,0 +1,110 @@
+"""The thread that sends records, and the acknowledgements."""
+
+import threading
+import time
+from typing import Any
+
+import structlog
+from kafka.errors import KafkaError, RetriableError
+
+from shared.errors import HeadraceError
+from shared.kafka import clients
+from shared.kafka.failures import reason, unavailable
+from shared.kafka.settings import KafkaSettings
+from shared.native import Outbox
+
+log = structlog.get_logger(__name__)
+
+_LOOK_MS = 1_000
+_RENEW_EVERY_S = 1.0
+
+
+class Sending:
+    """Takes what is due from the outbox and gives it to a producer. What became of it goes back to the outbox, from the
+    producer's own thread.
+
+    A producer that has met an error which no repetition mends may stay useless for good, so it is replaced. What it had
+    on its way fails, and may be in the log: sent again it merges.
+    """
+
+    def __init__(self, settings: KafkaSettings, outbox: Outbox) -> None:
+        self.records = 0
+        self.bytes = 0
+        self._settings = settings
+        self._outbox = outbox
+        self._producer: Any = clients.producer(settings)
+        self._spoilt: Any = None  # the producer that met such an error
+        self._renewed = 0.0
+        self._reported = ""
+        self._thread = threading.Thread(target=self._run, name="kafka-send", daemon=True)
+
+    def start(self) -> None:
+        """UnavailableError: nothing is known of the topic, so that the first send would have to wait for it."""
+        try:
+            self._producer.partitions_for(self._settings.topic)
+        except KafkaError as error:
+            self._producer.close(timeout=0)
+            raise unavailable(error) from error
+        self._thread.start()
+
+    def join(self) -> None:
+        """The outbox is closed: what it held is sent, acknowledged or given up when this returns."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (due := self._outbox.take(timeout_ms=_LOOK_MS)) is not None:
+            if self._spoilt is self._producer:
+                self._renew()
+            for record, partition, value in due:
+                self._send(record, partition, value)
+        self._end()
+
+    def _send(self, record: int, partition: int, value: bytes) -> None:
+        try:
+            sent = self._producer.send(self._settings.topic, value=value, partition=partition)
+        except Exception as error:  # noqa: BLE001  whatever it is, somebody waits for this record
+            self._failed(record, self._producer, error)
+            return
+        self.records += 1
+        self.bytes += len(value)
+        sent.add_callback(self._sent, record)
+        sent.add_errback(self._failed, record, self._producer)
+
+    def _sent(self, record: int, metadata: Any) -> None:
+        if metadata.offset < 0:  # a repetition that the broker knows as one, but no longer its place
+            self._outbox.failed(record, "Kafka has the record but does not say where")
+        else:
+            self._outbox.acked(record, metadata.offset)
+
+    def _failed(self, record: int, producer: Any, error: BaseException) -> None:
+        why = reason(error)
+        self._outbox.failed(record, why)
+        if not isinstance(error, RetriableError):
+            self._spoilt = producer
+        if why != self._reported:
+            self._reported = why
+            log.warning("kafka_send_failed", error=why, kind=type(error).__name__)
+
+    def _renew(self) -> None:
+        if time.monotonic() - self._renewed < _RENEW_EVERY_S:
+            return
+        self._renewed = time.monotonic()
+        try:
+            producer = clients.producer(self._settings)
+        except HeadraceError as error:
+            log.warning("kafka_producer_not_renewed", error=str(error))
+            return
+        old, self._producer = self._producer, producer
+        _close(old, timeout_s=0)
+        log.info("kafka_producer_renewed")
+
+    def _end(self) -> None:
+        _close(self._producer, timeout_s=self._settings.delivery_s)
+
+
+def _close(producer: Any, *, timeout_s: float) -> None:
+    try:
+        producer.close(timeout=timeout_s)
+    except KafkaError as error:  # it begins by sending what it has, and may not manage to in time
+        log.warning("kafka_producer_not_drained", error=reason(error))
+        producer.close(timeout=0)
