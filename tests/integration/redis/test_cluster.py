@@ -123,6 +123,27 @@ class TestSlots:
         assert await reader.directory(P) == after
 
 
+class TestDiscovery:
+    async def test_one_node_that_answers_is_enough(self, cluster: RedisCluster, connect: Connect) -> None:
+        last = cluster.nodes[2].port
+        store = RedisStore(
+            connect(cluster, addresses=(("127.0.0.1", 1), ("no-such-host.invalid", 6379), ("127.0.0.1", last)))
+        )
+        assert [(await store.directory(partition)).generation for partition in range(6)] == [0] * 6
+
+    async def test_none_that_answers_is_told_with_reasons(self, cluster: RedisCluster, connect: Connect) -> None:
+        store = RedisStore(connect(cluster, addresses=(("127.0.0.1", 1),), timeout_s=0.5))
+        with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1: .*Connect"):
+            await store.directory(P)
+
+    async def test_a_server_that_is_no_cluster_is_told(
+        self, cluster: RedisCluster, redis_server: RedisServer, connect: Connect
+    ) -> None:
+        store = RedisStore(connect(cluster, addresses=(("127.0.0.1", redis_server.port),), timeout_s=0.5))
+        with pytest.raises(UnavailableError, match="cluster support disabled"):
+            await store.directory(P)
+
+
 class TestFailOver:
     async def test_a_replica_takes_over_and_the_commit_that_it_lacks_is_made_again(
         self, cluster: RedisCluster, connect: Connect

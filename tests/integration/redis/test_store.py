@@ -97,6 +97,20 @@ class TestDirectory:
         assert len(directory.manifests) == 301
         assert directory == await RedisStore(connect(shared)).directory(P)
 
+    async def test_takes_many_changes_at_once(self, shared: RedisServer, connect: Connect) -> None:
+        here, there = RedisStore(connect(shared)), RedisStore(connect(shared))
+        await committed(here, "a", WINDOW, 0, 10)
+        await there.directory(P)
+        blocks = [block(f"b{n}", WINDOW, 10, 20, uid=n.to_bytes(16)) for n in range(500)]
+        for _, payload in blocks:
+            await here.put(P, payload)
+        assert await here.commit(P, [generation(*(manifest for manifest, _ in blocks))])
+        directory = await there.directory(P)
+        assert directory == await RedisStore(connect(shared)).directory(P)
+        assert len(directory.manifests) == 501
+        assert await here.replace(P, [manifest for manifest, _ in blocks], [])
+        assert len((await there.directory(P)).manifests) == 1
+
     async def test_is_read_once_by_those_who_ask_together(self, shared: RedisServer, connect: Connect) -> None:
         client = connect(shared)
         await committed(RedisStore(client), "a1", WINDOW, 0, 10)
