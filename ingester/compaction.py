@@ -82,7 +82,9 @@ def _is_crowded(blocks: Sequence[Manifest]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Merged:
-    """A merge whose payload has to be looked for again before that of the old blocks may go."""
+    """A merge that is written. It takes the place of the old blocks when its payload was found again after a while:
+    until then a store that fails over may lose it, and the old blocks are all there is.
+    """
 
     partition: int
     old: tuple[Manifest, ...]
@@ -101,28 +103,50 @@ class Maintenance:
         self._clock = clock
         self._settings = settings
         self._counters = counters
-        self._unverified: list[_Merged] = []
+        self._waiting: list[_Merged] = []
 
     async def run(self, partitions: Sequence[int]) -> None:
         """One look at everything. Raises what the store raises; whatever was not done is found again the next time."""
         retention = await self._retention()
         deleted = await self._registry.deleted_uids()
-        await self._verify()
+        self._waiting = [merge for merge in self._waiting if merge.partition in partitions]
         for partition in partitions:
             await self._drop(await self._store.directory(partition), deleted, retention)
-            for uid, manifests in (await self._store.directory(partition)).manifests.items():
-                for chosen in merges(manifests, self._clock.now_ms(), settings=self._settings):
-                    await self._merge(partition, uid, chosen)
+            await self._put_in_place(partition)
+            directory = await self._store.directory(partition)
+            for uid, manifests in directory.manifests.items():
+                # Above the cursor lies what nobody has found again in the store yet.
+                settled = [manifest for manifest in manifests if manifest.to_offset <= directory.replay_from]
+                for chosen in merges(settled, self._clock.now_ms(), settings=self._settings):
+                    if not self._is_waiting(partition, chosen):
+                        await self._merge(partition, uid, chosen)
             await self._sweep(partition)
             await self._forget_windows(partition, retention)
 
-    async def _verify(self) -> None:
-        """Looks once more for what was merged. If it has gone missing, the old blocks take its place again."""
-        for merge in [merge for merge in self._unverified if merge.due <= self._clock.monotonic()]:
-            is_whole = all(await self._store.exists(merge.new.keys))
-            if not is_whole and await self._store.replace(merge.partition, [merge.new], merge.old):
-                self._counters.reverted += 1
-            self._unverified.remove(merge)
+    @property
+    def next_look_s(self) -> float | None:
+        """When there will be something to do, if that is known."""
+        due = min((merge.due for merge in self._waiting), default=None)
+        return None if due is None else max(due - self._clock.monotonic(), 0.0)
+
+    async def _put_in_place(self, partition: int) -> None:
+        """Names what was merged a while ago. If something of it is gone, the next look merges anew."""
+        now = self._clock.monotonic()
+        for merge in [merge for merge in self._waiting if merge.partition == partition and merge.due <= now]:
+            self._waiting.remove(merge)
+            if not all(await self._store.exists(merge.new.keys)):
+                self._counters.lost_merges += 1
+            elif await self._store.replace(partition, merge.old, [merge.new]):
+                self._counters.compactions += 1
+                fault("compact.replaced")
+            # Otherwise one of them went while we waited, and the next look sees what stands then.
+
+    def _is_waiting(self, partition: int, chosen: Sequence[Manifest]) -> bool:
+        roots = {manifest.root_key for manifest in chosen}
+        return any(
+            merge.partition == partition and not roots.isdisjoint(manifest.root_key for manifest in merge.old)
+            for merge in self._waiting
+        )
 
     async def _sweep(self, partition: int) -> None:
         """Removes payload that nobody names: replaced, or of a commit that never came."""
@@ -159,13 +183,8 @@ class Maintenance:
         payload = Payload(payload_keys(attempt, len(values)), values)
         await self._store.put(partition, payload)
         fault("compact.put")
-        if await self._store.replace(partition, manifests, [merged]):
-            self._counters.compactions += 1
-            due = self._clock.monotonic() + self._settings.verify_after_s
-            self._unverified.append(_Merged(partition, tuple(manifests), merged, due))
-            fault("compact.replaced")
-        else:  # one of them went while we merged: the next look sees what stands then
-            await self._store.delete(partition, payload.keys)
+        due = self._clock.monotonic() + self._settings.verify_after_s
+        self._waiting.append(_Merged(partition, tuple(manifests), merged, due))
 
     async def _merged(self, uid: bytes, manifests: Sequence[Manifest]) -> BlockParts:
         blocks = []

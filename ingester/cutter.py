@@ -1,15 +1,17 @@
-"""From sealed generation to stored block: cut, put, commit, release; verified later, and only then forgotten."""
+"""From sealed generation to stored block: cut, put, commit, release; or compare with what another zone has stored."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from ingester.cursor import Step, contained, next_step
-from ingester.encode import Encoded, Sealed, differing, encode
+from ingester.comparing import Comparison
+from ingester.cursor import Step, next_step
+from ingester.encode import Encoded, Sealed, encode
 from ingester.partition import Partition, Retained
 from ingester.settings import IngesterSettings
 from ingester.stats import Counters
+from ingester.verifying import RolledBackError, Verifier, contained
 from shared.clock import Clock
 from shared.faults import fault
 from shared.native import WindowInfo
@@ -18,16 +20,17 @@ from shared.seams.store import BlockStore, Directory, Generation
 log = structlog.get_logger(__name__)
 
 
-class RolledBackError(Exception):
-    """The store has lost generations that this ingester no longer keeps: the head must be rebuilt from the log."""
-
-
 class Cutter:
-    """Works on one partition at a time, so that one batch of payload at most is in memory."""
+    """Works on one partition at a time, so that one batch of payload at most is in memory.
+
+    `delay_s` tells how long another process is given to store a sealed generation of a partition.
+    """
 
     def __init__(
         self,
         store: BlockStore,
+        verifier: Verifier,
+        comparison: Comparison,
         *,
         clock: Clock,
         settings: IngesterSettings,
@@ -35,35 +38,26 @@ class Cutter:
         alarms: dict[str, str],
         delay_s: Callable[[int], float],
     ) -> None:
-        """`delay_s`: how long another process is given to store a sealed generation of a partition."""
         self._store = store
+        self._verifier = verifier
+        self._comparison = comparison
         self._clock = clock
         self._settings = settings
         self._counters = counters
         self._alarms = alarms
         self._delay_s = delay_s
 
-    async def cut(self, partition: Partition) -> None:
-        """Stores everything that is sealed now. RolledBackError, UnavailableError: nothing is lost, call again."""
-        await self._directory(partition)  # a store that was turned back is noticed even if nothing is sealed
-        while await self._cut_batch(partition):
+    async def cut(self, partition: Partition, *, at_once: bool = False) -> None:
+        """Stores everything that is sealed now; with `at_once` also what is another process's to store.
+
+        RolledBackError, UnavailableError: nothing is lost, call again.
+        """
+        await self._verifier.directory(partition)  # a store that was turned back is noticed even if nothing is sealed
+        while await self._cut_batch(partition, at_once=at_once):
             pass
 
-    async def verify(self, partition: Partition, *, at_once: bool = False) -> bool:
-        """Looks for payload whose time has come and writes what is missing; whether something was let go."""
-        released = False
-        while partition.retained and (at_once or partition.retained[0].due <= self._clock.monotonic()):
-            retained = partition.retained[0]
-            await self._directory(partition)
-            await self._repair(partition, retained)
-            fault("verify.done")
-            partition.retained.popleft()
-            self._counters.verified += 1
-            released = True
-        return released
-
-    async def _cut_batch(self, partition: Partition) -> bool:
-        """One commit; False: nothing is left that could be stored now."""
+    async def _cut_batch(self, partition: Partition, *, at_once: bool) -> bool:
+        """One commit or comparison; False: nothing is left that could be done now."""
         waiting = sorted((info for info in partition.head.windows() if info.sealed is not None), key=_by_marker)
         if not waiting:
             return False
@@ -71,7 +65,7 @@ class Cutter:
         if partition.unfinished is not None:
             await self._finish(partition, partition.unfinished)
             return True
-        directory = await self._directory(partition)
+        directory = await self._verifier.directory(partition)
         batch: dict[int, Sealed] = {}
         passed: set[int] = set()  # the generations of a window follow one another: none overtakes one that waits
         for info in waiting:
@@ -79,13 +73,12 @@ class Cutter:
                 continue
             match self._step(partition, directory, info):
                 case Step.DONE:
-                    if await self._compare(partition, directory, info):
+                    if await self._let_go(partition, directory, info):
                         return True
-                case Step.COMMIT if self._is_our_turn(partition, info):
+                case Step.COMMIT if at_once or self._is_our_turn(partition, info):
                     passed.add(info.window)
-                    batch[info.window] = Sealed(
-                        info.window, directory.through.get(info.window, 0), info.first_offset, _marker(info)
-                    )
+                    from_offset = directory.through.get(info.window, 0)
+                    batch[info.window] = Sealed(info.window, from_offset, info.first_offset, _marker(info))
                 case Step.COMMIT:
                     passed.add(info.window)
                 case Step.ROLLED_BACK:
@@ -116,7 +109,8 @@ class Cutter:
             await self._store.put(partition.number, encoded.payload)
         fault("cut.put")
         committed = await self._store.commit(partition.number, encoded.generations)
-        committed = committed or _holds(await self._store.directory(partition.number), encoded)
+        directory = await self._store.directory(partition.number)
+        committed = committed or _holds(directory, encoded)
         partition.unfinished = None
         if not committed:
             await self._store.delete(partition.number, encoded.payload.keys)
@@ -128,70 +122,39 @@ class Cutter:
         self._counters.commits += 1
         self._counters.cut_samples += encoded.samples
         self._counters.cut_bytes += encoded.bytes
-        await self._release(partition, [(g.window, g.to_offset) for g in encoded.generations])
+        self._release(partition, directory, [(g.window, g.to_offset) for g in encoded.generations])
         windows, samples = len(encoded.generations), encoded.samples
         log.info("stored", partition=partition.number, windows=windows, samples=samples, bytes=encoded.bytes)
 
-    async def _compare(self, partition: Partition, directory: Directory, info: WindowInfo) -> bool:
+    async def _let_go(self, partition: Partition, directory: Directory, info: WindowInfo) -> bool:
         """Lets go of a generation that somebody else stored, if it is the same one; whether it did."""
         marker = _marker(info)
         if (info.window, marker) in partition.differing:
             return False
-        stored = [
-            m
-            for blocks in directory.manifests.values()
-            for m in blocks
-            if m.window == info.window and m.to_offset == marker
-        ]
-        # After a compaction its own manifests are gone; then the comparison was made by those who were there.
-        if stored and all(m.level == 0 for m in stored):
-            own = await asyncio.to_thread(partition.head.cut, info.window, marker)
-            if uids := differing(own, stored):
+        stored = generation_of(directory, info.window, marker)
+        if stored is not None:
+            if uids := await self._comparison.differing(partition.head, directory, stored):
                 partition.differing.add((info.window, marker))
                 self._counters.digest_mismatches += 1
-                self._alarm(
-                    partition,
-                    info,
-                    f"another zone stored other samples of {len(uids)} instances, the first {uids[0].hex()}",
-                )
+                text = f"another zone stored other samples of {len(uids)} instances, the first {uids[0].hex()}"
+                self._alarm(partition, info, text)
                 return False
-        await self._release(partition, [(info.window, marker)])
+            # This zone's position passes, too, only when the payload was found once more.
+            due = self._clock.monotonic() + self._settings.verify_after_s
+            partition.retained.append(Retained((stored,), None, info.first_offset, due))
+            self._counters.compared += 1
+        # After a compaction its own manifests are gone; then the comparison was made by those who were there.
+        self._release(partition, directory, [(info.window, marker)])
         return True
 
-    async def _release(self, partition: Partition, generations: Sequence[tuple[int, int]]) -> None:
+    def _release(self, partition: Partition, directory: Directory, generations: Sequence[tuple[int, int]]) -> None:
         # Readers learn the new generation before the head lets go: they then read a directory that has these blocks.
-        partition.generation = (await self._store.directory(partition.number)).generation
+        partition.generation = max(partition.generation, directory.generation)
         for window, marker in generations:
             partition.boundaries[window] = marker
             partition.head.release(window, marker)
             partition.waiting_since.pop((window, marker), None)
         fault("cut.released")
-
-    async def _directory(self, partition: Partition) -> Directory:
-        """The directory. One older than what was seen before is brought up to date first, if this process can."""
-        directory = await self._store.directory(partition.number)
-        partition.replay_from = min(partition.replay_from, directory.replay_from)  # turned back, it is raised again
-        if directory.generation >= partition.generation and not _lost(directory, partition.retained):
-            return directory
-        for retained in partition.retained:
-            if lost := _lost(directory, [retained]):
-                if any(directory.through.get(g.window, 0) != g.from_offset for g in lost):
-                    raise RolledBackError(f"partition {partition.number}, window {lost[0].window}")
-                await self._store.put(partition.number, retained.payload)
-                await self._store.commit(partition.number, lost)
-                self._counters.recommits += 1
-                directory = await self._store.directory(partition.number)
-        for window, boundary in partition.boundaries.items():
-            if _contained(directory, window, boundary) < boundary:
-                raise RolledBackError(f"partition {partition.number}, window {window}")
-        partition.generation = directory.generation
-        return directory
-
-    async def _repair(self, partition: Partition, retained: Retained) -> None:
-        if not all(await self._store.exists(retained.payload.keys)):
-            await self._store.put(partition.number, retained.payload)
-            self._counters.rewritten += 1
-            log.warning("payload_written_again", windows=[g.window for g in retained.generations])
 
     def _step(self, partition: Partition, directory: Directory, info: WindowInfo) -> Step:
         boundary = partition.boundaries.get(info.window, 0)
@@ -199,7 +162,7 @@ class Cutter:
             boundary=boundary,
             first_offset=info.first_offset,
             sealed=_marker(info),
-            through=_contained(directory, info.window, boundary),
+            through=contained(directory, info.window, boundary),
         )
 
     def _is_our_turn(self, partition: Partition, info: WindowInfo) -> bool:
@@ -216,22 +179,23 @@ class Cutter:
         self._alarms[kind] = message
 
 
+def generation_of(directory: Directory, window: int, marker: int) -> Generation | None:
+    """The generation that ends at the marker, as it was committed; None if nothing of it stands by itself."""
+    manifests = tuple(
+        m
+        for blocks in directory.manifests.values()
+        for m in blocks
+        if m.level == 0 and m.window == window and m.to_offset == marker
+    )
+    return Generation(window, manifests[0].from_offset, marker, manifests) if manifests else None
+
+
 def _holds(directory: Directory, encoded: Encoded) -> bool:
     """Whether the attempt's generations stand in the directory, under this attempt's keys."""
     standing = {manifest.root_key for blocks in directory.manifests.values() for manifest in blocks}
     if not encoded.payload.keys:  # nothing but markers
         return all(directory.through.get(g.window, 0) >= g.to_offset for g in encoded.generations)
     return all(manifest.root_key in standing for g in encoded.generations for manifest in g.manifests)
-
-
-def _lost(directory: Directory, retained: Iterable[Retained]) -> list[Generation]:
-    """What was committed once and is missing now."""
-    every = [generation for r in retained for generation in r.generations]
-    return [g for g in every if _contained(directory, g.window, g.to_offset) < g.to_offset]
-
-
-def _contained(directory: Directory, window: int, boundary: int) -> int:
-    return contained(directory.through.get(window), boundary=boundary, replay_from=directory.replay_from)
 
 
 def _marker(info: WindowInfo) -> int:

@@ -1,7 +1,7 @@
 """Turning sealed generations into payload and manifests."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from shared.native import BlockParts, Head, crc32c
@@ -33,8 +33,10 @@ class Encoded:
         return sum(manifest.samples for generation in self.generations for manifest in generation.manifests)
 
 
-def encode(head: Head, sealed: Sequence[Sealed], *, batch_bytes: int) -> Encoded:
-    """Cuts as many of the generations as fit into about `batch_bytes`, at least one. For a worker thread."""
+def encode(head: Head, sealed: Sequence[Sealed], *, batch_bytes: int, only: Collection[bytes] | None = None) -> Encoded:
+    """Cuts as many of the generations as fit into about `batch_bytes`, at least one. For a worker thread. `only`: what
+    they hold of these instances.
+    """
     attempt = new_attempt()
     values: list[bytes] = []
     generations = []
@@ -44,6 +46,8 @@ def encode(head: Head, sealed: Sequence[Sealed], *, batch_bytes: int) -> Encoded
             break
         manifests = []
         for part in head.cut(generation.window, generation.to_offset):
+            if only is not None and part.uid not in only:
+                continue
             part_values = [part.root, *part.pages]
             held_bytes += sum(map(len, part_values))
             manifests.append(
@@ -101,10 +105,3 @@ def describe(
         lengths=tuple(map(len, values)),
         checksums=tuple(map(crc32c, values)),
     )
-
-
-def differing(own: Iterable[BlockParts], stored: Iterable[Manifest]) -> list[bytes]:
-    """The uids for which another zone committed other samples than this one would have."""
-    mine = {part.uid: (part.samples, part.digest) for part in own}
-    theirs = {manifest.uid: (manifest.samples, manifest.digest) for manifest in stored}
-    return sorted(uid for uid in mine.keys() | theirs.keys() if mine.get(uid) != theirs.get(uid))

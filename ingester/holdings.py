@@ -13,6 +13,8 @@ from ingester.partition import Partition
 from ingester.replay import Replay
 from ingester.settings import IngesterSettings
 from ingester.stats import Counters
+from ingester.verifying import adopted
+from shared.clock import Clock
 from shared.errors import InternalError, UnavailableError
 from shared.faults import fault
 from shared.seams.log import Log
@@ -33,6 +35,7 @@ class Holdings:
         store: BlockStore,
         applier: Applier,
         *,
+        clock: Clock,
         settings: IngesterSettings,
         counters: Counters,
         must_wait: Callable[[], bool],
@@ -41,6 +44,7 @@ class Holdings:
         self._log = log
         self._store = store
         self._applier = applier
+        self._clock = clock
         self._settings = settings
         self._counters = counters
         self._must_wait = must_wait
@@ -77,7 +81,8 @@ class Holdings:
 
     @property
     def memory_bytes(self) -> int:
-        return sum(partition.head.memory_bytes for partition in self._partitions.values())
+        """Of all heads. For any thread."""
+        return sum(partition.head.memory_bytes for partition in list(self._partitions.values()))
 
     @property
     def failures(self) -> list[str]:
@@ -172,6 +177,7 @@ class Holdings:
 
     async def _load(self, number: int, directory: Directory) -> Partition:
         partition = Partition.opened(number, directory, window_ms=self._settings.window_ms)
+        partition.retained = adopted(directory, due=self._clock.monotonic() + self._settings.verify_after_s)
         partition.metadata = await self._store.metadata(number)
         for uid, metadata in partition.metadata.items():
             partition.head.restore_metadata(uid, [(family, *entry) for family, entry in metadata.items()])

@@ -37,6 +37,7 @@ class Act(Enum):
     RENEW = auto()
     YIELD = auto()  # release the lease to the standby that is ready, and leave
     LOSE = auto()  # somebody else holds the lease: leave
+    RETURN = auto()  # it is leaving and wanted again: it stands by, and has all that it needs
     DROP = auto()  # let go of head and log
 
 
@@ -127,6 +128,8 @@ def _with(view: View, number: int, target: str | None, rules: Rules) -> Act | No
         case Part.LEAVING:
             left_ms = view.now_ms - held.since_ms
             if lease is not None and not is_mine:
+                if target == view.me.name and not view.is_stopping:
+                    return Act.RETURN
                 return Act.DROP if left_ms >= rules.linger_ms else None
             # Nobody has come for it; this one still knows all, so it is the quickest to go on.
             return Act.CLAIM if left_ms >= rules.lease_ms and not view.is_stopping else None

@@ -1,7 +1,6 @@
 """What an ingester knows of one partition that it has."""
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ingester.ages import Ages
 from ingester.cursor import replay_from
@@ -10,14 +9,25 @@ from shared.native import Head
 from shared.seams.store import Directory, Generation, Metadata, Payload
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Retained:
     """Generations that have left the head, until they were found again in the store."""
 
     generations: tuple[Generation, ...]
-    payload: Payload
+    payload: Payload | None  # None: somebody else has stored them, or it took too much memory; the log has them
     first_offset: int
     due: float  # on the monotonic clock
+    tries: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return 0 if self.payload is None else sum(map(len, self.payload.values))
+
+    def later(self, due: float) -> "Retained":
+        return replace(self, due=due, tries=self.tries + 1)
+
+    def without_payload(self) -> "Retained":
+        return replace(self, payload=None)
 
 
 @dataclass(slots=True)
@@ -35,7 +45,7 @@ class Partition:
     replay_from: int  # as the store has it
     applied: int  # the first offset that the head has not seen
     metadata: dict[bytes, Metadata] = field(default_factory=dict)  # as the store has it
-    retained: deque[Retained] = field(default_factory=deque)
+    retained: list[Retained] = field(default_factory=list)
     unfinished: Encoded | None = None  # an attempt whose outcome is unknown
     waiting_since: dict[tuple[int, int], float] = field(default_factory=dict)
     """(window, marker) of a generation that another zone should store -> when it was seen first."""

@@ -22,6 +22,9 @@ it is read never comes near; then the rest is left to the consumer."""
 
 _LOOK_UP_S = 30.0
 
+_WAIT_S = 0.1
+"""Between two looks whether there is room again."""
+
 
 class Replay:
     """Until `done`, or until it is stopped. Nobody else applies to its partitions meanwhile.
@@ -107,11 +110,8 @@ class Replay:
 
     def _read_to_ends(self) -> None:
         while any(self.lacks(number) and p.stopped is None for number, p in self._held.items()):
-            while self._must_wait() and not self._stopping.wait(RETRY_S):
-                pass
-            if self._stopping.is_set():
-                raise CanceledError("the replay was stopped")
             try:
+                self._await_room()
                 fetched = self._reader.read(max_records=self._records, timeout_ms=self._timeout_ms)
                 for batch in fetched:
                     self._applier.apply(batch, self._held)
@@ -124,6 +124,12 @@ class Replay:
                 self._failed(error)
                 self._stopping.wait(RETRY_S)
                 self._seek(self._reader)
+
+    def _await_room(self) -> None:
+        while self._must_wait() and not self._stopping.wait(_WAIT_S):
+            pass
+        if self._stopping.is_set():
+            raise CanceledError("the replay was stopped")
 
     def _seek(self, reader: LogReader) -> None:
         reader.assign({number: p.applied for number, p in self._held.items() if p.stopped is None})

@@ -12,15 +12,18 @@ from ingester import figures
 from ingester.applying import Applier, Incidents
 from ingester.client import LocalClient
 from ingester.compaction import Maintenance
+from ingester.comparing import Comparison
 from ingester.cutter import Cutter
 from ingester.holdings import Holdings
 from ingester.purge import Purge
+from ingester.restoring import Restoring
 from ingester.sealing import Sealing
 from ingester.settings import IngesterSettings
 from ingester.sharing import SharedOwnership
 from ingester.sole import SoleOwnership
 from ingester.stats import Counters, Stats
 from ingester.storing import FAILURES, Storing
+from ingester.verifying import Verifier
 from shared.clock import Clock
 from shared.errors import ConflictError
 from shared.native import Head
@@ -104,6 +107,7 @@ class Ingester:
             log,
             store,
             applier,
+            clock=clock,
             settings=settings,
             counters=counters,
             must_wait=self._must_wait,
@@ -116,8 +120,12 @@ class Ingester:
             else SoleOwnership(membership, self._holdings, member, clock=clock, settings=settings)
         )
         self._sealing = Sealing(log, self._holdings, clock=clock, settings=settings, counters=counters)
+        self._restoring = Restoring(log, store, settings=settings, alarms=self._alarms)
+        self._verifier = Verifier(store, self._restoring, clock=clock, settings=settings, counters=counters)
         self._cutter = Cutter(
             store,
+            self._verifier,
+            Comparison(registry, clock=clock, settings=settings),
             clock=clock,
             settings=settings,
             counters=counters,
@@ -130,6 +138,7 @@ class Ingester:
             registry,
             self._holdings,
             self._cutter,
+            self._verifier,
             self._incidents,
             clock=clock,
             settings=settings,
@@ -195,6 +204,7 @@ class Ingester:
         """Ends what reads the log and gives the partitions back; `run` has ended before. What is not stored is in the
         log.
         """
+        self._restoring.stop()
         await self._holdings.stop()
         try:
             await self._ownership.stop()
@@ -299,6 +309,8 @@ class Ingester:
                 await self.maintain()
             except FAILURES as error:
                 self._failed(error)
+            if (next_look_s := self._maintenance.next_look_s) is not None:
+                pause_s = min(pause_s, next_look_s + _TICK_S)
 
     async def _flush_once(self) -> None:
         owned = [partition for partition in self._holdings.live if partition.number in self._ownership.owned]

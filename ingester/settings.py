@@ -25,6 +25,7 @@ class IngesterSettings:
     takeover_s: float = 0.0  # how long another zone is given to commit a generation before this one does it
     batch_windows: int = 64  # generations of one commit
     batch_bytes: int = 64 << 20  # payload of one commit, about
+    retained_bytes: int = 128 << 20  # payload kept in memory until it is verified
     retention_ms: int = 30 * 24 * 3600 * 1000  # of instances that name none
     unlink_after_s: float = 900.0  # from the replacement of payload until it is removed: running queries finish
     maintain_every_s: float = 600.0  # between two looks for something to merge or to drop

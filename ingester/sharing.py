@@ -242,6 +242,8 @@ class SharedOwnership:
             case Act.LOSE:
                 self._leases.pop(number, None)
                 self._leave(number, view, "taken by another process")
+            case Act.RETURN:
+                self._parts[number] = replace(self._parts[number], part=Part.STANDBY, since_ms=view.now_ms)
             case Act.DROP:
                 self._work(number, self._drop)
 

@@ -5,10 +5,11 @@ import asyncio
 import structlog
 
 from ingester.applying import Incidents
-from ingester.cutter import Cutter, RolledBackError
+from ingester.cutter import Cutter
 from ingester.holdings import Holdings
 from ingester.partition import Partition
 from ingester.settings import IngesterSettings
+from ingester.verifying import RolledBackError, Verifier
 from shared.clock import Clock
 from shared.errors import HeadraceError
 from shared.faults import fault
@@ -35,6 +36,7 @@ class Storing:
         registry: Registry,
         holdings: Holdings,
         cutter: Cutter,
+        verifier: Verifier,
         incidents: Incidents,
         *,
         clock: Clock,
@@ -46,6 +48,7 @@ class Storing:
         self._registry = registry
         self._holdings = holdings
         self._cutter = cutter
+        self._verifier = verifier
         self._incidents = incidents
         self._clock = clock
         self._settings = settings
@@ -57,13 +60,13 @@ class Storing:
         """Whether something waits to be stored, to be verified, or to leave the log."""
         now = self._clock.monotonic()
         return now - self._advanced >= _ADVANCE_EVERY_S or any(
-            (p.retained and p.retained[0].due <= now) or any(info.sealed is not None for info in p.head.windows())
+            any(r.due <= now for r in p.retained) or any(info.sealed is not None for info in p.head.windows())
             for p in self._holdings.partitions.values()
         )
 
     def waits(self) -> bool:
-        """Whether something sealed is still in memory."""
-        held = self._holdings.partitions.values()
+        """Whether something sealed is still in memory. For any thread."""
+        held = list(self._holdings.partitions.values())
         return any(info.sealed is not None for partition in held for info in partition.head.windows())
 
     async def store_all(self, *, at_once: bool = False) -> None:
@@ -75,6 +78,7 @@ class Storing:
             await self._incidents.keep()
             verified = False
             failure: Exception | None = None
+            self._forget_payload()
             for partition in list(self._holdings.partitions.values()):
                 try:
                     verified |= await self._store_one(partition, at_once=at_once)
@@ -82,10 +86,7 @@ class Storing:
                     failure = failure or error
             if failure is not None:
                 raise failure
-            due = self._clock.monotonic() - self._advanced >= _ADVANCE_EVERY_S
-            # The zone that only follows leaves the cursor to the one that commits, unless it has committed something
-            # itself.
-            if verified or ((at_once or due) and self._settings.takeover_s <= 0):
+            if verified or at_once or self._clock.monotonic() - self._advanced >= _ADVANCE_EVERY_S:
                 await self._advance()
             self._alarms.pop("store", None)
 
@@ -93,8 +94,8 @@ class Storing:
         """Whether something was verified."""
         kind = f"rolled back/{partition.number}"
         try:
-            await self._cutter.cut(partition)
-            verified = await self._cutter.verify(partition, at_once=at_once)
+            await self._cutter.cut(partition, at_once=at_once)
+            verified = await self._verifier.verify(partition, at_once=at_once)
         except RolledBackError as error:
             self._alarms[kind] = f"the store was rolled back: {error}"
             log.warning("store_rolled_back", partition=partition.number, detail=str(error))
@@ -103,6 +104,16 @@ class Storing:
         if not partition.replaying:
             self._alarms.pop(kind, None)
         return verified
+
+    def _forget_payload(self) -> None:
+        """What is kept until it is verified is bounded: beyond that the log alone has what the store may lose."""
+        kept = [(p, r) for p in self._holdings.partitions.values() for r in p.retained if r.payload is not None]
+        held_bytes = sum(retained.bytes for _, retained in kept)
+        for partition, retained in sorted(kept, key=lambda entry: entry[1].due):
+            if held_bytes <= self._settings.retained_bytes:
+                break
+            partition.retained[partition.retained.index(retained)] = retained.without_payload()
+            held_bytes -= retained.bytes
 
     async def _advance(self) -> None:
         """Moves every partition's cursor and trims the log below the lowest."""

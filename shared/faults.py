@@ -10,16 +10,18 @@ from collections.abc import Callable
 
 from shared.errors import UnavailableError
 
-CLUSTER_POINTS = frozenset(
+RARE_POINTS = frozenset(
     {
         "handover.offered",  # a standby has said that it is ready
         "handover.yielded",  # the owner has let go of the lease, nobody has it
         "handover.claimed",  # the standby has the lease
+        "restore.put",  # a block made anew from the log is written, the directory names the lost one
+        "restore.replaced",  # the directory names the new one
     }
 )
-"""Passed only where several processes share the partitions."""
+"""Passed only where several processes share the partitions, or where the store has lost something."""
 
-POINTS = CLUSTER_POINTS | frozenset(
+POINTS = RARE_POINTS | frozenset(
     {
         "log.queued",  # a batch is queued in the log, not yet durable
         "log.durable",  # a batch is durable, not yet acknowledged
@@ -36,7 +38,7 @@ POINTS = CLUSTER_POINTS | frozenset(
         "advance.done",  # replay_from has moved, the log is not trimmed
         "trim.done",  # the log is trimmed
         "compact.merged",  # merged, nothing written
-        "compact.put",  # merged payload is written, nothing names it
+        "compact.put",  # merged payload is written, nothing names it, and it waits to be found again
         "compact.replaced",  # the directory names the merged block, the old payload still lies there
         "compact.unlinked",  # the old payload is gone
         "replay.begin",  # the directories are loaded, nothing is replayed

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.faults import CLUSTER_POINTS, POINTS
+from shared.faults import POINTS, RARE_POINTS
 from tests.support import remote_write
 from tests.support.processes import Headrace, fetch
 
@@ -117,7 +117,7 @@ def test_every_acknowledged_sample_survives_kills(tmp_path: Path) -> None:
     seed = int(os.environ.get("HEADRACE_CHAOS_SEED", "0")) or random.SystemRandom().randint(1, 1 << 30)
     print(f"seed: HEADRACE_CHAOS_SEED={seed}")
     dice = random.Random(seed)
-    points = sorted(POINTS - CLUSTER_POINTS)
+    points = sorted(POINTS - RARE_POINTS)
     dice.shuffle(points)
     server = Headrace(tmp_path)
     stop = threading.Event()

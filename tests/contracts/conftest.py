@@ -14,6 +14,8 @@ from tests.contracts.harness import (
     LocalStoreHarness,
     LogHarness,
     MembershipHarness,
+    MemoryStoreHarness,
+    PartitionedLogHarness,
     RedisMembershipHarness,
     RedisRegistryHarness,
     RedisStoreHarness,
@@ -22,21 +24,24 @@ from tests.contracts.harness import (
 )
 
 
-@pytest.fixture(params=["local", "redis_server", "redis_cluster"])
+@pytest.fixture(params=["local", "memory", "redis_server", "redis_cluster"])
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreHarness]:
     if request.param == "local":
         yield LocalStoreHarness(tmp_path)
+        return
+    if request.param == "memory":
+        yield MemoryStoreHarness()
         return
     harness = RedisStoreHarness(request.getfixturevalue(request.param))
     yield harness
     await harness.close()
 
 
-@pytest.fixture(params=["local", "kafka"])
+@pytest.fixture(params=["local", "partitioned", "kafka"])
 def logs(request: pytest.FixtureRequest, tmp_path: Path) -> LogHarness:
-    if request.param == "local":
-        return LocalLogHarness(tmp_path)
-    return KafkaLogHarness(request.getfixturevalue("kafka"))
+    if request.param == "kafka":
+        return KafkaLogHarness(request.getfixturevalue("kafka"))
+    return {"local": LocalLogHarness, "partitioned": PartitionedLogHarness}[request.param](tmp_path)
 
 
 @pytest.fixture(params=["local", "redis_server", "redis_cluster"])

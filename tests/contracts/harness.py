@@ -23,6 +23,8 @@ from shared.seams.registry import Registry
 from shared.seams.store import BlockStore
 from tests.support.clock import FakeClock
 from tests.support.kafka import Kafka, topic_name
+from tests.support.memory_store import MemoryStore
+from tests.support.partitioned_log import PartitionedLog
 from tests.support.redis import RedisCluster, RedisServer
 
 PARTITIONS = 4
@@ -97,6 +99,26 @@ class LocalStoreHarness:
 
     def _pack(self, key: str) -> list[Path]:
         return [path for path in (self._folder / "packs").iterdir() if path.name.startswith(split_key(key)[0])]
+
+
+class MemoryStoreHarness:
+    def __init__(self) -> None:
+        self._store = MemoryStore(FakeClock())
+
+    def open(self) -> MemoryStore:
+        return self._store
+
+    def copy(self) -> object:
+        return self._store.snapshot()
+
+    def restore(self, copy: object) -> None:
+        self._store.turn_back(copy)  # type: ignore[arg-type]
+
+    def damage(self, key: str) -> None:
+        self._store.damage(key)
+
+    def lose(self, key: str) -> None:
+        self._store.lose(key)
 
 
 class RedisHarness:
@@ -202,6 +224,17 @@ class KafkaLogHarness:
         from shared.kafka.settings import KafkaSettings
 
         return KafkaLog(KafkaSettings(brokers=(self._kafka.bootstrap,), topic=self.topic), self.splitter)
+
+
+class PartitionedLogHarness:
+    """What tests of the ingester run on behaves as a log shall."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "logs"
+        self.splitter = Splitter(secret=b"s" * 16, partitions=PARTITIONS)
+
+    def open(self) -> PartitionedLog:
+        return PartitionedLog(Files.real(), str(self._folder), self.splitter, PARTITIONS)
 
 
 class LocalRegistryHarness:

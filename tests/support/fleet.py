@@ -14,6 +14,7 @@ from shared.local.membership import LocalMembership
 from shared.local.registry import LocalRegistry
 from shared.local.store import LocalStore
 from shared.native import Splitter
+from tests.support.memory_store import MemoryStore
 from tests.support.partitioned_log import PartitionedLog
 from tests.support.world import PARTITIONS, World
 
@@ -41,14 +42,19 @@ class Fleet(World):
     """A `World` whose partitions are shared out. A test drives every step by itself: `settle`, `pass_time`."""
 
     settings: IngesterSettings = field(default_factory=lambda: SETTINGS)
+    in_memory: bool = False  # the store, which can then be turned back
     members: dict[str, Ingester] = field(default_factory=dict)
 
     async def start(self) -> "Fleet":
         self.registry = LocalRegistry.open(self.files, f"{self.folder}/registry.journal", partitions=PARTITIONS)
         await self.registry.create(self.tenant)
         self.splitter = Splitter(secret=b"s" * 16, partitions=PARTITIONS)
-        self.store = LocalStore.open(
-            self.files, f"{self.folder}/store", window_ms=self.settings.window_ms, clock=self.clock
+        self.store = (  # type: ignore[assignment]
+            MemoryStore(self.clock)
+            if self.in_memory
+            else LocalStore.open(
+                self.files, f"{self.folder}/store", window_ms=self.settings.window_ms, clock=self.clock
+            )
         )
         self.log = PartitionedLog(self.files, f"{self.folder}/log", self.splitter, PARTITIONS)  # type: ignore[assignment]
         self.membership = LocalMembership(self.clock)
@@ -123,6 +129,7 @@ class Fleet(World):
                 if other != name:
                     await member.own()
                     await finished(member)
+            self.clock.advance(0.05)
             await asyncio.sleep(0.001)
         await draining
         await ingester.stop()

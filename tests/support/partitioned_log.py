@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared import native
+from shared.errors import UnavailableError
 from shared.local.log import LocalLog
 from shared.native import Files, SplitBatch, Splitter
 from shared.seams.log import Damaged, Fetched, LogReader
@@ -33,10 +34,11 @@ class PartitionedLog:
         self.troubles = [Trouble() for _ in range(partitions)]
 
     async def append(self, batch: SplitBatch, *, now_ms: int) -> dict[int, int]:
-        async with asyncio.TaskGroup() as group:
-            tasks = {
-                number: group.create_task(self.logs[number].append(batch, now_ms=now_ms)) for number in batch.partitions
-            }
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {n: group.create_task(self.logs[n].append(batch, now_ms=now_ms)) for n in batch.partitions}
+        except* UnavailableError as refused:
+            raise refused.exceptions[0] from None
         return {number: task.result()[number] for number, task in tasks.items()}
 
     async def append_seal(self, partition: int, windows: Sequence[int]) -> int:

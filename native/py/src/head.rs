@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use headrace_core::block::BlockSummary;
 use headrace_core::head;
 use headrace_core::model::{Millis, Uid};
 use headrace_core::wire::known::keys_of;
@@ -17,6 +18,9 @@ use crate::wire::{SplitBatch, uid_of};
 
 /// (family, type number, help, unit), as Python has it.
 type MetadataTuple = (String, u8, String, String);
+
+/// (uid, samples, digest, time of the last sample)
+type Summary<'py> = (Bound<'py, PyBytes>, u64, Bound<'py, PyBytes>, Millis);
 
 #[pyclass(frozen, get_all, module = "shared._native")]
 #[derive(Debug)]
@@ -35,11 +39,13 @@ pub struct Head(pub Arc<head::Head>);
 #[pymethods]
 impl Head {
     #[new]
-    #[pyo3(signature = (partition, *, window_ms))]
-    fn new(partition: u16, window_ms: Millis) -> PyResult<Self> {
-        Ok(Self(Arc::new(
-            head::Head::new(partition, window_ms).map_err(to_py)?,
-        )))
+    #[pyo3(signature = (partition, *, window_ms, only = None))]
+    fn new(partition: u16, window_ms: Millis, only: Option<Millis>) -> PyResult<Self> {
+        let head = match only {
+            None => head::Head::new(partition, window_ms),
+            Some(window) => head::Head::of_window(partition, window_ms, window),
+        };
+        Ok(Self(Arc::new(head.map_err(to_py)?)))
     }
 
     #[staticmethod]
@@ -80,6 +86,15 @@ impl Head {
     fn cut(&self, py: Python<'_>, window: Millis, sealed: u64) -> PyResult<Vec<BlockParts>> {
         let blocks = detached(py, || self.0.cut(window, sealed))?;
         Ok(blocks.into_iter().map(BlockParts::from).collect())
+    }
+
+    fn summary<'py>(&self, py: Python<'py>, window: Millis, sealed: u64) -> PyResult<Vec<Summary<'py>>> {
+        let blocks = detached(py, || self.0.summary(window, sealed))?;
+        let summary = |b: BlockSummary| {
+            let digest = PyBytes::new(py, &b.digest.to_be_bytes());
+            (PyBytes::new(py, &b.uid.0), b.samples, digest, b.max_time)
+        };
+        Ok(blocks.into_iter().map(summary).collect())
     }
 
     fn release(&self, py: Python<'_>, window: Millis, sealed: u64) {

@@ -141,6 +141,11 @@ class TestDecisions:
             leaving = {0: held(Part.LEAVING, for_s=for_s)}
             assert decide(view(me, [other], leases=taken, held=leaving), RULES) == expected
 
+    def test_the_one_that_left_and_is_wanted_again_need_not_replay(self) -> None:
+        me, other = member("a"), member("b", 10)
+        leaving = {0: held(Part.LEAVING)}
+        assert decide(view(me, [me, other], leases={0: lease(0, other)}, held=leaving), RULES) == [(Act.RETURN, 0)]
+
     def test_the_one_that_left_comes_back_if_nobody_takes_it(self) -> None:
         me, other = member("a"), member("b")
         for for_s, is_stopping, expected in ((2.0, False, []), (10.0, False, [(Act.CLAIM, 0)]), (10.0, True, [])):
@@ -235,6 +240,8 @@ class Zone:
             self.begin(process, number, Part.STANDBY, seen)
         elif act is Act.OFFER:
             await self.store.acquire(number, member=replace(me, zone="a/next"), ttl_ms=RULES.lease_ms)
+        elif act is Act.RETURN:
+            process.held[number] = replace(process.held[number], part=Part.STANDBY, since_ms=now_ms)
         elif act is Act.RENEW:
             await self.store.renew(process.leases[number], ttl_ms=RULES.lease_ms)
         elif act in (Act.YIELD, Act.LOSE):

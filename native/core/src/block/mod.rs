@@ -25,7 +25,7 @@ pub use digest::{Digest, series_key};
 pub use merge::merge;
 pub use page::PageSet;
 pub use reader::BlockReader;
-pub use writer::{BlockParts, BlockWriter};
+pub use writer::{BlockParts, BlockSummary, BlockWriter};
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,18 @@ pub struct BlockParts {
     pub digest: u128,
 }
 
+/// What a block holds, without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockSummary {
+    pub uid: Uid,
+    pub series: usize,
+    pub samples: u64,
+    /// Of the first and the last sample; 0 and -1 without samples.
+    pub min_time: Millis,
+    pub max_time: Millis,
+    pub digest: u128,
+}
+
 /// Takes series in the order of (metric name, then labels) and encodes as it goes; holds compressed pages, labels and distinct timestamps.
 #[derive(Debug)]
 pub struct BlockWriter {
@@ -46,8 +58,10 @@ pub struct BlockWriter {
     values: ValuePages,
     /// Labels of the last row, name and value in turn, for the check of order.
     last: Vec<String>,
+    series: usize,
     samples: u64,
     span: Option<(Millis, Millis)>,
+    encodes: bool,
 }
 
 impl BlockWriter {
@@ -60,9 +74,18 @@ impl BlockWriter {
             row_slices: Vec::new(),
             values: ValuePages::new()?,
             last: Vec::new(),
+            series: 0,
             samples: 0,
             span: None,
+            encodes: true,
         })
+    }
+
+    /// For [`BlockWriter::summary`] alone: encodes nothing, which is most of the work.
+    pub fn summing(uid: Uid) -> Result<Self> {
+        let mut writer = Self::new(uid)?;
+        writer.encodes = false;
+        Ok(writer)
     }
 
     /// Adds one series. `labels` sorted by name, unique, without empty values; `times` strictly ascending, at least one.
@@ -70,11 +93,14 @@ impl BlockWriter {
         self.check(labels, times, values)?;
         self.digest
             .add(series_key(self.uid, labels.iter().copied()), times, values);
-        self.labels.push(labels);
-        let above = self.row_slices.last().copied();
-        let slice = self.slices.intern(times, above);
-        self.row_slices.push(slice);
-        self.values.add(times, values, above == Some(slice))?;
+        if self.encodes {
+            self.labels.push(labels);
+            let above = self.row_slices.last().copied();
+            let slice = self.slices.intern(times, above);
+            self.row_slices.push(slice);
+            self.values.add(times, values, above == Some(slice))?;
+        }
+        self.series += 1;
         self.samples += times.len() as u64;
         let (first, last) = (times[0], times[times.len() - 1]);
         let (min, max) = self.span.unwrap_or((first, last));
@@ -103,7 +129,7 @@ impl BlockWriter {
             .chunks_exact(2)
             .map(|pair| (pair[0].as_str(), pair[1].as_str()))
             .collect();
-        if !self.row_slices.is_empty() && row_order(&last, labels) != std::cmp::Ordering::Less {
+        if self.series > 0 && row_order(&last, labels) != std::cmp::Ordering::Less {
             return Err(Error::BadData(format!(
                 "series must be sorted and unique: {labels:?} came after {last:?}"
             )));
@@ -117,6 +143,18 @@ impl BlockWriter {
             }
         }
         Ok(())
+    }
+
+    pub fn summary(&self) -> BlockSummary {
+        let (min_time, max_time) = self.span.unwrap_or((0, -1));
+        BlockSummary {
+            uid: self.uid,
+            series: self.series,
+            samples: self.samples,
+            min_time,
+            max_time,
+            digest: self.digest.value(),
+        }
     }
 
     pub fn finish(mut self) -> Result<BlockParts> {
@@ -158,7 +196,7 @@ impl BlockWriter {
             uid: self.uid,
             root,
             pages,
-            series: self.row_slices.len(),
+            series: self.series,
             samples: self.samples,
             min_time,
             max_time,

@@ -197,7 +197,7 @@ impl Writer<'_> {
             end,
             ..Target::NONE
         };
-        if !self.generations.is_contained(start, self.offset) {
+        if !self.generations.is_skipped(start, self.offset) {
             let generation = self.generations.open(start, self.offset);
             self.target.generation = Some(generation);
             self.target.sheet = self.instance.sheet(generation);

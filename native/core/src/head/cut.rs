@@ -1,6 +1,6 @@
 //! A sealed generation as blocks.
 
-use crate::block::{BlockParts, BlockWriter};
+use crate::block::{BlockParts, BlockSummary, BlockWriter};
 use crate::model::{Millis, Symbols, Uid};
 use crate::{Error, Result};
 
@@ -12,6 +12,26 @@ const DECODED_PER_LOCK: usize = 64;
 impl Head {
     /// Encodes a sealed generation, one block per instance in the order of their uids. The head keeps its chunks and goes on meanwhile.
     pub fn cut(&self, window: Millis, sealed: u64) -> Result<Vec<BlockParts>> {
+        self.write_all(window, sealed, BlockWriter::new, BlockWriter::finish)
+    }
+
+    /// What [`Head::cut`] would give, at the price of reading alone.
+    pub fn summary(&self, window: Millis, sealed: u64) -> Result<Vec<BlockSummary>> {
+        self.write_all(
+            window,
+            sealed,
+            BlockWriter::summing,
+            |writer| Ok(writer.summary()),
+        )
+    }
+
+    fn write_all<T>(
+        &self,
+        window: Millis,
+        sealed: u64,
+        begin: impl Fn(Uid) -> Result<BlockWriter>,
+        end: impl Fn(BlockWriter) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let _maintenance = self.maintenance.lock();
         let (generation, uids) = {
             let state = self.state.read();
@@ -31,20 +51,26 @@ impl Head {
         };
         let mut blocks = Vec::with_capacity(uids.len());
         for uid in uids {
-            blocks.extend(self.cut_instance(uid, generation, window)?);
+            let mut writer = begin(uid)?;
+            if self.write_instance(uid, generation, window, &mut writer)? {
+                blocks.push(end(writer)?);
+            }
         }
         Ok(blocks)
     }
 
-    fn cut_instance(&self, uid: Uid, generation: u32, window: Millis) -> Result<Option<BlockParts>> {
+    /// Whether the instance has anything in the generation.
+    fn write_instance(
+        &self,
+        uid: Uid,
+        generation: u32,
+        window: Millis,
+        writer: &mut BlockWriter,
+    ) -> Result<bool> {
         let Some(vocabulary) = self.vocabulary(uid) else {
-            return Ok(None);
+            return Ok(false);
         };
         let rows = self.rows_of(uid, generation, &vocabulary);
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let mut writer = BlockWriter::new(uid)?;
         let (mut labels, mut columns) = (Vec::new(), Columns::default());
         for part in rows.chunks(DECODED_PER_LOCK) {
             self.decode(uid, generation, window, part, &mut columns);
@@ -56,7 +82,7 @@ impl Head {
                 start = end;
             }
         }
-        writer.finish().map(Some)
+        Ok(!rows.is_empty())
     }
 
     /// A copy of the strings. Refs and pair ids keep their meaning while maintenance is locked; pairs that come later are of series that

@@ -24,16 +24,19 @@ pub struct Generations {
     open: HashMap<Millis, u32>,
     /// Window → offset below which its samples are in the store.
     through: HashMap<Millis, u64>,
+    /// The only window that is taken in, if it is not all of them.
+    only: Option<Millis>,
     next: u32,
 }
 
 impl Generations {
-    pub fn new(width: Millis) -> Self {
+    pub fn new(width: Millis, only: Option<Millis>) -> Self {
         Self {
             width,
             all: BTreeMap::new(),
             open: HashMap::new(),
             through: HashMap::new(),
+            only,
             next: 0,
         }
     }
@@ -44,9 +47,11 @@ impl Generations {
         (window_of(time, self.width), end)
     }
 
-    /// Whether the store already holds what the record at `offset` has for the window.
-    pub fn is_contained(&self, window: Millis, offset: u64) -> bool {
-        self.through.get(&window).is_some_and(|&through| offset < through)
+    /// Whether what the record at `offset` has for the window is not wanted here: the store has it, or the window is no concern of
+    /// this head.
+    pub fn is_skipped(&self, window: Millis, offset: u64) -> bool {
+        self.only.is_some_and(|only| only != window)
+            || self.through.get(&window).is_some_and(|&through| offset < through)
     }
 
     /// The open generation of a window; the record at `offset` opens one if there is none.

@@ -85,6 +85,15 @@ struct State {
 impl Head {
     /// `window_ms` is the width of a window: positive, and at most 49 days, so that a time in a window fits 32 bits.
     pub fn new(partition: u16, window_ms: Millis) -> Result<Self> {
+        Self::with(partition, window_ms, None)
+    }
+
+    /// A head that passes over all windows but one.
+    pub fn of_window(partition: u16, window_ms: Millis, window: Millis) -> Result<Self> {
+        Self::with(partition, window_ms, Some(window))
+    }
+
+    fn with(partition: u16, window_ms: Millis, only: Option<Millis>) -> Result<Self> {
         if !(1..=i64::from(u32::MAX)).contains(&window_ms) {
             let most = u32::MAX;
             return Err(Error::BadData(format!(
@@ -92,7 +101,7 @@ impl Head {
             )));
         }
         let state = State {
-            generations: Generations::new(window_ms),
+            generations: Generations::new(window_ms, only),
             instances: HashMap::new(),
             conflicts: 0,
             unreadable: 0,

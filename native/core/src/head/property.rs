@@ -401,6 +401,17 @@ fn check_replay(head: &Head, records: &[LogRecord], through: &BTreeMap<Millis, u
             head.cut(window.window, sealed).unwrap(),
             replayed.cut(window.window, sealed).unwrap(),
         );
+        let summed: Vec<_> = a
+            .iter()
+            .map(|b| (b.uid, b.series, b.samples, b.min_time, b.max_time, b.digest))
+            .collect();
+        let sums: Vec<_> = head
+            .summary(window.window, sealed)
+            .unwrap()
+            .into_iter()
+            .map(|s| (s.uid, s.series, s.samples, s.min_time, s.max_time, s.digest))
+            .collect();
+        assert_eq!(sums, summed);
         assert_eq!(print(a), print(b));
     }
     // Nothing is left behind when everything was let go of.
