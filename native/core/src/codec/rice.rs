@@ -45,9 +45,13 @@ impl Lengths {
     /// Estimated bits with the best `k`, and that `k`.
     pub fn best(&self) -> (u64, u32) {
         let longest = self.0.iter().rposition(|&count| count > 0).unwrap_or(0) as u32;
+        let numbers: u64 = self.0[..=longest as usize]
+            .iter()
+            .map(|&count| u64::from(count))
+            .sum();
         let mut best = (u64::MAX, 0);
         for k in (longest.saturating_sub(12)..=longest.min(63)).rev() {
-            let cost = self.cost(k);
+            let cost = self.quotient_bits(k, longest) + numbers * u64::from(k + 1);
             if cost > best.0.saturating_add(best.0 / 2) {
                 break;
             }
@@ -58,22 +62,19 @@ impl Lengths {
         best
     }
 
-    fn cost(&self, k: u32) -> u64 {
+    /// Of the numbers longer than `k`, of which none is longer than `longest`.
+    fn quotient_bits(&self, k: u32, longest: u32) -> u64 {
         let mut bits = 0;
-        for (length, &count) in self.0.iter().enumerate() {
-            let count = u64::from(count);
-            let over = (length as u32).saturating_sub(k);
+        for (over, &count) in (1..).zip(&self.0[k as usize + 1..=longest as usize]) {
             // A number of k + over bits has a quotient of about 1.5 * 2^(over - 1), less the half that rounding down takes.
             let quotient = match over {
-                0 => 0,
                 1 => 2,
                 2..=5 => (3 << (over - 1)) - 1,
-                _ => 2 * (PATCH_BITS + u64::from(over)),
+                _ => 2 * (PATCH_BITS + over),
             };
-            bits += count * quotient;
+            bits += u64::from(count) * quotient;
         }
-        let numbers: u64 = self.0.iter().map(|&count| u64::from(count)).sum();
-        bits / 2 + numbers * u64::from(k + 1)
+        bits / 2
     }
 }
 

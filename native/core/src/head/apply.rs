@@ -8,7 +8,7 @@ use crate::wire::{BatchSeries, SplitBatch};
 
 use super::generation::Generations;
 use super::instance::{Instance, Metadata};
-use super::lane::{Lane, Outcome};
+use super::lane::{Lane, Outcome, Scratch};
 use super::{Head, State};
 
 /// Series applied while a head is locked: about 100 µs.
@@ -148,7 +148,7 @@ struct Writer<'a> {
     target: Target,
     conflicts: u64,
     unreadable: u64,
-    scratch: &'a mut Vec<u8>,
+    scratch: &'a mut Scratch,
 }
 
 impl Writer<'_> {
@@ -177,9 +177,9 @@ impl Writer<'_> {
             if lane.is_empty() {
                 self.target.grown += size_of::<Lane>();
             }
-            let columns = &mut self.instance.sheets[self.target.sheet].columns;
+            let sheet = &mut self.instance.sheets[self.target.sheet];
             let offset = (time - self.target.start) as u32;
-            match lane.append(columns, offset, value, self.scratch, &mut self.target.grown) {
+            match lane.append(sheet, offset, value, self.scratch, &mut self.target.grown) {
                 Outcome::Stored => self.target.samples += 1,
                 Outcome::Repeated => {}
                 Outcome::Conflict => self.conflicts += 1,

@@ -11,7 +11,6 @@ use super::lane::Lane;
 use super::matching::Tests;
 use super::series::Series;
 use super::snapshot::{HeadRows, HeadSnapshot, Piece};
-use super::values::BLOCK;
 use super::walk::{GoOn, Overlap, PairMap, Taken, Visitor};
 
 impl Head {
@@ -131,12 +130,8 @@ impl<'s> Collector<'s> {
         };
         if start < encoded_len {
             let last = end.min(encoded_len);
-            let block = start / BLOCK;
-            piece.skipped = (start - block * BLOCK) as u32;
             piece.encoded = (last - start) as u32;
-            snapshot
-                .encoded
-                .extend_from_slice(lane.blocks(block, last.div_ceil(BLOCK)));
+            piece.skipped = lane.copy_chunks(&sheet.runs, start..last, &mut snapshot.encoded) as u32;
         }
         if end > encoded_len {
             let plain = start.max(encoded_len) - encoded_len..end - encoded_len;
@@ -155,12 +150,19 @@ impl<'s> Collector<'s> {
         let (min, max) = (self.min, self.max);
         let axes = &mut self.copied.snapshot.axes;
         let axis = *self.copied.axes.entry(key).or_insert_with(|| {
-            let times = sheet.columns.get(column);
-            let from = times.partition_point(|&t| window + Millis::from(t) < min);
-            let to = times
-                .partition_point(|&t| window + Millis::from(t) <= max)
-                .max(from);
-            let id = axes.push(times[from..to].iter().map(|&t| window + Millis::from(t)));
+            let Some(column) = sheet.columns.get(column) else {
+                return Axis {
+                    id: axes.push(std::iter::empty()),
+                    from: 0,
+                    to: 0,
+                };
+            };
+            let offset = |time: Millis| u32::try_from(time.saturating_sub(window).max(0)).unwrap_or(u32::MAX);
+            let from = column.rank(offset(min));
+            let to = column.rank(offset(max.saturating_add(1))).max(from);
+            self.times.clear();
+            column.read(from..to, &mut self.times);
+            let id = axes.push(self.times.iter().map(|&t| window + Millis::from(t)));
             Axis {
                 id,
                 from: from as u32,
@@ -173,7 +175,7 @@ impl<'s> Collector<'s> {
 
     /// A lane with gaps or late samples, read out. Its neighbours often have the same gaps, and then share its axis.
     fn take_whole(&mut self, lane: &Lane, sheet: &Sheet, window: Millis) {
-        lane.read(&sheet.columns, &mut self.times, &mut self.values);
+        lane.read(sheet, &mut self.times, &mut self.values);
         let from = self
             .times
             .partition_point(|&t| window + Millis::from(t) < self.min);

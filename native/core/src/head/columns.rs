@@ -1,9 +1,13 @@
 //! Timestamp columns that series scraped together share.
 //!
 //! The series of one target carry the same timestamps, so a generation keeps each distinct column once per instance and a series
-//! holds only where it is in one. Times are offsets into the window, 4 bytes each.
+//! holds only where it is in one. Times are offsets into the window.
+
+use std::ops::Range;
 
 use hashbrown::HashMap;
+
+use super::column::Column;
 
 /// Where consecutive samples of a series lie: `columns[column][first..first + count]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +27,7 @@ const MEMO_ENTRIES: usize = 4096;
 /// The columns of one instance in one generation.
 #[derive(Debug, Default)]
 pub struct Columns {
-    all: Vec<Vec<u32>>,
+    all: Vec<Column>,
     /// Newest time of a column → that column, for series that look for company.
     tails: HashMap<u32, u32>,
     /// Who left which run at what time → the column made for it.
@@ -38,39 +42,57 @@ impl std::hash::Hash for Run {
     }
 }
 
+impl Run {
+    fn places(self) -> Range<usize> {
+        self.first as usize..(self.first + self.count) as usize
+    }
+}
+
 impl Columns {
-    pub fn get(&self, column: u32) -> &[u32] {
-        self.all.get(column as usize).map_or(&[], Vec::as_slice)
+    pub fn get(&self, column: u32) -> Option<&Column> {
+        self.all.get(column as usize)
     }
 
-    /// The times of a run.
-    pub fn times(&self, run: Run) -> &[u32] {
-        let first = run.first as usize;
-        self.get(run.column)
-            .get(first..first + run.count as usize)
-            .unwrap_or(&[])
+    /// Appends the times of a run.
+    pub fn read(&self, run: Run, out: &mut Vec<u32>) {
+        if let Some(column) = self.get(run.column) {
+            column.read(run.places(), out);
+        }
+    }
+
+    /// Where a time is in a run: `Err` if it is newer than all of the run, `Ok(None)` if it is not in it.
+    pub fn find(&self, run: Run, time: u32) -> Result<Option<usize>, ()> {
+        let places = run.places();
+        let Some(column) = self.get(run.column) else {
+            return Err(());
+        };
+        if places.is_empty() || column.get(places.end - 1).is_none_or(|last| last < time) {
+            return Err(());
+        }
+        let found = column.find(time).filter(|at| places.contains(at));
+        Ok(found.map(|at| at - places.start))
     }
 
     pub fn bytes(&self) -> usize {
         self.held_bytes
-            + self.all.capacity() * size_of::<Vec<u32>>()
+            + self.all.capacity() * size_of::<Column>()
             + self.tails.capacity() * 9
             + self.forks.capacity() * 21
     }
 
     /// A run of one sample at `time`, in a column that has just taken the same time if there is one.
     pub fn start(&mut self, time: u32) -> Run {
-        if let Some(&column) = self.tails.get(&time) {
-            let length = self.get(column).len() as u32;
-            if self.get(column).last() == Some(&time) {
-                return Run {
-                    column,
-                    first: length - 1,
-                    count: 1,
-                };
-            }
+        if let Some(&number) = self.tails.get(&time)
+            && let Some(column) = self.get(number)
+            && column.last() == Some(time)
+        {
+            return Run {
+                column: number,
+                first: column.len() as u32 - 1,
+                count: 1,
+            };
         }
-        let column = self.add(vec![time]);
+        let column = self.add(&[time]);
         Run {
             column,
             first: 0,
@@ -86,15 +108,15 @@ impl Columns {
             return Some(self.start(time));
         };
         match column.get(next) {
-            Some(&held) if held == time => {
+            Some(held) if held == time => {
                 run.count += 1;
                 None
             }
             Some(_) => self.leave(run, time),
             None => {
-                let before = column.capacity();
+                let before = column.bytes();
                 column.push(time);
-                self.held_bytes += (column.capacity() - before) * 4;
+                self.held_bytes += column.bytes() - before;
                 run.count += 1;
                 let column = run.column;
                 self.note_tail(time, column);
@@ -116,9 +138,9 @@ impl Columns {
                 return None;
             }
             let mut times = Vec::with_capacity(run.count as usize + 2);
-            times.extend_from_slice(self.times(*run));
+            self.read(*run, &mut times);
             times.push(time);
-            let column = self.add(times);
+            let column = self.add(&times);
             if self.forks.len() >= MEMO_ENTRIES {
                 self.forks.clear();
             }
@@ -131,37 +153,38 @@ impl Columns {
             return None;
         }
         // A gap: the column has the time further on.
-        let after = run.first + run.count;
-        let rest = &self.all[run.column as usize][after as usize..];
-        match rest.binary_search(&time) {
-            Ok(skipped) => Some(Run {
+        match self.all[run.column as usize].find(time) {
+            Some(place) => Some(Run {
                 column: run.column,
-                first: after + skipped as u32,
+                first: place as u32,
                 count: 1,
             }),
-            Err(_) => Some(self.start(time)),
+            None => Some(self.start(time)),
         }
     }
 
     /// A column for one series alone, for one that fits nowhere.
-    pub fn private(&mut self, times: Vec<u32>) -> Run {
-        let count = times.len() as u32;
+    pub fn private(&mut self, times: &[u32]) -> Run {
         let column = self.add(times);
         Run {
             column,
             first: 0,
-            count,
+            count: times.len() as u32,
         }
     }
 
-    fn add(&mut self, times: Vec<u32>) -> u32 {
-        let column = self.all.len() as u32;
-        self.held_bytes += times.capacity() * 4;
-        if let Some(&time) = times.last() {
-            self.note_tail(time, column);
+    fn add(&mut self, times: &[u32]) -> u32 {
+        let number = self.all.len() as u32;
+        let mut column = Column::default();
+        for &time in times {
+            column.push(time);
         }
-        self.all.push(times);
-        column
+        self.held_bytes += column.bytes();
+        if let Some(time) = column.last() {
+            self.note_tail(time, number);
+        }
+        self.all.push(column);
+        number
     }
 
     fn note_tail(&mut self, time: u32, column: u32) {

@@ -137,7 +137,7 @@ impl Head {
                 .get(row.series)
                 .and_then(|held| held.lane(generation))
             {
-                lane.read(&sheet.columns, &mut out.lane_times, &mut out.lane_values);
+                lane.read(sheet, &mut out.lane_times, &mut out.lane_values);
                 out.times
                     .extend(out.lane_times.iter().map(|&time| window + Millis::from(time)));
                 out.values.extend_from_slice(&out.lane_values);

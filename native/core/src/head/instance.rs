@@ -7,6 +7,7 @@ use hashbrown::{HashMap, HashTable};
 use super::columns::Columns;
 use super::index::{LabelIndex, hash_row};
 use super::labels;
+use super::runs::Runs;
 use super::series::{Series, Slab};
 
 /// Other encodings of known label sets that are remembered, at least; beyond it as many as there are series.
@@ -25,9 +26,27 @@ pub struct Metadata {
 pub struct Sheet {
     pub generation: u32,
     pub columns: Columns,
+    pub runs: Runs,
     pub samples: u64,
     /// Heap bytes of its lanes, and the lanes.
     pub lane_bytes: usize,
+}
+
+impl Sheet {
+    pub fn of(generation: u32) -> Self {
+        Self {
+            generation,
+            columns: Columns::default(),
+            runs: Runs::default(),
+            samples: 0,
+            lane_bytes: 0,
+        }
+    }
+
+    /// Of its samples; the lanes' own places count once for all generations.
+    pub fn bytes(&self) -> usize {
+        self.lane_bytes + self.columns.bytes() + self.runs.bytes()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,13 +72,7 @@ impl Instance {
         {
             Ok(at) => at,
             Err(at) => {
-                let sheet = Sheet {
-                    generation,
-                    columns: Columns::default(),
-                    samples: 0,
-                    lane_bytes: 0,
-                };
-                self.sheets.insert(at, sheet);
+                self.sheets.insert(at, Sheet::of(generation));
                 at
             }
         }
@@ -217,7 +230,7 @@ impl Instance {
     }
 
     pub fn bytes(&self) -> usize {
-        let sheets: usize = self.sheets.iter().map(|s| s.lane_bytes + s.columns.bytes()).sum();
+        let sheets: usize = self.sheets.iter().map(Sheet::bytes).sum();
         // Allocators round small label rows up to 8 bytes at least.
         let labels = self.label_bytes + self.slab.len() * 8;
         let metadata: usize = self

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 
+use super::chunks::{self, Decoder};
 use super::columns::{Columns, Run};
+use super::instance::Sheet;
+use super::runs::{NOWHERE, RUN, Runs};
 use super::values::{self, BLOCK};
+use crate::codec::values::{RunEncoder, RunInts};
 
 /// A lane that belongs to no generation: the place of a series that holds nothing.
 pub const NO_GENERATION: u32 = u32::MAX;
@@ -22,8 +27,8 @@ pub enum Outcome {
     Conflict,
 }
 
-/// In-order samples lie in encoded blocks and, the newest up to [`BLOCK`], plain; their times lie in shared columns.
-/// What came late lies aside, sorted. Times are offsets into the window.
+/// In-order samples lie in runs, then in encoded blocks and, the newest up to [`BLOCK`], plain; their times lie in shared
+/// columns. What came late lies aside, sorted. Times are offsets into the window.
 ///
 /// What every append touches comes first, so that it shares a cache line with what [`super::series::Series`] puts before it.
 #[derive(Debug)]
@@ -36,9 +41,21 @@ pub struct Lane {
     in_order: u32,
     plain_len: u8,
     exponent: u8,
+    /// Its runs, of which the newest lies at `newest_run`.
+    runs: u16,
+    newest_run: u32,
     aside: Option<Box<Aside>>,
-    encoded: Vec<u8>,
+    /// What is encoded behind the runs.
+    blocks: Vec<u8>,
     plain: [f64; BLOCK],
+}
+
+/// What appending needs besides; whose does not matter.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    bytes: Vec<u8>,
+    values: Vec<f64>,
+    encoder: RunEncoder,
 }
 
 /// What most lanes do not have.
@@ -56,9 +73,11 @@ const LATE_BYTES: usize = 24;
 impl Lane {
     pub const fn empty() -> Self {
         Self {
-            encoded: Vec::new(),
+            blocks: Vec::new(),
             plain: [0.0; BLOCK],
             aside: None,
+            runs: 0,
+            newest_run: NOWHERE,
             run: Run {
                 column: 0,
                 first: 0,
@@ -79,47 +98,72 @@ impl Lane {
         }
     }
 
-    /// Adds a sample. `grown` takes the heap bytes it cost; `scratch` is any vector.
+    /// Adds a sample to the lane, whose generation the sheet is of. `grown` takes the heap bytes that it cost the lane.
     #[inline]
     pub fn append(
         &mut self,
-        columns: &mut Columns,
+        sheet: &mut Sheet,
         time: u32,
         value: f64,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
         grown: &mut usize,
     ) -> Outcome {
         if self.in_order == 0 {
-            self.run = columns.start(time);
+            self.run = sheet.columns.start(time);
         } else if time > self.newest {
-            if let Some(next) = columns.extend(&mut self.run, time) {
-                self.turn(next, columns);
+            if let Some(next) = sheet.columns.extend(&mut self.run, time) {
+                self.turn(next, &mut sheet.columns);
             }
         } else {
-            return self.append_late(columns, time, value, grown);
+            return self.append_late(sheet, time, value, grown);
+        }
+        if usize::from(self.plain_len) == BLOCK {
+            self.encode(&mut sheet.runs, scratch, grown);
         }
         self.newest = time;
         self.in_order += 1;
-        if usize::from(self.plain_len) == BLOCK {
-            self.encode(scratch, grown);
-        }
         self.plain[usize::from(self.plain_len) & (BLOCK - 1)] = value;
         self.plain_len += 1;
         Outcome::Stored
     }
 
-    fn encode(&mut self, scratch: &mut Vec<u8>, grown: &mut usize) {
-        scratch.clear();
-        values::encode(&self.plain, &mut self.exponent, scratch);
-        let before = self.encoded.capacity();
-        if before - self.encoded.len() < scratch.len() {
-            // Doubling would waste a quarter of all memory on average.
-            self.encoded
-                .reserve_exact(scratch.len().max(self.encoded.len() / 4));
-            *grown += self.encoded.capacity() - before;
+    fn encode(&mut self, runs: &mut Runs, scratch: &mut Scratch, grown: &mut usize) {
+        if self.in_blocks() + BLOCK == RUN && self.squeeze(runs, scratch) {
+            self.plain_len = 0;
+            return;
         }
-        self.encoded.extend_from_slice(scratch);
+        let block = &mut scratch.bytes;
+        block.clear();
+        values::encode(&self.plain, &mut self.exponent, block);
+        let before = self.blocks.capacity();
+        if before - self.blocks.len() < block.len() {
+            self.blocks.reserve_exact(block.len().max(self.blocks.len() / 4));
+            *grown += self.blocks.capacity() - before;
+        }
+        self.blocks.extend_from_slice(block);
         self.plain_len = 0;
+    }
+
+    /// Makes a run of the blocks and what is plain; false if it has no place.
+    #[cold]
+    fn squeeze(&mut self, runs: &mut Runs, scratch: &mut Scratch) -> bool {
+        scratch.values.clear();
+        decode_blocks(&self.blocks, &mut scratch.values);
+        scratch.values.extend_from_slice(&self.plain);
+        scratch.bytes.clear();
+        let alone = &mut RunInts::default();
+        scratch
+            .encoder
+            .encode(&scratch.values, alone, false, &mut scratch.bytes);
+        let (Some(count), Some(place)) = (
+            self.runs.checked_add(1),
+            runs.push(self.newest_run, &scratch.bytes),
+        ) else {
+            return false;
+        };
+        (self.runs, self.newest_run) = (count, place);
+        self.blocks.clear();
+        true
     }
 
     /// Goes on in another run.
@@ -131,14 +175,14 @@ impl Lane {
         if runs.len() > RUNS_KEPT && runs.len() > self.in_order as usize / 8 {
             let mut times = Vec::with_capacity(self.in_order as usize + BLOCK);
             for run in runs.drain(..).chain([next]) {
-                times.extend_from_slice(columns.times(run));
+                columns.read(run, &mut times);
             }
-            self.run = columns.private(times);
+            self.run = columns.private(&times);
         }
     }
 
     #[cold]
-    fn append_late(&mut self, columns: &Columns, time: u32, value: f64, grown: &mut usize) -> Outcome {
+    fn append_late(&mut self, sheet: &Sheet, time: u32, value: f64, grown: &mut usize) -> Outcome {
         let bits = value.to_bits();
         let judge = |held: u64| {
             if held == bits {
@@ -150,7 +194,7 @@ impl Lane {
         if time == self.newest {
             return judge(self.newest_value().to_bits());
         }
-        if let Some(held) = self.find(columns, time) {
+        if let Some(held) = self.find(sheet, time) {
             return judge(held.to_bits());
         }
         match self.aside.get_or_insert_default().late.entry(time) {
@@ -168,29 +212,24 @@ impl Lane {
     }
 
     /// The in-order value at `time`.
-    fn find(&self, columns: &Columns, time: u32) -> Option<f64> {
+    fn find(&self, sheet: &Sheet, time: u32) -> Option<f64> {
         let mut before = 0;
-        for run in self.runs() {
-            let times = columns.times(run);
-            if times.last().is_some_and(|&last| time <= last) {
-                return times
-                    .binary_search(&time)
-                    .ok()
-                    .and_then(|at| self.value(before + at));
+        for run in self.stretches() {
+            match sheet.columns.find(run, time) {
+                Ok(place) => return self.value(&sheet.runs, before + place?),
+                Err(()) => before += run.count as usize,
             }
-            before += times.len();
         }
         None
     }
 
-    fn value(&self, index: usize) -> Option<f64> {
-        let encoded = self.encoded_len();
-        if index >= encoded {
-            return self.plain().get(index - encoded).copied();
+    fn value(&self, runs: &Runs, index: usize) -> Option<f64> {
+        if index >= self.encoded_len() {
+            return self.plain().get(index - self.encoded_len()).copied();
         }
-        let mut block = [0.0; BLOCK];
-        values::decode(self.blocks(index / BLOCK, index / BLOCK + 1), &mut block)?;
-        Some(block[index % BLOCK])
+        let mut bytes = Vec::new();
+        let skipped = self.copy_chunks(runs, index..index + 1, &mut bytes);
+        Decoder::default().chunk(&bytes)?.0.get(skipped).copied()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -198,7 +237,7 @@ impl Lane {
     }
 
     /// Runs in order of time.
-    pub fn runs(&self) -> impl Iterator<Item = Run> {
+    pub fn stretches(&self) -> impl Iterator<Item = Run> {
         self.earlier_runs().iter().copied().chain([self.run])
     }
 
@@ -214,55 +253,91 @@ impl Lane {
         }
     }
 
-    /// In-order samples that are encoded; always whole blocks.
+    /// In-order samples that are encoded: whole runs, then whole blocks.
     pub fn encoded_len(&self) -> usize {
         self.in_order as usize - usize::from(self.plain_len)
+    }
+
+    fn in_runs(&self) -> usize {
+        usize::from(self.runs) * RUN
+    }
+
+    fn in_blocks(&self) -> usize {
+        self.encoded_len() - self.in_runs()
     }
 
     pub fn plain(&self) -> &[f64] {
         &self.plain[..usize::from(self.plain_len)]
     }
 
-    /// The bytes of encoded blocks `from..to`. Queries mostly want the newest, which are found from behind.
-    pub fn blocks(&self, from: usize, to: usize) -> &[u8] {
-        let count = self.encoded_len() / BLOCK;
-        let mut end = self.encoded.len();
-        for _ in to..count {
-            end -= values::skip_back(&self.encoded[..end]).unwrap_or(0);
-        }
-        let mut start = 0;
-        if from > to.min(count) - from.min(to) {
-            start = end;
-            for _ in from..to.min(count) {
-                start -= values::skip_back(&self.encoded[..start]).unwrap_or(0);
+    /// Appends the chunks that hold these encoded samples; returns how many samples of the first chunk come before them.
+    pub fn copy_chunks(&self, runs: &Runs, samples: Range<usize>, out: &mut Vec<u8>) -> usize {
+        let in_runs = self.in_runs();
+        if samples.start < in_runs {
+            let (first, end) = (samples.start / RUN, samples.end.min(in_runs).div_ceil(RUN));
+            // Found from behind, wanted from the front.
+            let newer = usize::from(self.runs) - end;
+            let mut found: Vec<&[u8]> = runs
+                .back_from(self.newest_run)
+                .skip(newer)
+                .take(end - first)
+                .collect();
+            while let Some(run) = found.pop() {
+                chunks::put_run(run, out);
             }
+        }
+        if samples.end > in_runs {
+            let from = samples.start.saturating_sub(in_runs) / BLOCK;
+            out.extend_from_slice(self.copy_of_blocks(from, (samples.end - in_runs).div_ceil(BLOCK)));
+        }
+        if samples.start < in_runs {
+            samples.start % RUN
         } else {
-            for _ in 0..from {
-                start += values::skip(&self.encoded[start..]).unwrap_or(0);
-            }
+            (samples.start - in_runs) % BLOCK
         }
-        &self.encoded[start..end]
+    }
+
+    /// The bytes of blocks `from..to`. Queries mostly want the newest, which are found from behind.
+    fn copy_of_blocks(&self, from: usize, to: usize) -> &[u8] {
+        let count = self.in_blocks() / BLOCK;
+        let mut end = self.blocks.len();
+        for _ in to..count {
+            end -= values::skip_back(&self.blocks[..end]).unwrap_or(0);
+        }
+        let mut start = end;
+        for _ in from..to.min(count) {
+            start -= values::skip_back(&self.blocks[..start]).unwrap_or(0);
+        }
+        &self.blocks[start..end]
     }
 
     /// All samples in order of time, late ones included.
-    pub fn read(&self, columns: &Columns, times: &mut Vec<u32>, out: &mut Vec<f64>) {
+    pub fn read(&self, sheet: &Sheet, times: &mut Vec<u32>, out: &mut Vec<f64>) {
         times.clear();
         out.clear();
-        for run in self.runs() {
-            times.extend_from_slice(columns.times(run));
+        for run in self.stretches() {
+            sheet.columns.read(run, times);
         }
-        let mut block = [0.0; BLOCK];
-        let mut at = 0;
-        while let Some(length) = values::decode(&self.encoded[at..], &mut block) {
-            out.extend_from_slice(&block);
-            at += length;
+        let newest_first: Vec<&[u8]> = sheet.runs.back_from(self.newest_run).collect();
+        let mut decoder = Decoder::default();
+        for run in newest_first.into_iter().rev() {
+            out.extend_from_slice(decoder.run(run).unwrap_or_default());
         }
+        decode_blocks(&self.blocks, out);
         out.extend_from_slice(self.plain());
         if let Some(aside) = &self.aside
             && !aside.late.is_empty()
         {
             insert_late(&aside.late, times, out);
         }
+    }
+}
+
+fn decode_blocks(bytes: &[u8], out: &mut Vec<f64>) {
+    let (mut block, mut at) = ([0.0; BLOCK], 0);
+    while let Some(length) = values::decode(&bytes[at..], &mut block) {
+        out.extend_from_slice(&block);
+        at += length;
     }
 }
 
@@ -292,9 +367,9 @@ mod tests {
 
     #[test]
     fn the_first_value_stays() {
-        let (mut columns, mut lane, mut scratch, mut grown) =
-            (Columns::default(), Lane::of(0), Vec::new(), 0);
-        let mut put = |t, v| lane.append(&mut columns, t, v, &mut scratch, &mut grown);
+        let (mut sheet, mut lane, mut scratch, mut grown) =
+            (Sheet::of(0), Lane::of(0), Scratch::default(), 0);
+        let mut put = |t, v| lane.append(&mut sheet, t, v, &mut scratch, &mut grown);
         assert_eq!(put(10, 1.0), Outcome::Stored);
         assert_eq!(put(10, 1.0), Outcome::Repeated);
         assert_eq!(put(10, 2.0), Outcome::Conflict);
@@ -304,18 +379,57 @@ mod tests {
         assert_eq!(put(10, 1.0), Outcome::Repeated);
     }
 
+    fn filled(samples: u32) -> (Sheet, Lane) {
+        let (mut sheet, mut lane, mut scratch) = (Sheet::of(0), Lane::of(0), Scratch::default());
+        for at in 0..samples {
+            lane.append(&mut sheet, at, f64::from(at * 7 % 16), &mut scratch, &mut 0);
+        }
+        (sheet, lane)
+    }
+
+    #[test]
+    fn old_samples_lie_in_runs_and_only_the_newest_in_blocks() {
+        for samples in [1, 16, 17, 64, 65, 81, 480, 1000] {
+            let (_, lane) = filled(samples);
+            let encoded = (samples as usize - 1) / BLOCK * BLOCK;
+            assert_eq!(lane.encoded_len(), encoded, "of {samples}");
+            assert_eq!(usize::from(lane.runs), encoded / RUN, "of {samples}");
+            assert_eq!(lane.in_blocks(), encoded % RUN, "of {samples}");
+        }
+    }
+
+    #[test]
+    fn any_part_of_what_is_encoded_is_copied_in_whole_chunks() {
+        let (sheet, lane) = filled(400);
+        let mut decoder = Decoder::default();
+        for (start, end) in (0..lane.encoded_len()).flat_map(|s| [(s, s + 1), (s, lane.encoded_len())]) {
+            let (mut bytes, mut found, mut at) = (Vec::new(), Vec::new(), 0);
+            let skipped = lane.copy_chunks(&sheet.runs, start..end, &mut bytes);
+            while let Some((values, length)) = decoder.chunk(&bytes[at..]) {
+                found.extend_from_slice(values);
+                at += length;
+            }
+            let wanted = (start..end).map(|at| (at * 7 % 16) as f64);
+            assert!(
+                found[skipped..].iter().copied().take(end - start).eq(wanted),
+                "{start}..{end}"
+            );
+            assert!(skipped < RUN && found.len() < skipped + end - start + RUN);
+        }
+    }
+
     proptest! {
         /// Several series over one set of columns, against a map that keeps the first value.
         #[test]
         fn equals_a_map(events in prop::collection::vec((0_usize..4, 0_u32..300, 0_u8..4), 0..600)) {
-            let mut columns = Columns::default();
+            let mut sheet = Sheet::of(0);
             let mut lanes: Vec<Lane> = (0..4).map(|_| Lane::of(0)).collect();
             let mut maps = vec![BTreeMap::new(); 4];
-            let (mut scratch, mut grown, mut clock) = (Vec::new(), 0, 0);
+            let (mut scratch, mut grown, mut clock) = (Scratch::default(), 0, 0);
             for (series, at, value) in events {
                 // Mostly forward, so that columns, gaps, forks and private columns all happen.
                 let time = if at < 250 { clock += at % 3; clock } else { clock.saturating_sub(at - 250) };
-                let outcome = lanes[series].append(&mut columns, time, f64::from(value), &mut scratch, &mut grown);
+                let outcome = lanes[series].append(&mut sheet, time, f64::from(value), &mut scratch, &mut grown);
                 let expected = match maps[series].get(&time) {
                     None => Outcome::Stored,
                     Some(&held) if held == value => Outcome::Repeated,
@@ -327,7 +441,7 @@ mod tests {
             let (mut times, mut values) = (Vec::new(), Vec::new());
             for (lane, map) in lanes.iter().zip(&maps) {
                 if map.is_empty() { continue; }
-                lane.read(&columns, &mut times, &mut values);
+                lane.read(&sheet, &mut times, &mut values);
                 prop_assert!(times.iter().copied().eq(map.keys().copied()));
                 prop_assert!(values.iter().copied().eq(map.values().map(|&v| f64::from(v))));
             }

@@ -5,7 +5,9 @@
 //! where encoded blocks end, and how records were batched never shows.
 
 mod apply;
+mod chunks;
 mod collect;
+mod column;
 mod columns;
 mod cut;
 mod generation;
@@ -16,6 +18,7 @@ mod lane;
 mod matching;
 mod names;
 mod release;
+mod runs;
 mod series;
 mod snapshot;
 mod values;
@@ -38,6 +41,7 @@ use crate::{Error, Result};
 
 use generation::Generations;
 use instance::{Instance, Metadata};
+use lane::Scratch;
 
 pub use matching::Tests;
 pub use snapshot::{HeadRows, HeadSnapshot};
@@ -77,7 +81,7 @@ struct State {
     conflicts: u64,
     /// Series whose label bytes could not be read.
     unreadable: u64,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     /// Moves when refs or label ids change their meaning.
     epoch: u64,
 }
@@ -105,7 +109,7 @@ impl Head {
             instances: HashMap::new(),
             conflicts: 0,
             unreadable: 0,
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             epoch: 0,
         };
         Ok(Self {
@@ -139,7 +143,7 @@ impl Head {
         for sheet in state.instances.values().flat_map(|instance| &instance.sheets) {
             let (samples, bytes) = held.entry(sheet.generation).or_default();
             *samples += sheet.samples;
-            *bytes += sheet.lane_bytes + sheet.columns.bytes();
+            *bytes += sheet.bytes();
         }
         let info = |(id, g): (u32, &generation::Generation)| {
             let (samples, bytes) = held.get(&id).copied().unwrap_or_default();

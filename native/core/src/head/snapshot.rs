@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable, TimesKeys};
 use crate::{Error, Result};
 
-use super::values::{self, BLOCK};
+use super::chunks::{self, Decoder};
 
 /// The rows a selection found in a head, with ids of the query's symbols.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub(super) struct Piece {
     /// Where its times lie on the axis.
     pub first: u32,
     pub count: u32,
-    /// Values of the first encoded block that come before the range.
+    /// Values of the first chunk that come before the range.
     pub skipped: u32,
     /// How many of `count` are encoded; the rest is plain.
     pub encoded: u32,
@@ -116,21 +116,29 @@ impl HeadSnapshot {
     }
 
     /// Decodes the values of `part`, a range of the piece's samples.
-    fn decode(&self, piece: &Piece, part: Range<usize>, out: &mut Vec<f64>) -> Result<()> {
+    fn decode(
+        &self,
+        piece: &Piece,
+        part: Range<usize>,
+        decoder: &mut Decoder,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
         let encoded = piece.encoded as usize;
         if part.start < encoded {
-            let skipped = piece.skipped as usize;
-            let (mut at, mut block) = (piece.encoded_at, [0.0; BLOCK]);
-            let first = (skipped + part.start) / BLOCK;
-            for _ in 0..first {
-                at += values::skip(&self.encoded[at..]).ok_or_else(broken)?;
+            let mut at = piece.encoded_at;
+            let mut from = piece.skipped as usize + part.start;
+            loop {
+                let (length, values) = chunks::extent(&self.encoded[at..]).ok_or_else(broken)?;
+                if from < values {
+                    break;
+                }
+                (at, from) = (at + length, from - values);
             }
-            let mut from = skipped + part.start - first * BLOCK;
             let mut left = part.end.min(encoded) - part.start;
             while left > 0 {
-                let length = values::decode(&self.encoded[at..], &mut block).ok_or_else(broken)?;
-                let taken = left.min(BLOCK - from);
-                out.extend_from_slice(&block[from..from + taken]);
+                let (values, length) = decoder.chunk(&self.encoded[at..]).ok_or_else(broken)?;
+                let taken = left.min(values.len() - from);
+                out.extend_from_slice(&values[from..from + taken]);
                 (at, from, left) = (at + length, 0, left - taken);
             }
         }
@@ -162,6 +170,7 @@ impl SampleSource for HeadSnapshot {
                 from: 0,
                 to: 0,
             },
+            decoder: Decoder::default(),
             values: Vec::new(),
             merged: Merge::default(),
             keys: TimesKeys::default(),
@@ -184,6 +193,7 @@ struct Edges {
 struct SnapshotReader<'a> {
     snapshot: &'a HeadSnapshot,
     edges: Edges,
+    decoder: Decoder,
     values: Vec<f64>,
     merged: Merge,
     keys: TimesKeys,
@@ -223,7 +233,7 @@ impl SnapshotReader<'_> {
             &snapshot.plain[piece.plain_at + local.start - encoded..piece.plain_at + local.end - encoded]
         } else {
             self.values.clear();
-            snapshot.decode(piece, local, &mut self.values)?;
+            snapshot.decode(piece, local, &mut self.decoder, &mut self.values)?;
             &self.values[..]
         };
         Ok(Samples::floats(times, values, times_key(piece.axis, &part)))
@@ -256,7 +266,8 @@ impl SampleReader for SnapshotReader<'_> {
             self.origin.push((0, times_key(piece.axis, &part)));
             let first = piece.first as usize;
             self.values.clear();
-            snapshot.decode(piece, part.start - first..part.end - first, &mut self.values)?;
+            let places = part.start - first..part.end - first;
+            snapshot.decode(piece, places, &mut self.decoder, &mut self.values)?;
             let times = &snapshot.axes.get(piece.axis)[part];
             self.merged.add(Samples::floats(times, &self.values, 0));
         }

@@ -5,8 +5,8 @@ use crate::codec::bytes::{Input, put_signed, put_varint};
 use crate::model::Millis;
 use crate::{Error, Result};
 
+use super::runs::RUN;
 use super::snapshot::{Axes, HeadSnapshot, Piece};
-use super::values::BLOCK;
 
 /// Widest difference between two steps of an axis: its times are 32-bit offsets in a window.
 const WIDEST: u32 = 32;
@@ -205,7 +205,7 @@ impl PieceReader<'_> {
             piece.encoded =
                 self.input
                     .bounded(piece.count as usize, "the encoded samples of a piece")? as u32;
-            piece.skipped = self.input.bounded(BLOCK - 1, "the values to skip")? as u32;
+            piece.skipped = self.input.bounded(RUN - 1, "the values to skip")? as u32;
         }
         let times = if (piece.axis as usize) < self.axes.len() {
             self.axes.get(piece.axis).len()
