@@ -1,5 +1,7 @@
 """Removes what deleted instances have left behind, and forgets them once nothing of them can come back."""
 
+from collections.abc import Collection
+
 from ingester.holdings import Holdings
 from shared.seams.log import Log
 from shared.seams.registry import Registry
@@ -7,6 +9,10 @@ from shared.seams.store import BlockStore
 
 
 class Purge:
+    """Each process does what concerns its partitions. The one that maintains the first of them all looks at all, and
+    tells the registry.
+    """
+
     def __init__(self, log: Log, store: BlockStore, registry: Registry, holdings: Holdings) -> None:
         self._log = log
         self._store = store
@@ -14,24 +20,34 @@ class Purge:
         self._holdings = holdings
         self._ended: dict[bytes, dict[int, int]] = {}  # uid -> by partition where the log ended when it was met
 
-    async def forget(self, deleted: list[bytes]) -> None:
+    async def forget(self, deleted: Collection[bytes]) -> None:
         """The heads let go of them at once; blocks go with the maintenance that follows."""
-        partitions = self._holdings.partitions
         for uid in deleted:
             if uid not in self._ended:
-                self._ended[uid] = await self._log.end_offsets(list(partitions))
-            for partition in partitions.values():
+                everything = range((await self._registry.cluster()).partitions)
+                self._ended[uid] = await self._log.end_offsets(everything)
+            for partition in self._holdings.partitions.values():
                 partition.head.forget(uid)
+        self._ended = {uid: ends for uid, ends in self._ended.items() if uid in deleted}
 
-    async def finish(self, deleted: list[bytes]) -> None:
-        """Tells the registry of those of which no directory and no record that a replay would read has anything."""
-        partitions = self._holdings.partitions
-        for uid in deleted:
-            for partition in partitions.values():
-                if partition.metadata.pop(uid, None) is not None:
-                    await self._store.put_metadata(partition.number, {uid: {}})
-            is_past = all(p.replay_from >= self._ended[uid][p.number] for p in partitions.values())
-            directories = [await self._store.directory(number) for number in partitions]
-            if is_past and all(uid not in directory.manifests for directory in directories):
-                await self._registry.purged(uid)
-                del self._ended[uid]
+    async def finish(self, deleted: Collection[bytes], maintained: Collection[int]) -> None:
+        """Tells the registry of those of which no directory, no metadata and no record that a replay would read has
+        anything.
+        """
+        for partition in list(self._holdings.partitions.values()):
+            found = [uid for uid in deleted if uid in partition.metadata] if partition.number in maintained else []
+            if found:
+                await self._store.put_metadata(partition.number, {uid: {} for uid in found})
+                for uid in found:
+                    partition.metadata.pop(uid, None)
+        if 0 in maintained:
+            for uid in deleted:
+                if await self._is_gone(uid):
+                    await self._registry.purged(uid)
+
+    async def _is_gone(self, uid: bytes) -> bool:
+        for number, end in self._ended[uid].items():
+            directory = await self._store.directory(number)
+            if directory.replay_from < end or uid in directory.manifests or uid in await self._store.metadata(number):
+                return False
+        return True

@@ -270,8 +270,9 @@ class Ingester:
         """Retention, deleted instances, merging: one look at everything."""
         deleted = await self._registry.deleted_uids()
         await self._purge.forget(deleted)
-        await self._maintenance.run(list(self._ownership.maintained))
-        await self._purge.finish(deleted)
+        maintained = list(self._ownership.maintained)
+        await self._maintenance.run(maintained)
+        await self._purge.finish(deleted, maintained)
 
     async def _own_forever(self) -> None:
         while True:

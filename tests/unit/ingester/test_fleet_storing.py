@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -318,6 +319,57 @@ class TestStoppedBetweenPayloadAndCommit:
         await fleet.settle()
         await other.maintain()
         assert store_of(fleet).keys == store_of(fleet).named
+
+
+class TestMaintenance:
+    async def test_is_done_by_the_first_zone_that_has_an_owner(self, fleet: Fleet) -> None:
+        assert sorted(fleet.members["a-0"]._ownership.maintained) == list(range(PARTITIONS))
+        assert list(fleet.members["b-0"]._ownership.maintained) == []
+        await fleet.kill("a-0")
+        await pass_time(fleet, 15)
+        assert sorted(fleet.members["b-0"]._ownership.maintained) == list(range(PARTITIONS))
+
+    async def test_a_deleted_instance_is_gone_when_no_partition_has_it_and_its_name_starts_empty(
+        self, fleet: Fleet
+    ) -> None:
+        for name in ("a-1", "b-1"):
+            await fleet.join_as(name)
+        await pass_time(fleet, 60)
+        assert len(set(fleet.owners("a").values())) == 2
+        await fleet.write(OLD, [(1, "m", "Things.", "")])
+        await fleet.caught_up()
+        await fleet.members["a-0"].flush()
+        await fleet.registry.delete(fleet.tenant)
+        again = replace(fleet.tenant, uid=b"another uid".ljust(16, b"."), token_sha256=b"#" * 32)
+        await fleet.registry.create(again)
+
+        first = fleet.members[fleet.owners("a")[0]]
+        await first.maintain()
+        assert await fleet.registry.deleted_uids() == [fleet.tenant.uid]  # other members have something of it yet
+        await pass_time(fleet, 70)
+        for ingester in fleet.members.values():
+            await ingester.maintain()
+            assert held(ingester) == 0
+        for _ in range(3):
+            fleet.clock.advance(3 * 3600)
+            await pass_time(fleet, 70)
+            for ingester in fleet.members.values():
+                await fleet.caught_up()
+                await ingester.tick()
+                await fleet.caught_up()
+                await ingester._storing.store_all()
+                await ingester.maintain()
+        assert await fleet.registry.deleted_uids() == []
+        directories = [await fleet.store.directory(number) for number in range(PARTITIONS)]
+        assert [directory.manifests for directory in directories] == [{}] * PARTITIONS
+        assert [await fleet.store.metadata(number) for number in range(PARTITIONS)] == [{}] * PARTITIONS
+        for ingester in fleet.members.values():
+            assert ingester.stats().counters.digest_mismatches == 0
+        fleet.tenant = again
+        for number, name in fleet.owners("a").items():
+            storage = fleet.through(fleet.members[name]).storage
+            storage._partitions_of = lambda _uid, _shards, number=number: [number]  # type: ignore[misc]
+            assert await fleet.read() == {}
 
 
 class TestClocks:
