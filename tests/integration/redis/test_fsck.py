@@ -215,10 +215,15 @@ class TestCommand:
         assert "PROBLEM partition 0: the record at offset 5" in bad.stdout
         await registry.close()
 
-    async def test_names_a_redis_that_is_away(self) -> None:
-        settings = load(environment={"HEADRACE_REDIS__URL": "redis://127.0.0.1:1"}).settings
-        with pytest.raises(CheckError, match=r"127\.0\.0\.1:1 cannot be reached"):
-            await asyncio.to_thread(check, settings)
+    async def test_names_a_redis_that_cannot_be_asked(self, tmp_path: Path) -> None:
+        server = RedisServer(tmp_path / "redis", options={"requirepass": "s3cret"})
+        server.start()
+        try:
+            settings = load(environment={"HEADRACE_REDIS__URL": server.url}).settings
+            with pytest.raises(CheckError, match=f"127.0.0.1:{server.port} refuses the credentials"):
+                await asyncio.to_thread(check, settings)
+        finally:
+            server.kill()
 
 
 def fsck(folder: Path, url: str) -> subprocess.CompletedProcess[str]:
