@@ -22,7 +22,7 @@ class IngesterSettings:
     min_seal_bytes: int = 64 << 10  # a window smaller than this is sealed early only when the budget is spent
     memory_seal_every_s: float = 15.0
     verify_after_s: float = 60.0  # from a commit until its payload is looked for again
-    takeover_s: float = 0.0  # how long another zone is given to commit a generation before this one does it
+    takeover_s: float | None = None  # how long another zone is given to commit a generation; None: 20, and alone 0
     batch_windows: int = 64  # generations of one commit
     batch_bytes: int = 64 << 20  # payload of one commit, about
     retained_bytes: int = 128 << 20  # payload kept in memory until it is verified

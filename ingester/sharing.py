@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 _CALL_S = 5.0
 _NAME_RETRY_S = 0.5
 _LEAVE_TICK_S = 0.2
+_TAKEOVER_S = 20.0
 
 _FAILURES = (HeadraceError, OSError, CorruptError, TimeoutError)
 
@@ -148,7 +149,7 @@ class SharedOwnership:
         is_owner = number in self._parts and self._parts[number].part is Part.OWNER
         if not zones or (is_owner and zones[number % len(zones)] == self._member.zone):
             return 0.0
-        return self._settings.takeover_s
+        return _TAKEOVER_S if self._settings.takeover_s is None else self._settings.takeover_s
 
     def missing(self) -> str | None:
         """Why this process has not got all that it should have."""

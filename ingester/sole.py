@@ -57,7 +57,7 @@ class SoleOwnership:
 
     def commit_delay_s(self, number: int) -> float:
         del number  # nobody else commits, unless a test says so
-        return self._settings.takeover_s
+        return self._settings.takeover_s or 0.0
 
     def missing(self) -> str | None:
         return None

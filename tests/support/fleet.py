@@ -18,7 +18,7 @@ from tests.support.memory_store import MemoryStore
 from tests.support.partitioned_log import PartitionedLog
 from tests.support.world import PARTITIONS, World
 
-SETTINGS = IngesterSettings(shared=True, read_timeout_ms=20, takeover_s=20.0)
+SETTINGS = IngesterSettings(shared=True, read_timeout_ms=20)
 
 PATIENCE_S = 60.0
 
