@@ -603,6 +603,10 @@ class Query:
         """`max_samples` bounds what is held at one time, as in Prometheus: present cells of live frames plus the samples
         in the window at hand. A histogram counts as a sixteenth of its bytes. None takes the default: 50 million samples,
         2 million series, 4 GiB."""
+    @property
+    def max_series(self) -> int: ...
+    @property
+    def max_bytes(self) -> int: ...
     def cancel(self) -> None:
         """Safe from any thread; what runs raises CanceledError within milliseconds."""
     def take_notes(self) -> list[tuple[str, str, str]]:

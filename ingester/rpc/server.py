@@ -9,7 +9,7 @@ import grpc
 
 from ingester.rpc.service import Service
 from shared.errors import InternalError
-from shared.rpc.errors import status_of
+from shared.rpc.errors import details_for, status_of
 from shared.rpc.methods import (
     ACTIVE_SERIES,
     FLUSH,
@@ -96,7 +96,7 @@ def _unary(method: Method[Any, Any], handle: Callable[[Any], Awaitable[Any]]) ->
         try:
             return await handle(request)
         except Exception as error:  # noqa: BLE001  every failure becomes a status
-            await context.abort(status_of(error), str(error))
+            await context.abort(status_of(error), details_for(error))
 
     return grpc.unary_unary_rpc_method_handler(
         handler,
@@ -111,7 +111,7 @@ def _stream(method: Method[Any, Any], handle: Callable[[Any], AsyncIterator[Any]
             async for frame in handle(request):
                 yield frame
         except Exception as error:  # noqa: BLE001  every failure becomes a status
-            await context.abort(status_of(error), str(error))
+            await context.abort(status_of(error), details_for(error))
 
     return grpc.unary_stream_rpc_method_handler(
         handler,

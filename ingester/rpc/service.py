@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from ingester.holdings import Holdings
 from ingester.partition import Partition
+from ingester.rpc.unsent import Unsent
 from shared.errors import UnavailableError
 from shared.native import Head, HeadPart, HeadSearch, Matcher, NamesPart, NamesSearch, Query
 from shared.rpc import ingester_pb2 as pb
@@ -20,8 +21,11 @@ MAX_WAIT_S = 60.0
 MAX_SELECTS = 16
 """Questions that read heads at the same time; further ones wait."""
 
-SELECT_BYTES = 1 << 30
-"""Of one question, over all partitions that it asks this ingester for."""
+PART_BYTES = 1 << 30
+"""Of one partition's answer: the copy of what the head holds, and its bytes."""
+
+UNSENT_BYTES = 1 << 30
+"""Of all answers that wait to be taken by those who asked. While there are more no head is read."""
 
 DIRECT_SERIES = 500
 """An instance with fewer in a head is looked through on the event loop: that takes less than handing it to a thread."""
@@ -35,6 +39,7 @@ class Service:
         self._window_ms = window_ms
         self._flush = flush
         self._selects = asyncio.Semaphore(MAX_SELECTS)
+        self._unsent = Unsent(UNSENT_BYTES)
 
     async def wait_applied(self, request: pb.WaitRequest) -> pb.WaitReply:
         serving, missing = self._serving(request.ends)
@@ -43,14 +48,14 @@ class Service:
 
     async def select(self, request: pb.SelectRequest) -> AsyncIterator[pb.Frame]:
         matchers = [_matcher(matcher) for matcher in request.matchers]
-        query = Query(max_bytes=SELECT_BYTES)
+        query = _query(request.limits)
         search = HeadSearch(query, request.uid, matchers, request.min_ms, request.max_ms)
         async for frame in self._answer(request, query, search.parts):
             yield frame
 
     async def names(self, request: pb.NamesRequest) -> AsyncIterator[pb.Frame]:
         sets = [[_matcher(matcher) for matcher in each.matchers] for each in request.sets]
-        query = Query(max_bytes=SELECT_BYTES)
+        query = _query(request.limits)
         search = NamesSearch(query, request.uid, sets, request.min_ms, request.max_ms)
         async for frame in self._answer(request, query, search.parts):
             yield frame
@@ -128,9 +133,10 @@ class Service:
                     continue
                 data = part.encode() if is_small else await asyncio.to_thread(part.encode)
                 head.bytes = len(data)
-                yield pb.Frame(head=head)
-                for at in range(0, head.bytes, FRAME_BYTES):
-                    yield pb.Frame(piece=data.frame(at, FRAME_BYTES))
+                with self._unsent.holding(head.bytes):
+                    yield pb.Frame(head=head)
+                    for at in range(0, head.bytes, FRAME_BYTES):
+                        yield pb.Frame(piece=data.frame(at, FRAME_BYTES))
         except asyncio.CancelledError:
             query.cancel()  # a worker thread may be at it still
             raise
@@ -139,6 +145,7 @@ class Service:
         self, parts_of: Callable[[Sequence[Head]], Sequence[Part | None]], heads: Sequence[Head]
     ) -> Sequence[Part | None]:
         async with self._selects:
+            await self._unsent.bearable()
             return await asyncio.to_thread(parts_of, heads)
 
     def _through(self, boundaries: Mapping[int, int], min_ms: int, max_ms: int) -> dict[int, int]:
@@ -173,6 +180,11 @@ async def _signs_of_life(work: asyncio.Task[Any]) -> AsyncIterator[pb.Frame]:
             yield pb.Frame()
     finally:
         work.cancel()
+
+
+def _query(limits: pb.Limits) -> Query:
+    """What one answer may use here: not more than the whole query there."""
+    return Query(max_series=limits.max_series or None, max_bytes=min(limits.max_bytes or PART_BYTES, PART_BYTES))
 
 
 def _matcher(message: pb.Matcher) -> Matcher:

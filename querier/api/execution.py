@@ -5,13 +5,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from querier.api.places import Places
 from querier.promql import Plan, Result, evaluate
 from querier.storage import Consistency, Storage
-from shared.asgi.messages import ClientGoneError, Request
-from shared.asgi.types import Receive
+from shared.asgi.leaving import Leaving
+from shared.asgi.messages import Request
 from shared.errors import TimedOutError
 from shared.model.instance import Instance
 from shared.native import Query, SeriesSet
@@ -75,8 +74,8 @@ class Executor:
         if job.timeout_s <= 0:
             raise TimedOutError(TIMED_OUT)
         try:
-            async with asyncio.timeout(job.timeout_s):
-                return await self._run(job, query, request.receive)
+            async with asyncio.timeout(job.timeout_s), Leaving(request.receive):
+                return await self._run(job, query)
         except TimeoutError:
             raise TimedOutError(TIMED_OUT) from None
 
@@ -84,7 +83,7 @@ class Executor:
         """Nobody asks any more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _run(self, job: Job, query: Query, receive: Receive) -> Outcome:
+    async def _run(self, job: Job, query: Query) -> Outcome:
         asked = time.perf_counter()
         await self._places.take(job.instance)
         try:
@@ -98,7 +97,7 @@ class Executor:
             if _estimate_ns(job.plan, sets) <= INLINE_NS:
                 result = evaluate(job.plan, sets, query, job.limit)
             else:
-                result = await self._in_thread(job, sets, query, receive)
+                result = await self._in_thread(job, sets, query)
             done = time.perf_counter()
         finally:
             self._places.leave(job.instance)
@@ -113,28 +112,18 @@ class Executor:
             peak_samples=query.peak_samples,
         )
 
-    async def _in_thread(self, job: Job, sets: Sequence[SeriesSet], query: Query, receive: Receive) -> Result:
-        """Cancels the evaluation when the deadline passes or the client goes, and waits until the thread has let go."""
+    async def _in_thread(self, job: Job, sets: Sequence[SeriesSet], query: Query) -> Result:
+        """Cancels the evaluation with its task, and waits until the thread has let go."""
         work = self._pool.submit(evaluate, job.plan, sets, query, job.limit)
         evaluating = asyncio.wrap_future(work)
-        leaving = asyncio.create_task(_disconnected(receive))
-        first: set[asyncio.Future[Any]] = {evaluating, leaving}
         try:
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            if evaluating.done():
-                return evaluating.result()
-            raise ClientGoneError
+            await asyncio.wait({evaluating})
+            return evaluating.result()
         finally:
-            leaving.cancel()
             if not evaluating.done() and not work.cancel():  # a thread is at it
                 query.cancel()
                 await asyncio.wait({evaluating})
                 evaluating.exception()  # that of the cancellation: nobody is there to read it
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _estimate_ns(plan: Plan, sets: Sequence[SeriesSet]) -> int:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from querier.api.expressions import in_place_if_short
@@ -23,10 +24,11 @@ from querier.api.visibility import consistency_of
 from querier.reading import Reading
 from querier.storage import Storage
 from shared.asgi.envelope import success, to_json
+from shared.asgi.leaving import Leaving
 from shared.asgi.messages import Request, Response
 from shared.asgi.router import Route
 from shared.auth.authenticator import Authenticator
-from shared.errors import BadDataError
+from shared.errors import BadDataError, TimedOutError
 from shared.model.instance import Instance
 from shared.native import Matcher, Names, Query
 
@@ -42,9 +44,10 @@ _DIRECT_S = 0.001
 
 
 class MetadataApi:
-    def __init__(self, authenticator: Authenticator, storage: Storage) -> None:
+    def __init__(self, authenticator: Authenticator, storage: Storage, *, timeout_s: float) -> None:
         self._authenticator = authenticator
         self._storage = storage
+        self._timeout_s = timeout_s
 
     def routes(self) -> dict[str, Route]:
         return {
@@ -101,8 +104,9 @@ class MetadataApi:
         most = _number(params, "limit")
         _number(params, "limit_per_metric")  # one description is kept of a family, so this limit cuts nothing
         wanted = first(params, "metric")
-        reading = await self._read(request, instance, params)
-        families = sorted((await reading.metadata()).items())
+        async with self._bounded(request):
+            reading = await self._read(request, instance, params)
+            families = sorted((await reading.metadata()).items())
         if wanted:
             families = [family for family in families if family[0] == wanted]
         if most >= 0:
@@ -111,6 +115,15 @@ class MetadataApi:
             name: [{"type": _TYPES[kind], "help": text, "unit": unit}] for name, (kind, text, unit) in families
         }
         return success(to_json(described), warnings=reading.warnings)
+
+    @asynccontextmanager
+    async def _bounded(self, request: Request) -> AsyncIterator[None]:
+        """Ends with the time that a query may take, and with the client."""
+        try:
+            async with asyncio.timeout(self._timeout_s), Leaving(request.receive):
+                yield
+        except TimeoutError:
+            raise TimedOutError(f"not found in {self._timeout_s:g} s: narrow the selectors or the time range") from None
 
     async def _read(self, request: Request, instance: Instance, params: Params) -> Reading:
         is_partial = boolean(params, "partial_response")
@@ -125,9 +138,10 @@ class MetadataApi:
         start: int,
         end: int,
     ) -> tuple[list[str], Names]:
-        reading = await self._read(request, instance, params)
-        query = Query(max_bytes=instance.limits.max_query_bytes)
-        names = await reading.names(query, sets, start, end)
+        async with self._bounded(request):
+            reading = await self._read(request, instance, params)
+            query = Query(max_bytes=instance.limits.max_query_bytes)
+            names = await reading.names(query, sets, start, end)
         return reading.warnings, names
 
 

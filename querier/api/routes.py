@@ -30,7 +30,7 @@ def routes(
 ) -> tuple[dict[str, Route], dict[tuple[str, str], Route]]:
     """Exact paths, and those with a name in the middle as (prefix, suffix)."""
     query = QueryApi(on.authenticator, on.executor, on.clock, on.metrics, timeout_s=timeout_s, lookback_ms=lookback_ms)
-    metadata = MetadataApi(on.authenticator, on.storage)
+    metadata = MetadataApi(on.authenticator, on.storage, timeout_s=timeout_s)
     exact = (
         query.routes()
         | metadata.routes()

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import UnavailableError
-from shared.native import CorruptError, HeadPart, IncomingPart, NamesPart
+from shared.native import CorruptError, HeadPart, IncomingPart, NamesPart, UnsupportedError
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.fanout import ask
 from shared.rpc.methods import METADATA, NAMES, SELECT, WAIT
@@ -70,7 +70,9 @@ class RemoteClient:
         messages = _messages(matchers)
 
         async def select(address: str, wanted: dict[int, int], answers: dict[int, Answer[HeadPart]]) -> dict[int, str]:
-            request = pb.SelectRequest(uid=uid, partitions=wanted, matchers=messages, min_ms=min_ms, max_ms=max_ms)
+            request = pb.SelectRequest(
+                uid=uid, partitions=wanted, matchers=messages, min_ms=min_ms, max_ms=max_ms, limits=_limits(query)
+            )
             frames = self._channels.stream(address, SELECT, request, self._timeout_s)
             return await _collect(query, frames, answers, IncomingPart.head_part)
 
@@ -88,7 +90,9 @@ class RemoteClient:
         sets = [pb.MatcherSet(matchers=_messages(matchers)) for matchers in matcher_sets]
 
         async def names(address: str, wanted: dict[int, int], answers: dict[int, Answer[NamesPart]]) -> dict[int, str]:
-            request = pb.NamesRequest(uid=uid, partitions=wanted, sets=sets, min_ms=min_ms, max_ms=max_ms)
+            request = pb.NamesRequest(
+                uid=uid, partitions=wanted, sets=sets, min_ms=min_ms, max_ms=max_ms, limits=_limits(query)
+            )
             frames = self._channels.stream(address, NAMES, request, self._timeout_s)
             return await _collect(query, frames, answers, IncomingPart.names_part)
 
@@ -142,8 +146,8 @@ async def _collect(
                         pass  # a sign of life
                     case _:
                         raise UnavailableError("an ingester sent something that this version does not understand")
-    except CorruptError as error:
-        raise UnavailableError(f"an answer came damaged: {error}") from error
+    except (CorruptError, UnsupportedError) as error:
+        raise UnavailableError(f"an answer cannot be read: {error}") from error
     if incoming is not None:
         raise UnavailableError("an answer ended before it was complete")
     return missing
@@ -156,6 +160,10 @@ def _answer(head: pb.HeadAnswer, part: Part | None) -> Answer[Part]:
 def _sorted(answers: dict[int, Answer[Part]], missing: dict[int, str]) -> Answers[Part]:
     """In the order of partitions: what is summed over them does not depend on who was quicker."""
     return Answers([answers[partition] for partition in sorted(answers)], missing)
+
+
+def _limits(query: Query) -> pb.Limits:
+    return pb.Limits(max_series=query.max_series, max_bytes=query.max_bytes)
 
 
 def _messages(matchers: Sequence[Matcher]) -> list[pb.Matcher]:

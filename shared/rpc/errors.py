@@ -22,6 +22,9 @@ from shared.native import (
     ExecutionError as NativeExecutionError,
 )
 
+MAX_DETAILS_BYTES = 2000
+"""gRPC escapes bytes that are not ASCII with three, and does not take trailers above 8 KB."""
+
 _STATUSES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (ExecutionError, grpc.StatusCode.FAILED_PRECONDITION),
     (NativeExecutionError, grpc.StatusCode.FAILED_PRECONDITION),
@@ -48,6 +51,11 @@ def status_of(error: Exception) -> grpc.StatusCode:
         if isinstance(error, kind):
             return status
     return grpc.StatusCode.INTERNAL
+
+
+def details_for(error: Exception) -> str:
+    """The text of an error, as much of it as goes into a call's trailer."""
+    return str(error).encode()[:MAX_DETAILS_BYTES].decode(errors="ignore")
 
 
 def final_error(error: grpc.RpcError) -> HeadraceError | None:

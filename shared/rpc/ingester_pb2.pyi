@@ -180,6 +180,30 @@ class WaitReply(_message.Message):
 Global___WaitReply: _TypeAlias = WaitReply  # noqa: Y015
 
 @_typing.final
+class Limits(_message.Message):
+    """What the query may use: an answer that alone is more need not be made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_SERIES_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    max_series: _builtins.int
+    max_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        max_series: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_bytes", b"max_bytes", "max_series", b"max_series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
 class SelectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -208,6 +232,7 @@ class SelectRequest(_message.Message):
     MATCHERS_FIELD_NUMBER: _builtins.int
     MIN_MS_FIELD_NUMBER: _builtins.int
     MAX_MS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     uid: _builtins.bytes
     min_ms: _builtins.int
     max_ms: _builtins.int
@@ -217,6 +242,8 @@ class SelectRequest(_message.Message):
 
     @_builtins.property
     def matchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Matcher]: ...
+    @_builtins.property
+    def limits(self) -> Global___Limits: ...
     def __init__(
         self,
         *,
@@ -225,10 +252,11 @@ class SelectRequest(_message.Message):
         matchers: _abc.Iterable[Global___Matcher] | None = ...,
         min_ms: _builtins.int = ...,
         max_ms: _builtins.int = ...,
+        limits: Global___Limits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["matchers", b"matchers", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "matchers", b"matchers", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -263,6 +291,7 @@ class NamesRequest(_message.Message):
     SETS_FIELD_NUMBER: _builtins.int
     MIN_MS_FIELD_NUMBER: _builtins.int
     MAX_MS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     uid: _builtins.bytes
     min_ms: _builtins.int
     max_ms: _builtins.int
@@ -270,6 +299,8 @@ class NamesRequest(_message.Message):
     def partitions(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]: ...
     @_builtins.property
     def sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatcherSet]: ...
+    @_builtins.property
+    def limits(self) -> Global___Limits: ...
     def __init__(
         self,
         *,
@@ -278,10 +309,11 @@ class NamesRequest(_message.Message):
         sets: _abc.Iterable[Global___MatcherSet] | None = ...,
         min_ms: _builtins.int = ...,
         max_ms: _builtins.int = ...,
+        limits: Global___Limits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "sets", b"sets", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "sets", b"sets", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

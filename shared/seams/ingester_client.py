@@ -51,8 +51,9 @@ class Described:
 
 
 class IngesterClient(Protocol):
-    """`partitions` maps each partition to the offset below which everything has to be in its answer; 0: whatever is
-    there. Calls end with their caller's task and need no deadline of their own.
+    """`partitions` maps each partition to the offset below which everything has to be in its answer, which
+    `wait_applied` has seen applied; 0: whatever is there. Calls end with their caller's task and need no deadline of
+    their own.
     """
 
     async def wait_applied(self, ends: Mapping[int, int], *, timeout_s: float) -> dict[int, int]:

@@ -3,14 +3,18 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from querier.api import execution
+from ingester.client import LocalClient
+from querier.api import execution, metadata
 from querier.promql import Plan
+from querier.storage import Storage
 from shared import native
+from shared.seams.ingester_client import Answers
 from tests.support.server import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -354,6 +358,74 @@ async def test_a_client_that_goes_ends_its_evaluation(server: Server) -> None:
     await asking
     assert sent[0]["status"] == 499
     assert await anext(running_queries(server)) == 0
+
+
+async def test_a_partial_response_is_asked_for_by_a_parameter(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(server, up("a"), up("b"))
+    why = "partition 7 is replaying the log"
+
+    async def select(client: LocalClient, *args: Any) -> Answers[native.HeadPart]:
+        answers = await original(client, *args)
+        return Answers(answers.given, {7: why})
+
+    original = LocalClient.select
+    monkeypatch.setattr(LocalClient, "select", select)
+    answer = await server.get("/api/v1/query", query="up", time=str(T))
+    assert (answer.status_code, answer.json()["errorType"]) == (503, "unavailable")
+    assert why in answer.json()["error"]
+    answer = await server.get("/api/v1/query", query="up", time=str(T), partial_response="true")
+    assert answer.status_code == 200
+    assert len(answer.json()["data"]["result"]) == 2
+    assert answer.json()["warnings"] == [f"partial response, recent samples are missing: {why}"]
+    assert await error_of(server, "/api/v1/query", query="up", partial_response="maybe") == (
+        400,
+        'invalid parameter "partial_response": strconv.ParseBool: parsing "maybe": invalid syntax',
+    )
+
+
+@pytest.mark.parametrize("path", [b"/api/v1/query?query=up", b"/api/v1/labels", b"/api/v1/metadata"])
+async def test_a_client_that_goes_ends_its_reading(
+    server: Server, path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, ended, sent = asyncio.Event(), asyncio.Event(), list[Any]()
+
+    async def read(*_: object, **__: object) -> None:
+        reading.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def receive() -> dict[str, Any]:
+        await reading.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    monkeypatch.setattr(Storage, "read", read)
+    target, _, query = path.partition(b"?")
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": target.decode(),
+        "query_string": query,
+        "headers": [(b"authorization", server.bearer["Authorization"].encode())],
+    }
+    await server.front.router(scope, receive, send)
+    assert ended.is_set()
+    assert sent[0]["status"] == 499
+
+
+async def test_reading_labels_ends_with_the_time_of_queries(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Storage, "read", read)
+    soon = SimpleNamespace(timeout=lambda _: asyncio.timeout(0.01), to_thread=asyncio.to_thread)
+    monkeypatch.setattr(metadata, "asyncio", soon)
+    answer = await server.get("/api/v1/labels")
+    assert (answer.status_code, answer.json()["errorType"]) == (503, "timeout")
 
 
 @pytest.mark.usefixtures("endless_evaluation")

@@ -75,6 +75,10 @@ impl QueryContext {
         }
     }
 
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// The strings of this query. Hold the guard for the part that needs strings, never across a read of samples.
     pub fn symbols(&self) -> MutexGuard<'_, Symbols> {
         self.symbols.lock()

@@ -31,6 +31,16 @@ impl Query {
         }
     }
 
+    #[getter]
+    fn max_series(&self) -> u64 {
+        self.context.limits().series
+    }
+
+    #[getter]
+    fn max_bytes(&self) -> u64 {
+        self.context.limits().bytes
+    }
+
     fn cancel(&self) {
         self.context.cancel();
     }
