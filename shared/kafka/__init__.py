@@ -4,6 +4,7 @@
 |---|---|
 | `settings` | where Kafka is, how it is spoken to, and the times of it |
 | `clients` | kafka-python's clients, made from the settings |
+| `sockets` | their connections |
 | `failures` | its errors as ours |
 | `topic` | the topic: made if it is missing, looked at when a process starts |
 | `sending` | the thread that sends records, and the acknowledgements |

@@ -6,9 +6,11 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.net.compat import KafkaNetClient
 from kafka.record import util as record_util
 
 from shared.errors import InternalError, UnavailableError
+from shared.kafka import sockets
 from shared.kafka.failures import unavailable
 from shared.kafka.settings import KafkaSettings
 
@@ -34,7 +36,10 @@ class _Trouble(logging.Handler):
     last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage().partition(" (backoff")[0]
+        message = record.getMessage()
+        is_vague = "socket disconnected" in message  # a broker that refuses a login does that too
+        if " connection to " in message and not (is_vague and self.last):
+            self.last = message.partition(" (backoff")[0]
 
 
 _trouble = _Trouble(logging.WARNING)
@@ -57,50 +62,67 @@ def check_extension() -> None:
 
 
 def producer(settings: KafkaSettings) -> Any:
-    """A `kafka.KafkaProducer` that gives up before our own deadline does. UnavailableError: no broker answers."""
+    """A `kafka.KafkaProducer` that gives up before our own deadline does. UnavailableError: no broker answers.
+
+    Without idempotence: once a record that was tried before has expired, an idempotent producer of kafka-python has no
+    id any more and never gets one, so that no partition can be written. What a repetition writes twice merges.
+    """
     delivery_ms = int(settings.delivery_s * 800)
-    try:
-        return KafkaProducer(
-            **_common(settings),
-            acks="all",
-            enable_idempotence=True,
-            compression_type=None,  # records come compressed
-            batch_size=BATCH_BYTES,
-            max_request_size=REQUEST_BYTES,
-            linger_ms=0,  # the outbox has collected already
-            request_timeout_ms=delivery_ms // 2,
-            delivery_timeout_ms=delivery_ms,
-            max_block_ms=delivery_ms // 2,
-        )
-    except KafkaError as error:
-        raise _unreachable(settings, error) from error
+    return _made(
+        KafkaProducer,
+        settings,
+        **_QUIET,
+        acks="all",
+        enable_idempotence=False,
+        compression_type=None,  # records come compressed
+        batch_size=BATCH_BYTES,
+        max_request_size=REQUEST_BYTES,
+        linger_ms=0,  # the outbox has collected already
+        request_timeout_ms=delivery_ms // 2,
+        delivery_timeout_ms=delivery_ms,
+        max_block_ms=delivery_ms // 2,
+    )
 
 
 def consumer(settings: KafkaSettings) -> Any:
     """A `kafka.KafkaConsumer` without a group, which asks instead of guessing where it lost its place."""
-    try:
-        return KafkaConsumer(
-            **_common(settings),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            check_crcs=False,  # records have a checksum of their own, and what fails here cannot be passed
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            fetch_max_bytes=FETCH_BYTES,
-            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-            request_timeout_ms=int(settings.lookup_s * 1000),
-        )
-    except KafkaError as error:
-        raise _unreachable(settings, error) from error
+    return _made(
+        KafkaConsumer,
+        settings,
+        **_QUIET,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        check_crcs=False,  # records have a checksum of their own, and what fails here cannot be passed
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        fetch_max_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+        request_timeout_ms=int(settings.lookup_s * 1000),
+    )
 
 
 def admin(settings: KafkaSettings) -> Any:
     """A `kafka.KafkaAdminClient`."""
-    common = _common(settings)
-    del common["allow_auto_create_topics"]
+    return _made(KafkaAdminClient, settings, request_timeout_ms=int(settings.connect_s * 1000))
+
+
+_QUIET = {"metrics_enabled": False, "allow_auto_create_topics": False}
+
+
+def _made(kind: Any, settings: KafkaSettings, **config: Any) -> Any:
+    """What a constructor that fails leaves behind, a thread and sockets, is ended."""
+    begun: list[KafkaNetClient] = []
+
+    def begin(**given: Any) -> KafkaNetClient:
+        begun.append(KafkaNetClient(**given))
+        return begun[-1]
+
+    _trouble.last = ""
     try:
-        return KafkaAdminClient(**common, request_timeout_ms=int(settings.connect_s * 1000))
+        return kind(**_connecting(settings), **config, kafka_client=begin)
     except KafkaError as error:
+        for client in begun:
+            client.close()
         raise _unreachable(settings, error) from error
 
 
@@ -114,24 +136,23 @@ def _unreachable(settings: KafkaSettings, error: KafkaError) -> UnavailableError
     )
 
 
-def _common(settings: KafkaSettings) -> dict[str, Any]:
-    common: dict[str, Any] = {
+def _connecting(settings: KafkaSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {
         "bootstrap_servers": list(settings.brokers),
         "client_id": CLIENT_ID,
         "bootstrap_timeout_ms": int(settings.connect_s * 1000),
+        "proxy_url": sockets.PROXY_URL,
         "reconnect_backoff_max_ms": _LAST_RECONNECT_MS,
         "retry_backoff_ms": _PAUSE_MS,
-        "metrics_enabled": False,
-        "allow_auto_create_topics": False,
         "security_protocol": _PROTOCOLS[settings.tls, settings.sasl_mechanism is not None],
     }
     if settings.tls:
-        common["ssl_context"] = _tls(settings)
+        config["ssl_context"] = _tls(settings)
     if settings.sasl_mechanism is not None:
-        common["sasl_mechanism"] = settings.sasl_mechanism
-        common["sasl_plain_username"] = settings.sasl_user
-        common["sasl_plain_password"] = settings.sasl_password
-    return common
+        config["sasl_mechanism"] = settings.sasl_mechanism
+        config["sasl_plain_username"] = settings.sasl_user
+        config["sasl_plain_password"] = settings.sasl_password
+    return config
 
 
 _PROTOCOLS = {
@@ -145,6 +166,7 @@ _PROTOCOLS = {
 def _tls(settings: KafkaSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
+        context.sslsocket_class = sockets.TlsSocket
         if settings.cert_file is not None:
             context.load_cert_chain(settings.cert_file, settings.key_file)
     except (OSError, ssl.SSLError) as error:

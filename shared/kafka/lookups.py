@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kafka import TopicPartition
@@ -35,7 +35,7 @@ class Lookups:
     def __init__(self, settings: KafkaSettings, *, ask: Ask | None = None) -> None:
         self.count = 0
         self._settings = settings
-        self._consumer: Any = None if ask else clients.consumer(settings)
+        self._consumer: Any = None
         self._ask = ask or self._ask_kafka
         self._callers: list[_Caller] = []
         self._changed = threading.Condition()
@@ -69,8 +69,7 @@ class Lookups:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-        if self._consumer is not None:
-            self._consumer.close()
+        self._drop_consumer()
 
     def _run(self) -> None:
         started = 0.0
@@ -101,7 +100,20 @@ class Lookups:
             return callers, unavailable(error)
 
     def _ask_kafka(self, which: Which, partitions: Iterable[int]) -> dict[int, int]:
-        return ask_consumer(self._consumer, self._settings, which, partitions)
+        """With a new consumer after a failure: one whose login was refused never connects again."""
+        if self._consumer is None:
+            patience_s = min(self._settings.connect_s, self._settings.lookup_s)
+            self._consumer = clients.consumer(replace(self._settings, connect_s=patience_s))
+        try:
+            return ask_consumer(self._consumer, self._settings, which, partitions)
+        except BaseException:
+            self._drop_consumer()
+            raise
+
+    def _drop_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close(autocommit=False)
 
 
 def ask_consumer(consumer: Any, settings: KafkaSettings, which: Which, partitions: Iterable[int]) -> dict[int, int]:

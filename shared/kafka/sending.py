@@ -2,10 +2,11 @@
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import structlog
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import KafkaError
 
 from shared.errors import HeadraceError
 from shared.kafka import clients
@@ -16,15 +17,18 @@ from shared.native import Outbox
 log = structlog.get_logger(__name__)
 
 _LOOK_MS = 1_000
-_RENEW_EVERY_S = 1.0
+_RENEW_EVERY_S = 5.0
+_RENEW_S = 1.0
+"""Nothing is sent meanwhile, and perhaps it was another broker than the others' that failed."""
 
 
 class Sending:
     """Takes what is due from the outbox and gives it to a producer. What became of it goes back to the outbox, from the
     producer's own thread.
 
-    A producer that has met an error which no repetition mends may stay useless for good, so it is replaced. What it had
-    on its way fails, and may be in the log: sent again it merges.
+    A producer that has given a record up is replaced, if there is another one to be had: kafka-python never connects
+    again to a broker that has once refused its login. What the old one had on its way fails, and may be in the log:
+    sent again it merges.
     """
 
     def __init__(self, settings: KafkaSettings, outbox: Outbox) -> None:
@@ -79,8 +83,7 @@ class Sending:
     def _failed(self, record: int, producer: Any, error: BaseException) -> None:
         why = reason(error)
         self._outbox.failed(record, why)
-        if not isinstance(error, RetriableError):
-            self._spoilt = producer
+        self._spoilt = producer
         if why != self._reported:
             self._reported = why
             log.warning("kafka_send_failed", error=why, kind=type(error).__name__)
@@ -90,7 +93,7 @@ class Sending:
             return
         self._renewed = time.monotonic()
         try:
-            producer = clients.producer(self._settings)
+            producer = clients.producer(replace(self._settings, connect_s=_RENEW_S))
         except HeadraceError as error:
             log.warning("kafka_producer_not_renewed", error=str(error))
             return

@@ -25,7 +25,7 @@ class Fetched:
     end: int  # where the next read of these partitions begins
     lost: int = 0  # offsets that are gone for good before or among `records`
     damaged: tuple[Damaged, ...] = ()  # passed over: to be kept aside by the caller
-    stopped: str | None = None  # why nothing follows: a record of a newer format lies at `end`
+    stopped: str | None = None  # why nothing follows `end`: a newer format, bytes that are no record, a truncated log
 
 
 class LogReader(Protocol):
