@@ -29,7 +29,7 @@ MAX_ERROR_CHARS = 900
 
 
 class SeriesGuard(Protocol):
-    def admit(self, instance: Instance, batch: SplitBatch) -> SplitBatch:
+    async def admit(self, instance: Instance, batch: SplitBatch) -> SplitBatch:
         """The batch without the new series that the instance's `max_series` has no room for."""
         ...
 
@@ -74,7 +74,7 @@ class WriteHandler:
         self._inflight_bytes += held
         try:
             body = await request.body(most)
-            batch = on.guard.admit(instance, await self._split(instance, body))
+            batch = await on.guard.admit(instance, await self._split(instance, body))
             if batch.samples or batch.metadata:
                 started = time.perf_counter()
                 await on.log.append(batch, now_ms=on.clock.now_ms())

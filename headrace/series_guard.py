@@ -19,7 +19,7 @@ class HeadGuard:
         self._head_of = head_of
         self._at_most: dict[bytes, int] = {}  # uid -> series, never too low
 
-    def admit(self, instance: Instance, batch: SplitBatch) -> SplitBatch:
+    async def admit(self, instance: Instance, batch: SplitBatch) -> SplitBatch:
         limit = instance.limits.max_series
         at_most = self._at_most.get(instance.uid, limit) + batch.series
         if at_most > limit:

@@ -167,6 +167,8 @@ class KnownSeries:
     def unknown(self, batch: SplitBatch) -> dict[int, bytes]:
         """partition -> keys of the batch that are not known, each once. Who is asked for stays known."""
     def learn(self, keys: bytes) -> None: ...
+    def learn_held(self, keys: bytes, held: bytes) -> bytes:
+        """Learns the keys whose byte in `held` is not 0, or missing, and returns the others."""
     def age(self) -> None:
         """Called now and then: what nobody asked for between two calls is forgotten."""
     def __len__(self) -> int: ...

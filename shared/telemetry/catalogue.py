@@ -15,6 +15,12 @@ class Catalogue:
         self.resident = Observed("process_resident_memory_bytes", "Resident memory.")
         self.open_fds = Observed("process_open_fds", "Open file descriptors.")
 
+        self.workers_up = Observed(
+            "headrace_worker_up",
+            "1 for each worker of this process that answers, 0 for one that does not.",
+            ("worker",),
+        )
+
         self.http_requests = Counter("headrace_http_requests_total", "Requests answered.", ("route", "code"))
         self.http_seconds = Histogram(
             "headrace_http_request_duration_seconds",
@@ -31,6 +37,10 @@ class Catalogue:
             "headrace_refused_samples_total",
             "Samples refused, by reason; /api/v1/status/rejections has an example of each.",
             ("reason",),
+        )
+        self.series_unchecked = Counter(
+            "headrace_series_unchecked_total",
+            "Series that passed without a look at their instance's limit, because no ingester answered in time.",
         )
         self.write_body = Histogram(
             "headrace_write_body_bytes", "Compressed size of write requests.", bounds=BYTES_BUCKETS
@@ -50,8 +60,28 @@ class Catalogue:
             "headrace_log_end_offset", "The first offset of the log that is not durable yet."
         )
         self.log_first_offset = Observed("headrace_log_first_offset", "The first offset that the log still holds.")
+        self.kafka_queued_bytes = Observed(
+            "headrace_kafka_queued_bytes",
+            "Of writes that Kafka has not acknowledged; above kafka.queue_bytes writes get 503.",
+        )
+        self.kafka_waiting = Observed("headrace_kafka_waiting_writes", "Writes that wait for Kafka's acknowledgement.")
+        self.kafka_records = Observed(
+            "headrace_kafka_records_total",
+            "Records handed to Kafka, each with sections of many writes.",
+            kind="counter",
+        )
+        self.kafka_bytes = Observed("headrace_kafka_bytes_total", "Bytes of these records.", kind="counter")
+        self.kafka_lookups = Observed(
+            "headrace_kafka_lookups_total",
+            "Times that Kafka was asked how far its log goes, for many queries at once.",
+            kind="counter",
+        )
+        self.partitions = Observed(
+            "headrace_ingester_partitions", "Partitions that this ingester has, those that replay among them."
+        )
+        self.replays = Observed("headrace_ingester_replays", "Replays of the log under way.")
         self.applied_offset = Observed(
-            "headrace_ingester_applied_offset", "The heads hold all records below this offset."
+            "headrace_ingester_applied_offset", "The heads hold all records below this offset.", ("partition",)
         )
         self.lag_records = Observed(
             "headrace_ingester_lag_records", "Durable records that the heads have not applied. Queries wait for these."

@@ -169,6 +169,10 @@ impl KnownSeries {
         self.known().learn(keys_of(keys));
     }
 
+    fn learn_held<'py>(&self, py: Python<'py>, keys: &[u8], held: &[u8]) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.known().learn_held(keys, held))
+    }
+
     fn age(&self) {
         self.known().age();
     }

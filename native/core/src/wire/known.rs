@@ -65,6 +65,20 @@ impl KnownSeries {
         }
     }
 
+    /// Learns those keys that a head holds, and returns the others. `held` has a byte for each, 0 for one that is not held; where it is
+    /// too short keys count as held.
+    pub fn learn_held(&mut self, keys: &[u8], held: &[u8]) -> Vec<u8> {
+        let mut new = Vec::new();
+        for (at, key) in keys_of(keys).enumerate() {
+            if held.get(at) == Some(&0) {
+                new.extend_from_slice(&key.to_le_bytes());
+            } else {
+                self.put(key);
+            }
+        }
+        new
+    }
+
     /// Forgets what nobody has asked for since the call before.
     pub fn age(&mut self) {
         self.old = std::mem::take(&mut self.young);
@@ -178,6 +192,18 @@ mod tests {
         known.learn(0..10_000);
         assert!(known.len() <= 100);
         assert!(!known.is_empty());
+    }
+
+    #[test]
+    fn what_a_head_holds_is_learnt_and_the_rest_is_told() {
+        let batch = batch(&["a", "b", "c"]);
+        let keys: Vec<u8> = known_keys(&batch)
+            .into_iter()
+            .flat_map(|(_, keys)| keys)
+            .collect();
+        let mut known = KnownSeries::new(100);
+        assert_eq!(known.learn_held(&keys, &[1, 0]), keys[16..32]);
+        assert_eq!(all(&known.unknown(&batch)).len(), 1);
     }
 
     fn known_keys(batch: &SplitBatch) -> Vec<(u16, Vec<u8>)> {
