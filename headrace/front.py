@@ -12,7 +12,7 @@ from shared.asgi.messages import ClientGoneError, Request, Response, text
 from shared.asgi.router import HttpMetrics, Route, Router, send_response
 from shared.asgi.types import App, Message, Receive, Scope, Send
 from shared.clock import Clock
-from shared.errors import TooLargeError, UnauthorizedError, UnavailableError
+from shared.errors import NotFoundError, TooLargeError, UnauthorizedError, UnavailableError
 from shared.telemetry.catalogue import Catalogue
 from shared.telemetry.metrics import CONTENT_TYPE, render
 
@@ -34,10 +34,12 @@ class Front:
     administered once `instances` is set.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, gate: AdminGate) -> None:
+    def __init__(self, settings: Settings, clock: Clock, gate: AdminGate, *, administers: bool = True) -> None:
+        """`administers`: instances, that is; the settings are shown everywhere."""
         self.settings = settings
         self.clock = clock
         self.gate = gate
+        self._administers = administers
         self.started_ms = clock.now_ms()
         self.metrics = Catalogue()
         self.readiness = Readiness()
@@ -56,7 +58,9 @@ class Front:
         )
 
     def known_instances(self) -> Instances:
-        """UnavailableError before they are known."""
+        """UnavailableError before they are known; NotFoundError where nobody administers."""
+        if not self._administers:
+            raise NotFoundError("instances are administered at a distributor or a querier")
         if self.instances is None:
             raise UnavailableError(f"not ready: {self.readiness.missing}", retry_after_s=2)
         return self.instances

@@ -60,6 +60,7 @@ class Instances:
                 if token is None or token_sha256(token) == instance.token_sha256:
                     return instance, False
                 await self.rotate_token(app_id, token)
+                return await self.named(app_id), False
             except (ConflictError, NotFoundError):  # another process was faster: look again
                 continue
         raise ConflictError(f"instance {app_id} cannot be made: its token is another instance's")

@@ -1,19 +1,31 @@
 """Figures that live elsewhere, shown as metrics: read when somebody scrapes, and counted nowhere twice."""
 
+from __future__ import annotations
+
+import asyncio
+import contextlib
 import platform
 import resource
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace import release
-from ingester.service import Ingester
-from ingester.stats import PartitionStats, Stats
-from shared.local.log import LocalLog
-from shared.local.store import LocalStore
-from shared.telemetry.catalogue import Catalogue
+from shared.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
+
+    from ingester.service import Ingester
+    from ingester.stats import PartitionStats, Stats
+    from shared.kafka.log import KafkaLog
+    from shared.local.log import LocalLog
+    from shared.local.store import LocalStore
+    from shared.telemetry.catalogue import Catalogue
 
 _PAGE_BYTES = resource.getpagesize()
+_LAG_EVERY_S = 5.0
 _FRESH_S = 0.002
 """One scrape reads the ingester's figures for many families within a millisecond: looking once is enough."""
 
@@ -26,28 +38,60 @@ def observe_process(metrics: Catalogue, started_ms: int) -> None:
     metrics.open_fds.observe_value(lambda: sum(1 for _ in Path("/proc/self/fd").iterdir()))
 
 
-def observe_storage(metrics: Catalogue, log: LocalLog, store: LocalStore, ingester: Ingester) -> None:
-    figures = _Figures(ingester)
+def observe_local(metrics: Catalogue, log: LocalLog, store: LocalStore, ingester: Ingester) -> None:
+    """Log and store of a standalone server, whose offsets are those of one sequence for all partitions."""
+    observe_ingester(metrics, ingester, lambda: {"log writes"} if log.refusal is not None else set())
     metrics.log_bytes.observe_value(lambda: log.bytes)
     metrics.log_end_offset.observe_value(lambda: log.committed)
     metrics.log_first_offset.observe_value(lambda: log.first)
-    metrics.applied_offset.observe_value(figures.applied)
-    metrics.lag_records.observe_value(lambda: max(log.committed - figures.applied(), 0))
     metrics.store_bytes.observe_value(lambda: store.payload_bytes)
+    applied = _Figures(ingester).applied
+    metrics.lag_records.observe_value(lambda: max(log.committed - applied(), 0))
+
+
+def observe_ingester(
+    metrics: Catalogue, ingester: Ingester, more_alarms: Callable[[], AbstractSet[str]] = frozenset
+) -> None:
+    figures = _Figures(ingester)
+    metrics.applied_offset.observe(figures.by_partition(lambda partition: partition.applied))
     metrics.head_series.observe(figures.by_partition(lambda partition: partition.series))
     metrics.head_samples.observe(figures.by_partition(lambda partition: partition.samples))
     metrics.head_bytes.observe(figures.by_partition(lambda partition: partition.memory_bytes))
     metrics.head_conflicts.observe(figures.by_partition(lambda partition: partition.conflicts))
     metrics.sealed_windows.observe(figures.by_partition(lambda partition: partition.sealed_windows))
     metrics.store_generation.observe(figures.by_partition(lambda partition: partition.generation))
+    metrics.partitions.observe_value(lambda: len(ingester.holdings.partitions))
+    metrics.replays.observe_value(lambda: ingester.holdings.replays_under_way)
     metrics.paused.observe_value(lambda: float(figures.now().paused))
-
-    def alarms() -> dict[tuple[str, ...], float]:
-        kinds = {*figures.now().alarms, *(["log writes"] if log.refusal is not None else [])}
-        return {(kind,): 1.0 for kind in kinds}
-
-    metrics.alarms.observe(alarms)
+    metrics.alarms.observe(lambda: {(kind,): 1.0 for kind in {*figures.now().alarms, *more_alarms()}})
     metrics.ingester_events.observe(figures.events)
+
+
+def observe_kafka(metrics: Catalogue, log: KafkaLog) -> None:
+    metrics.kafka_queued_bytes.observe_value(lambda: log.held_bytes)
+    metrics.kafka_waiting.observe_value(lambda: log.waiting)
+    metrics.kafka_records.observe_value(lambda: log.records_sent)
+    metrics.kafka_bytes.observe_value(lambda: log.bytes_sent)
+    metrics.kafka_lookups.observe_value(lambda: log.lookups)
+
+
+class Lag:
+    """How many records of Kafka the heads have not applied, looked at every few seconds."""
+
+    def __init__(self, log: KafkaLog, ingester: Ingester) -> None:
+        self._log = log
+        self._ingester = ingester
+        self.records = 0
+
+    async def run(self) -> None:
+        """Until it is cancelled. While Kafka is away the last figure stays."""
+        while True:
+            with contextlib.suppress(UnavailableError):
+                partitions = self._ingester.holdings.partitions
+                ends = await self._log.end_offsets(list(partitions)) if partitions else {}
+                applied = {number: partition.applied for number, partition in partitions.items()}
+                self.records = sum(max(end - applied.get(number, end), 0) for number, end in ends.items())
+            await asyncio.sleep(_LAG_EVERY_S)
 
 
 class _Figures:

@@ -1,6 +1,7 @@
 """Whether the server can do its job, and what is missing if not."""
 
 from collections.abc import Callable
+from typing import Any
 
 from shared.asgi.envelope import to_json
 from shared.asgi.messages import TEXT, Request, Response, text
@@ -14,6 +15,12 @@ class Readiness:
     def __init__(self) -> None:
         self._missing: Callable[[], str | None] = lambda: "starting"
         self._stopping = False
+        self._notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """What an operator has agreed to and should not forget: `/ready` tells it."""
+        if text not in self._notes:
+            self._notes.append(text)
 
     def waits_for(self, missing: Callable[[], str | None]) -> None:
         self._missing = missing
@@ -45,10 +52,14 @@ class Readiness:
         }
 
     async def _ready(self, _: Request) -> Response:
-        missing = self.missing
-        if missing is None:
-            return Response(200, to_json({"status": "ready"}))
-        return Response(503, to_json({"status": "not ready", "missing": missing}))
+        return self.answer(self.missing)
+
+    def answer(self, missing: str | None) -> Response:
+        """Of `/ready`."""
+        told: dict[str, Any] = {"status": "ready"} if missing is None else {"status": "not ready", "missing": missing}
+        if self._notes:
+            told["notes"] = self._notes
+        return Response(200 if missing is None else 503, to_json(told))
 
     async def _healthy(self, _: Request) -> Response:
         return Response(200, to_json({"status": "ok"}))

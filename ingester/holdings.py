@@ -80,6 +80,11 @@ class Holdings:
         return (*self._replays, *self._queued)
 
     @property
+    def replays_under_way(self) -> int:
+        """Without those that wait for their turn."""
+        return len(self._replays)
+
+    @property
     def memory_bytes(self) -> int:
         """Of all heads. For any thread."""
         return sum(partition.head.memory_bytes for partition in list(self._partitions.values()))

@@ -160,6 +160,12 @@ def _taken(view: View, wanted: Mapping[int, str], dropped: Collection[int], rule
     return acts
 
 
+def outstanding(view: View, held: Collection[int], rules: Rules) -> list[int]:
+    """Partitions that the member should have and has not begun with; `held` may be newer than the view."""
+    wanted = targets(eligible(view.members, view.now_ms, rules), view.partitions)
+    return [number for number, name in wanted.items() if name == view.me.name and number not in held]
+
+
 def source_of(view: View, number: int) -> str | None:
     """The member that has the partition, or had it last; None if it is not known, or if it was this one."""
     lease = view.leases.get(number)

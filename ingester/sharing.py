@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from ingester.holdings import Holdings
-from ingester.ownership import Act, Held, Part, View, decide, eligible, source_of
+from ingester.ownership import Act, Held, Part, View, decide, eligible, outstanding, source_of
 from ingester.settings import IngesterSettings
 from shared.clock import Clock
 from shared.errors import ConflictError, HeadraceError
@@ -158,6 +158,8 @@ class SharedOwnership:
             return "waiting for the store, to join the other ingesters"
         if self._member.name not in eligible(view.members, view.now_ms, self._rules):
             return f"alive for {(view.now_ms - view.me.since_ms) // 1000} s, gets its share of partitions after a while"
+        if coming := outstanding(view, self._parts, self._rules):
+            return f"has yet to begin with {len(coming)} of its partitions"
         return None
 
     # ---- looking ----

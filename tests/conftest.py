@@ -1,11 +1,12 @@
 """Settings that hold for every test."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.cluster import Cluster
 from tests.support.kafka import Kafka
 from tests.support.redis import RedisCluster, RedisServer
 
@@ -48,3 +49,39 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClu
         yield cluster
     finally:
         cluster.kill()
+
+
+@pytest.fixture(scope="session")
+def cluster(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two zones of one ingester each, two distributors, one querier: for tests that leave it running.
+
+    Redis is its own: a cluster is all that a Redis holds.
+    """
+    folder = tmp_path_factory.mktemp("cluster")
+    redis = RedisServer(folder / "redis", options={"maxmemory": "512mb"})
+    made = Cluster(folder, kafka, redis, distributors=2)
+    try:
+        redis.start()
+        made.start()
+        made.wait_ready()
+        yield made
+    finally:
+        made.close()
+        redis.kill()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails on the cluster shows what its processes said."""
+    report = yield
+    if report.failed and call.when != "teardown":
+        used = getattr(item, "funcargs", {}).values()
+        for cluster in {
+            getattr(value, "cluster", value)
+            for value in used
+            if hasattr(value, "cluster") or isinstance(value, Cluster)
+        }:
+            report.sections.append(("cluster", cluster.output()))
+    return report

@@ -1,19 +1,17 @@
 """The ingester: log to heads, heads to blocks, from its start to its drain."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from headrace.core import Core
+from headrace.roles.place import Place
 from headrace.roles.running import EndedError
 from headrace.settings import Settings
 from ingester.service import Ingester
 from ingester.settings import IngesterSettings
-from shared.errors import UnavailableError
-from shared.seams.log import Log
-from shared.seams.membership import Membership
-from shared.seams.store import BlockStore
+from shared.errors import ConflictError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +20,9 @@ FLUSH_S = 600
 
 NEVER_MS = 1 << 50  # 35,000 years
 
+TAKEOVER_S = 15.0
+"""How long the zone whose turn it is has to store a sealed generation before the others do it."""
+
 
 class IngesterRole:
     """Started, and its replay under way."""
@@ -29,37 +30,19 @@ class IngesterRole:
     def __init__(self, ingester: Ingester, *, drain_s: float) -> None:
         self.ingester = ingester
         self._drain_s = drain_s
-        self._replayed = False
         self._running = asyncio.create_task(ingester.run(), name="ingester")
 
     @classmethod
-    async def open(cls, core: Core, *, log: Log, store: BlockStore, membership: Membership) -> "IngesterRole":
+    async def start(cls, ingester: Ingester, *, drain_s: float) -> "IngesterRole":
         """Raises ConflictError, InternalError and what the log and the store raise."""
-        ingester = Ingester(
-            log=log,
-            store=store,
-            registry=core.registry,
-            membership=membership,
-            clock=core.clock,
-            settings=ingester_settings(core.settings),
-        )
         await ingester.start()
-        return cls(ingester, drain_s=core.settings.drain_s)
+        return cls(ingester, drain_s=drain_s)
 
     def missing(self) -> str | None:
-        if self._running.done():
-            return "the ingester has ended"
-        if self._replayed:
-            return None
-        replay = self.ingester.stats().replay
-        if replay.done:
-            self._replayed = True
-            return None
-        part = (replay.offset - replay.begin) / max(replay.end - replay.begin, 1)
-        eta = "" if replay.eta_s is None else f", about {replay.eta_s:.0f} s left"
-        return f"replaying the log: {part:.0%}{eta}"
+        return "the ingester has ended" if self._running.done() else self.ingester.missing()
 
     def replay(self) -> tuple[int, int, int]:
+        """(first, last, current) offset, of all partitions that replay."""
         replay = self.ingester.stats().replay
         return replay.begin, replay.end, replay.offset
 
@@ -73,7 +56,11 @@ class IngesterRole:
             raise UnavailableError(f"not everything is stored after {FLUSH_S} s: {alarms}") from None
 
     async def run(self) -> None:
+        """Raises EndedError when the ingester ends by itself."""
         await asyncio.wait({self._running})
+        error = None if self._running.cancelled() else self._running.exception()
+        if isinstance(error, ConflictError):
+            raise EndedError(str(error))
         raise EndedError("the ingester has ended, see the log; what was acknowledged is kept")
 
     async def close(self, hurried: asyncio.Event, *, drain: bool = True) -> None:
@@ -104,10 +91,23 @@ class IngesterRole:
 
 
 def ingester_settings(settings: Settings) -> IngesterSettings:
+    """Of the one ingester that there is."""
     own = settings.ingester
     return IngesterSettings(
         window_ms=own.window_s * 1000,
         grace_ms=own.grace_s * 1000,
         memory_bytes=own.memory_bytes,
         retention_ms=NEVER_MS if own.retention_s is None else own.retention_s * 1000,
+    )
+
+
+def cluster_settings(settings: Settings, place: Place) -> IngesterSettings:
+    """Of one among others."""
+    return replace(
+        ingester_settings(settings),
+        zone=settings.zone,
+        owner=place.name,
+        address=place.grpc_address(settings),
+        shared=True,
+        takeover_s=TAKEOVER_S,
     )

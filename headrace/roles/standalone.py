@@ -6,14 +6,15 @@ from pathlib import Path
 
 from headrace.core import Core
 from headrace.front import Front
-from headrace.observe import observe_storage
+from headrace.observe import observe_local
 from headrace.roles.administration import flush_route
 from headrace.roles.distributor import distributor_routes, splitter_of
-from headrace.roles.ingester import IngesterRole
+from headrace.roles.ingester import IngesterRole, ingester_settings
 from headrace.roles.querier import Querier
 from headrace.roles.running import OpenError, Routes
 from headrace.series_guard import HeadGuard
 from headrace.settings import Settings
+from ingester.service import Ingester
 from shared import native
 from shared.errors import HeadraceError
 from shared.local.log import LocalLog
@@ -44,7 +45,17 @@ class Standalone:
             store = await asyncio.to_thread(
                 LocalStore.open, files, str(data / "store"), window_ms=settings.ingester.window_s * 1000
             )
-            ingester = await IngesterRole.open(core, log=log, store=store, membership=LocalMembership(core.clock))
+            ingester = await IngesterRole.start(
+                Ingester(
+                    log=log,
+                    store=store,
+                    registry=core.registry,
+                    membership=LocalMembership(core.clock),
+                    clock=core.clock,
+                    settings=ingester_settings(settings),
+                ),
+                drain_s=settings.drain_s,
+            )
         except (native.CorruptError, native.UnsupportedError, HeadraceError, OSError) as error:
             raise OpenError(f"{data}: {error}") from error
         querier = Querier.of(
@@ -56,7 +67,7 @@ class Standalone:
             replay=ingester.replay,
             look_up=store.present_directory,
         )
-        observe_storage(core.metrics, log, store, ingester.ingester)
+        observe_local(core.metrics, log, store, ingester.ingester)
         return cls(front, core, log, store, splitter, ingester, querier)
 
     def routes(self) -> Routes:

@@ -2,6 +2,7 @@
 
 from headrace.settings.addresses import join_address, split_address
 from headrace.settings.loading import (
+    SERVER_VARIABLE,
     Loaded,
     SettingsError,
     flag_of,
@@ -15,6 +16,7 @@ from headrace.settings.needs import ClusterRole, check_needs
 
 __all__ = [
     "CLUSTER_PARTITIONS",
+    "SERVER_VARIABLE",
     "STANDALONE_PARTITIONS",
     "ClusterRole",
     "Loaded",

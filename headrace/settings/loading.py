@@ -14,6 +14,7 @@ from shared.model.instance import Limits
 
 PREFIX = "HEADRACE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
+SERVER_VARIABLE = PREFIX + "SERVER"  # of the command line: the server to administer
 FAULTS_VARIABLE = PREFIX + "FAULTS"  # of shared.faults, for tests only
 
 
@@ -45,7 +46,7 @@ def load(
     known = {variable_of(path): path for path in setting_paths()}
     unknown: list[str] = []
     for name, text in environment.items():
-        if not name.startswith(PREFIX) or name in {CONFIG_VARIABLE, FAULTS_VARIABLE}:
+        if not name.startswith(PREFIX) or name in {CONFIG_VARIABLE, SERVER_VARIABLE, FAULTS_VARIABLE}:
             continue
         path = known.get(name)
         if path is None:

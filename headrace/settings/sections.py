@@ -16,8 +16,10 @@ from pydantic import (
 
 from headrace.settings.addresses import split_address, split_advertised, split_brokers
 from shared.errors import BadDataError
-from shared.redis.settings import RedisSettings as Connection
+from shared.kafka.settings import KafkaSettings as KafkaConnection
+from shared.redis.settings import RedisSettings as RedisConnection
 from shared.redis.settings import parse_url
+from shared.rpc.settings import RpcSettings
 
 
 def _none_word(value: object) -> object:
@@ -156,6 +158,26 @@ class KafkaSettings(Section):
             raise ValueError("sasl_mechanism needs sasl_user and sasl_password")
         return self
 
+    def connection(self) -> KafkaConnection:
+        """What the clients of `shared.kafka` take."""
+        return KafkaConnection(
+            brokers=self.brokers,
+            topic=self.topic,
+            replication=self.replication,
+            min_isr=self.min_isr,
+            retention_s=self.retention_s,
+            allow_unreplicated_log=self.allow_unreplicated_log,
+            delivery_s=self.delivery_s,
+            queue_bytes=self.queue_bytes,
+            tls=self.tls,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            sasl_mechanism=self.sasl_mechanism,
+            sasl_user=self.sasl_user,
+            sasl_password=None if self.sasl_password is None else self.sasl_password.get_secret_value(),
+        )
+
 
 class RedisSettings(Section):
     url: str | None = Field(
@@ -203,7 +225,7 @@ class RedisSettings(Section):
                 raise ValueError(str(error)) from None
         return self
 
-    def connection(self) -> Connection:
+    def connection(self) -> RedisConnection:
         """What the client of `shared.redis` takes. BadDataError without a URL."""
         if self.url is None:
             raise BadDataError("redis.url is not set: give redis://HOST:PORT")
@@ -236,7 +258,9 @@ class GrpcSettings(Section):
     @field_validator("listen")
     @classmethod
     def _listen_is_an_address(cls, value: str) -> str:
-        split_address(value)
+        _, port = split_address(value)
+        if port == 0:
+            raise ValueError("must name a port: it is part of the address that is announced to others")
         return value
 
     @field_validator("advertise")
@@ -251,3 +275,12 @@ class GrpcSettings(Section):
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file belong together")
         return self
+
+    def connection(self, secret: SecretStr | None) -> RpcSettings:
+        """What channels and servers of `shared.rpc` take."""
+        return RpcSettings(
+            secret="" if secret is None else secret.get_secret_value(),
+            ca_file=self.ca_file,
+            certificate_file=self.cert_file,
+            key_file=self.key_file,
+        )

@@ -154,7 +154,8 @@ class _Look:
     def refusals(self) -> Iterator[str]:
         yield from self._partition_count()
         if not self.settings.allow_unreplicated_log:
-            yield from self._replication()
+            for refusal in self._replication():
+                yield f"{refusal}. Or accept that with kafka.allow_unreplicated_log"
         if 0 < self.copies < self._number("min.insync.replicas", 1):
             yield (
                 f"{self._name} has {self.copies} replicas and wants {self.configs['min.insync.replicas']} of them in "

@@ -12,14 +12,22 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "text"]
 
 
-def configure(level: Level = "info", style: Format = "auto") -> None:
-    """Events are constant snake_case strings, everything else is a field. Lines go to stderr."""
+def configure(level: Level = "info", style: Format = "auto", **fields: str) -> None:
+    """Events are constant snake_case strings, everything else is a field; `fields` are in every line. Lines go to
+    stderr.
+    """
+
+    def add_fields(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {**fields, **event}
+
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
+    if fields:
+        shared.append(add_fields)
     ending: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time")]
         if text

@@ -1,6 +1,7 @@
 """A real Prometheus scrapes itself and a node-exporter and writes here; both must then answer alike.
 
-Headrace is killed and started again in the middle. Debian's Prometheus is 2.42, so two things are arranged: its range
+It writes into a standalone server and into a cluster at once, and both are killed and started again in the middle, the
+cluster with every process of it. Debian's Prometheus is 2.42, so two things are arranged: its range
 windows are closed on the left where 3.x's are open, so queries are asked at times at which no window edge meets a
 sample; and its `sum` and `avg` are not compensated, so values may differ in the last bits.
 """
@@ -18,7 +19,8 @@ from urllib.parse import urlencode
 import pytest
 from prometheus_api_client import PrometheusConnect
 
-from tests.support.processes import APP_ID, TOKEN, Answer, Headrace, Process, fetch, free_port
+from tests.support.cluster import Cluster
+from tests.support.processes import Answer, Api, Headrace, Process, fetch, free_port
 from tests.support.tools import tool
 
 SCRAPED_S = 36
@@ -77,7 +79,7 @@ RANGE = [
 
 @dataclass
 class Pair:
-    headrace: Headrace
+    headrace: Api
     prometheus: str
     start: float  # of the comparable span, seconds
     end: float
@@ -101,9 +103,9 @@ def quiet_fraction(timestamps: list[float]) -> float:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pairs(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[dict[str, Pair]]:
     folder = tmp_path_factory.mktemp("agreement")
-    headrace = Headrace(folder / "headrace")
+    standalone, tenant = Headrace(folder / "headrace"), cluster.fresh()
     node_port, prometheus_port = free_port(), free_port()
     node = Process([tool("prometheus-node-exporter"), f"--web.listen-address=127.0.0.1:{node_port}"], folder / "node")
     (folder / "prometheus.yml").write_text(f"""
@@ -112,10 +114,7 @@ scrape_configs:
   - {{job_name: prometheus, static_configs: [{{targets: ["127.0.0.1:{prometheus_port}"]}}]}}
   - {{job_name: node, static_configs: [{{targets: ["127.0.0.1:{node_port}"]}}]}}
 remote_write:
-  - url: {headrace.base}/api/v1/prom/write
-    basic_auth: {{username: {APP_ID}, password: {TOKEN}}}
-    queue_config: {{batch_send_deadline: 500ms, max_backoff: 500ms}}
-""")
+{_remote_write(standalone)}{_remote_write(tenant)}""")
     prometheus = Process(
         [
             tool("prometheus"),
@@ -126,25 +125,42 @@ remote_write:
         folder / "prometheus",
     )
     base = f"http://127.0.0.1:{prometheus_port}"
-    processes: list[Process] = [headrace, node, prometheus]
+    processes: list[Process] = [standalone, node, prometheus]
     try:
         for process in processes:
             process.start()
-        headrace.wait_ready()
+        standalone.wait_ready()
         prometheus.wait_until(base + "/-/ready")
         time.sleep(SCRAPED_S / 2)
-        headrace.kill()
+        standalone.kill()
+        cluster.kill()
         time.sleep(1.5)
-        headrace.start()
-        headrace.wait_ready()
+        standalone.start()
+        cluster.start()
+        standalone.wait_ready()
         time.sleep(SCRAPED_S / 2)
-        yield _comparable(headrace, base)
+        cluster.wait_ready()
+        yield {"standalone": _comparable(standalone, base), "cluster": _comparable(tenant, base)}
     finally:
         for process in processes:
             process.kill()
+        cluster.start()
 
 
-def _comparable(headrace: Headrace, prometheus: str) -> Pair:
+@pytest.fixture(params=["standalone", "cluster"])
+def pair(request: pytest.FixtureRequest, pairs: dict[str, Pair]) -> Pair:
+    return pairs[request.param]
+
+
+def _remote_write(server: Api) -> str:
+    """An entry of Prometheus's configuration."""
+    return f"""  - url: {server.base}/api/v1/prom/write
+    basic_auth: {{username: "{server.app_id}", password: "{server.token}"}}
+    queue_config: {{batch_send_deadline: 500ms, max_backoff: 500ms}}
+"""
+
+
+def _comparable(headrace: Api, prometheus: str) -> Pair:
     now = time.time()
     answer = fetch(f"{prometheus}/api/v1/query?" + urlencode({"query": "up[10m]", "time": now})).json()
     stamps = [t for series in answer["data"]["result"] for t, _ in series["values"]]
@@ -154,7 +170,7 @@ def _comparable(headrace: Headrace, prometheus: str) -> Pair:
     return Pair(headrace, prometheus, math.ceil(min(stamps)) + 1 + fraction, end)
 
 
-def _wait_for_samples_at(headrace: Headrace, when: float) -> None:
+def _wait_for_samples_at(headrace: Api, when: float) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         newest = headrace.query("min(timestamp(up))")
@@ -249,7 +265,7 @@ def test_metadata_of_scraped_metrics_arrives(pair: Pair) -> None:
 
 
 def test_promtool_works_against_us(pair: Pair, tmp_path: Path) -> None:
-    url = f"http://{APP_ID}:{TOKEN}@127.0.0.1:{pair.headrace.port}"
+    url = pair.headrace.base.replace("://", f"://{pair.headrace.app_id}:{pair.headrace.token}@")
     start, end = f"{pair.start:.3f}", f"{pair.end:.3f}"
 
     def promtool(*arguments: str) -> str:

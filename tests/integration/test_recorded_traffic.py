@@ -11,7 +11,7 @@ from pathlib import Path
 import cramjam
 import pytest
 
-from tests.support.processes import Headrace
+from tests.support.served import Served
 
 RECORDING = Path(os.environ.get("RECORDING", Path(__file__).resolve().parents[3] / "shared" / "data" / "real.rw.zst"))
 SAMPLES = 2_771_656  # stale markers, of which there are 344 more, are not counted by count_over_time
@@ -27,7 +27,7 @@ def bodies() -> Iterator[bytes]:
         at += 4 + length
 
 
-def stored(server: Headrace) -> int:
+def stored(server: Served) -> int:
     names = server.get("/api/v1/label/__name__/values").json()["data"]
     found = 0
     for name in names:
@@ -37,18 +37,12 @@ def stored(server: Headrace) -> int:
 
 
 @pytest.mark.skipif(not RECORDING.exists(), reason="no recording beside the checkout; RECORDING names one")
-def test_the_recording_is_stored_whole(tmp_path: Path) -> None:
-    server = Headrace(tmp_path)
-    try:
-        server.start()
-        server.wait_ready()
-        for body in bodies():
-            assert server.write(body).status == 204
-        server.kill()
-        server.start()
-        server.wait_ready()
-        assert stored(server) == SAMPLES
-        server.flush()
-        assert stored(server) == SAMPLES
-    finally:
-        server.kill()
+def test_the_recording_is_stored_whole(server: Served) -> None:
+    for body in bodies():
+        assert server.write(body).status == 204
+    server.kill()
+    server.start()
+    server.wait_ready()
+    assert stored(server) == SAMPLES
+    server.flush()
+    assert stored(server) == SAMPLES

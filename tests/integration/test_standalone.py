@@ -1,44 +1,16 @@
-"""The server as its users meet it: a process, its command line, its folder."""
+"""A standalone server: its start, its folder, its end. What it answers is in test_served.py."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import APP_ID, TOKEN, Answer, Headrace, fetch, free_port
-from tests.support.remote_write import body
-
-EVERY_ROUTE = [
-    ("GET", "/api/v1/query?query=1"),
-    ("POST", "/api/v1/query?query=1"),
-    ("GET", "/api/v1/query_range?query=1&start=1&end=2&step=1"),
-    ("GET", "/api/v1/series?match[]=up"),
-    ("GET", "/api/v1/labels"),
-    ("GET", "/api/v1/label/job/values"),
-    ("GET", "/api/v1/metadata"),
-    ("GET", "/api/v1/format_query?query=1"),
-    ("GET", "/api/v1/parse_query?query=1"),
-    ("GET", "/api/v1/query_exemplars?query=up"),
-    ("GET", "/api/v1/rules"),
-    ("GET", "/api/v1/alerts"),
-    ("GET", "/api/v1/targets"),
-    ("GET", "/api/v1/status/buildinfo"),
-    ("GET", "/api/v1/status/runtimeinfo"),
-    ("GET", "/api/v1/status/flags"),
-    ("GET", "/api/v1/status/config"),
-    ("GET", "/api/v1/status/tsdb"),
-    ("GET", "/api/v1/status/rejections"),
-    ("GET", "/api/v1/features"),
-    ("POST", "/api/v1/write"),
-    ("POST", "/api/v1/prom/write"),
-]
+from tests.support.processes import Headrace, fetch, free_port, run
+from tests.support.remote_write import some_samples
 
 
 @pytest.fixture
@@ -52,77 +24,11 @@ def server(tmp_path: Path) -> Iterator[Headrace]:
         process.kill()
 
 
-def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "headrace", *arguments],
-        cwd=cwd,
-        env={**environment, **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def samples(count: int = 3) -> bytes:
-    now_ms = int(time.time() * 1000)
-    return body([({"__name__": "up", "job": str(job)}, [(now_ms, float(job))]) for job in range(count)])
-
-
-def metric(server: Headrace, name: str) -> float:
-    lines = fetch(server.base + "/metrics").body.decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
-
-
-def test_every_path_takes_both_schemes_and_nothing_else(server: Headrace) -> None:
-    for method, path in EVERY_ROUTE:
-        url = server.base + path
-        data, kind = (body(), {"Content-Type": "application/x-protobuf"}) if path.endswith("write") else (None, {})
-        for headers in (server.bearer, server.basic):
-            answer = fetch(url, method=method, data=data, headers={**kind, **headers})
-            assert answer.status in {200, 204}, (path, answer.body)
-        for wrong in ({}, {"Authorization": "Bearer nobody-knows-this-token"}, {"Authorization": "Basic eDp5"}):
-            answer = fetch(url, method=method, data=data, headers={**kind, **wrong})
-            assert answer.status == 401, path
-            assert answer.json()["status"] == "error"
-            assert "Basic" in answer.headers["www-authenticate"]
-
-
-def test_probes_and_metrics_need_no_credential(server: Headrace) -> None:
-    for path in ("/ready", "/healthz", "/-/ready", "/-/healthy", "/metrics"):
-        assert fetch(server.base + path).status == 200
-    for path in ("/ready", "/healthz", "/-/ready", "/-/healthy"):
-        assert fetch(server.base + path, method="HEAD").status == 200
-
-
-def test_what_is_written_survives_a_stop_and_a_kill(server: Headrace) -> None:
-    assert server.write(samples()).status == 204
-    before = server.query("up")
-    assert len(before) == 3
-    at = before[0]["value"][0]
-    assert server.stop() == 0
-    server.start()
-    server.wait_ready()
-    assert metric(server, "headrace_head_samples") == 0  # drained: nothing was replayed
-    assert server.query("up", time=at) == before
-    assert server.write(samples(5)).status == 204
-    server.kill()
-    server.start()
-    server.wait_ready()
-    assert len(server.query("up")) == 5
-    assert server.query("up", time=at) == before
-
-
 def test_flush_leaves_nothing_in_the_log(server: Headrace) -> None:
-    assert server.write(samples()).status == 204
-    assert metric(server, "headrace_log_first_offset") < metric(server, "headrace_log_end_offset")
-    for headers in (server.bearer, {"X-Headrace-Admin": "wrong-wrong-wrong-wrong"}):
-        assert fetch(server.base + "/api/v1/admin/flush", method="POST", headers=headers).status == 401
+    assert server.write(some_samples()).status == 204
+    assert server.metric("headrace_log_first_offset") < server.metric("headrace_log_end_offset")
     server.flush()
-    assert metric(server, "headrace_head_samples") == 0
-    assert metric(server, "headrace_log_first_offset") == metric(server, "headrace_log_end_offset")
-    assert len(server.query("up")) == 3
+    assert server.metric("headrace_log_first_offset") == server.metric("headrace_log_end_offset")
 
 
 def test_a_port_in_use_is_one_line_and_touches_nothing(tmp_path: Path) -> None:
@@ -196,39 +102,6 @@ def test_the_first_start_makes_an_instance_and_says_how_to_use_it(tmp_path: Path
         server.kill()
 
 
-def test_instances_from_the_command_line(server: Headrace) -> None:
-    def cli(*arguments: str) -> str:
-        answer = run("instances", *arguments, "--data", "data", cwd=server.folder)
-        assert answer.returncode == 0, answer.stderr
-        return answer.stdout
-
-    def as_team(token: str, path: str = "/api/v1/query?query=up") -> Answer:
-        return fetch(server.base + path, headers={"Authorization": f"Bearer {token}"})
-
-    assert server.write(samples()).status == 204
-    token = cli("create", "--app-id", "team").split()[-1]
-    assert cli("list").split() == sorted([APP_ID, "team"])
-    assert as_team(token).json()["data"]["result"] == []  # nobody reads another's data
-    fresh = cli("rotate-token", "team").strip()
-    assert as_team(token).status == 401
-    assert as_team(fresh).status == 200
-    cli("set-limit", "team", "max_query_points=5", "max_age_s=none")
-    assert json.loads(cli("show", "team"))["limits"]["max_query_points"] == 5
-    assert as_team(fresh, "/api/v1/query_range?query=1&start=0&end=10&step=1").status == 400
-    cli("delete", "team", "--yes")
-    assert as_team(fresh).status == 401
-    for arguments, message in (
-        (["show", "team"], "there is no instance team"),
-        (["set-limit", APP_ID, "max_serie=1"], "there is no limit max_serie"),
-        (["set-limit", APP_ID, "max_series"], "NAME=VALUE"),
-        (["create", "--app-id", APP_ID], "already"),
-        (["create", "--token", "short"], "16 to 512 characters"),
-    ):
-        answer = run("instances", *arguments, "--data", "data", cwd=server.folder)
-        assert answer.returncode == 2
-        assert message in answer.stderr
-
-
 def test_the_command_line_without_a_server_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     stale = {"address": f"http://127.0.0.1:{free_port()}", "pid": 1, "admin_token": "x"}
@@ -238,31 +111,6 @@ def test_the_command_line_without_a_server_says_what_to_do(tmp_path: Path) -> No
         assert "no Headrace is running on data: start it with" in answer.stderr
         assert "headrace standalone --data data`, or name its folder with --data" in answer.stderr
         (tmp_path / "data" / "server.json").write_text(json.dumps(stale))  # what a killed server leaves
-
-
-def test_admin_api_answers_in_envelopes(server: Headrace) -> None:
-    admin = {"X-Headrace-Admin": TOKEN, "Content-Type": "application/json"}
-    base = server.base + "/api/v1/admin/instances"
-    for method, url, data, status, kind in (
-        ("GET", base + "/nobody", None, 404, "not_found"),
-        ("GET", base + "/a/b/c", None, 404, "not_found"),
-        ("PUT", base, None, 405, "bad_data"),
-        ("POST", base, b"{", 400, "bad_data"),
-        ("POST", base, b'{"limits": 3}', 400, "bad_data"),
-        ("POST", base, b'{"unknown": 3}', 400, "bad_data"),
-        ("POST", base, b'{"app_id": "a b"}', 400, "bad_data"),
-        ("POST", base, b'{"app_id": "it"}', 409, "conflict"),
-    ):
-        answer = fetch(url, method=method, data=data, headers=admin)
-        assert (answer.status, answer.json()["errorType"]) == (status, kind), answer.body
-        assert fetch(url, method=method, data=data, headers={"Content-Type": "application/json"}).status in {
-            401,
-            status,
-        }
-    assert fetch(base, headers=server.bearer).status == 401
-    config = fetch(server.base + "/config", headers=admin)
-    assert config.status == 200
-    assert TOKEN.encode() not in config.body
 
 
 def test_bootstrap_sets_the_token_at_every_start(server: Headrace) -> None:
@@ -288,9 +136,9 @@ def test_config_check(tmp_path: Path) -> None:
 
 
 def test_fsck_accepts_a_good_folder_and_finds_a_flipped_bit(server: Headrace) -> None:
-    assert server.write(samples(100)).status == 204
+    assert server.write(some_samples(100)).status == 204
     server.flush()
-    assert server.write(samples(10)).status == 204
+    assert server.write(some_samples(10)).status == 204
     server.signal(signal.SIGKILL)
     server.kill()
     answer = run("fsck", "--data", "data", cwd=server.folder)
@@ -309,7 +157,7 @@ def test_fsck_accepts_a_good_folder_and_finds_a_flipped_bit(server: Headrace) ->
 
 def test_a_damaged_log_stops_the_start_with_its_place(server: Headrace) -> None:
     for _ in range(3):
-        assert server.write(samples(100)).status == 204
+        assert server.write(some_samples(100)).status == 204
     server.kill()
     [segment] = (server.folder / "data" / "log").glob("*")
     content = bytearray(segment.read_bytes())
@@ -323,7 +171,7 @@ def test_a_damaged_log_stops_the_start_with_its_place(server: Headrace) -> None:
 
 
 def test_a_second_signal_does_not_wait_for_the_drain(server: Headrace) -> None:
-    assert server.write(samples()).status == 204
+    assert server.write(some_samples()).status == 204
     before = server.query("up")
     packs = server.folder / "data" / "store" / "packs"
     packs.rename(packs.with_name("away"))  # nothing can be stored, so the drain would try for a minute
@@ -344,7 +192,7 @@ def test_version_and_help(tmp_path: Path) -> None:
 
 
 def test_partitions_stay_as_the_folder_was_made(server: Headrace) -> None:
-    assert server.write(samples()).status == 204
+    assert server.write(some_samples()).status == 204
     assert server.stop() == 0
     server.env = {**server.env, "HEADRACE_PARTITIONS": "7"}
     server.start()

@@ -3,10 +3,12 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -18,6 +20,7 @@ from typing import Any
 
 APP_ID = "it"
 TOKEN = "integration-token-0123456789abcdef"
+ADMIN_TOKEN = TOKEN
 
 
 def free_port() -> int:
@@ -54,6 +57,17 @@ def fetch(
             return Answer(e.code, dict(e.headers), e.read())
 
 
+def _dying_with_us() -> list[str]:
+    """What to put before a command so that the kernel ends it with this process, however that ends.
+
+    It holds for the thread that starts the child, so only the main thread can use it.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or threading.current_thread() is not threading.main_thread():
+        return []
+    return [setpriv, "--pdeathsig", "KILL"]
+
+
 @dataclass
 class Process:
     """A child whose output goes to a file, so that a failure can show it."""
@@ -67,7 +81,7 @@ class Process:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "output").open("ab") as output:
             self.child = subprocess.Popen(
-                list(self.argv),
+                [*_dying_with_us(), *self.argv],
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
@@ -118,7 +132,77 @@ class Process:
             raise AssertionError(f"{self.argv[0]} ignored SIGTERM:\n{self.output()[-4000:]}") from None
 
 
-class Headrace(Process):
+def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command line, with no settings but `variables`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "headrace", *arguments],
+        cwd=cwd,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+PATIENCE_S = 30.0
+
+
+class Api:
+    """A Headrace as its clients see it: one address, and the credentials of one instance."""
+
+    base: str
+    app_id: str = APP_ID
+    token: str = TOKEN
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def basic(self) -> dict[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"{self.app_id}:{self.token}".encode()).decode()}
+
+    def write(self, body: bytes, *, timeout: float = 30) -> Answer:
+        headers = {
+            **self.bearer,
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "snappy",
+            "X-Prometheus-Remote-Write-Version": "0.1.0",
+        }
+        return fetch(self.base + "/api/v1/prom/write", data=body, headers=headers, timeout=timeout)
+
+    def get(self, path: str, **parameters: str | float | Sequence[str]) -> Answer:
+        query = urllib.parse.urlencode(parameters, doseq=True)
+        return fetch(f"{self.base}{path}?{query}", headers=self.bearer)
+
+    def query(self, expression: str, **parameters: str | float) -> Any:
+        """The result, which holds all that was acknowledged before the call. A machine that is busy with tests may take
+        longer for it than the wait of a query; then it is asked again.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            answer = self.get("/api/v1/query", query=expression, **parameters)
+            assert answer.status == 200, answer.body
+            found = answer.json()
+            late = [text for text in found.get("warnings", ()) if "recent samples may be missing" in text]
+            if not late:
+                return found["data"]["result"]
+            assert time.monotonic() < end, late
+
+    def administer(self, method: str, path: str, body: object = None) -> Answer:
+        """`path` is below /api/v1/admin."""
+        headers = {"X-Headrace-Admin": ADMIN_TOKEN, "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        return fetch(f"{self.base}/api/v1/admin{path}", method=method, data=data, headers=headers, timeout=120)
+
+    def flush(self) -> None:
+        answer = self.administer("POST", "/flush")
+        assert answer.status < 300, answer.body
+
+
+class Headrace(Process, Api):
     """A standalone server with one known instance."""
 
     def __init__(self, folder: Path, *, port: int | None = None, env: Mapping[str, str] | None = None) -> None:
@@ -139,45 +223,20 @@ class Headrace(Process):
             {
                 "HEADRACE_BOOTSTRAP_APP_ID": APP_ID,
                 "HEADRACE_BOOTSTRAP_TOKEN": TOKEN,
-                "HEADRACE_ADMIN_TOKEN": TOKEN,
+                "HEADRACE_ADMIN_TOKEN": ADMIN_TOKEN,
                 **(env or {}),
             },
         )
 
-    @property
-    def bearer(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {TOKEN}"}
-
-    @property
-    def basic(self) -> dict[str, str]:
-        return {"Authorization": "Basic " + base64.b64encode(f"{APP_ID}:{TOKEN}".encode()).decode()}
-
     def wait_ready(self, *, timeout: float = 60) -> None:
         self.wait_until(self.base + "/ready", timeout=timeout)
 
-    def write(self, body: bytes, *, timeout: float = 30) -> Answer:
-        headers = {
-            **self.bearer,
-            "Content-Type": "application/x-protobuf",
-            "Content-Encoding": "snappy",
-            "X-Prometheus-Remote-Write-Version": "0.1.0",
-        }
-        return fetch(self.base + "/api/v1/prom/write", data=body, headers=headers, timeout=timeout)
+    def metric(self, name: str) -> float:
+        """The sum of its points."""
+        return metric_of(self.base, name)
 
-    def get(self, path: str, **parameters: str | float | Sequence[str]) -> Answer:
-        query = urllib.parse.urlencode(parameters, doseq=True)
-        return fetch(f"{self.base}{path}?{query}", headers=self.bearer)
 
-    def query(self, expression: str, **parameters: str | float) -> Any:
-        answer = self.get("/api/v1/query", query=expression, **parameters)
-        assert answer.status == 200, answer.body
-        return answer.json()["data"]["result"]
-
-    def flush(self) -> None:
-        answer = fetch(
-            self.base + "/api/v1/admin/flush",
-            method="POST",
-            headers={**self.bearer, "X-Headrace-Admin": TOKEN},
-            timeout=120,
-        )
-        assert answer.status < 300, answer.body
+def metric_of(base: str, name: str) -> float:
+    """The sum of a metric's points."""
+    lines = fetch(base + "/metrics").body.decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)

@@ -1,6 +1,7 @@
 """Remote-write 1.0 bodies, written and read in plain Python from the specification, not by the code under test."""
 
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,12 @@ def write_request(series: Iterable[Series] = (), metadata: Iterable[Entry] = ())
 def body(series: Iterable[Series] = (), metadata: Iterable[Entry] = ()) -> bytes:
     """A `WriteRequest` as it is posted: in snappy's block format."""
     return snappy(write_request(series, metadata))
+
+
+def some_samples(count: int = 3) -> bytes:
+    """A body of `count` series `up`, one sample each, of now; the value is the number in the label `job`."""
+    now_ms = time.time_ns() // 1_000_000
+    return body([({"__name__": "up", "job": str(job)}, [(now_ms, float(job))]) for job in range(count)])
 
 
 def time_series(labels: Mapping[str, str], samples: Iterable[tuple[int, float]]) -> bytes:

@@ -1,5 +1,6 @@
 """The registry on a journal, and what can be done with instances."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from shared.auth.tokens import TokenVault, token_sha256
 from shared.clock import SystemClock
 from shared.errors import BadDataError, ConflictError, NotFoundError
 from shared.local.registry import LocalRegistry
-from shared.model.instance import Limits, changed_limits, shards_for
+from shared.model.instance import Instance, Limits, changed_limits, shards_for
 from shared.native import Files
 
 TOKEN = "a-token-that-is-long-enough"
@@ -71,6 +72,30 @@ async def test_a_rotated_token_replaces_the_old_one(files: Files) -> None:
     assert found is not None
     assert service.token_of(found) == token
     await service.create("b", TOKEN)  # the old token is free again
+
+
+async def test_many_may_ask_at_once_that_an_instance_is_there(files: Files) -> None:
+    held = registry(files)
+
+    async def process() -> tuple[Instance, bool]:
+        return await instances(held).ensure("a", TOKEN)
+
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(process()) for _ in range(4)]
+    results = [task.result() for task in asked]
+    assert len({instance.uid for instance, _ in results}) == 1
+    assert [created for _, created in results].count(True) == 1
+
+
+async def test_what_is_ensured_has_the_token_that_was_given(files: Files) -> None:
+    service = instances(registry(files))
+    await service.ensure("a", TOKEN)
+    kept, created = await service.ensure("a", None)
+    assert (service.token_of(kept), created) == (TOKEN, False)
+    changed, _ = await service.ensure("a", TOKEN + "2")
+    assert service.token_of(changed) == TOKEN + "2"
+    with pytest.raises(ConflictError, match="its token is another instance's"):
+        await service.ensure("b", TOKEN + "2")
 
 
 async def test_limits_change_and_partitions_are_only_added(files: Files) -> None:

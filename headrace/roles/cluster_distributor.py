@@ -1,0 +1,48 @@
+"""A distributor of a cluster."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from distributor.owners import RemoteOwners
+from distributor.series_guard import OwnersGuard
+from headrace.observe import observe_kafka
+from headrace.roles.administration import flush_route
+from headrace.roles.distributor import distributor_routes
+from headrace.roles.ground import Ground
+from headrace.roles.peers import Peers
+from headrace.roles.running import Routes
+from shared.redis.membership import RedisMembership
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDistributor:
+    """Ready as soon as the log is: the ingesters may be away, what is acknowledged waits for them there."""
+
+    ground: Ground
+    peers: Peers
+    guard: OwnersGuard
+
+    @classmethod
+    async def open(cls, ground: Ground, opened: AsyncExitStack) -> "ClusterDistributor":
+        core = ground.core
+        peers = Peers.of(core.settings, RedisMembership(ground.redis), opened)
+        guard = OwnersGuard(RemoteOwners(peers.replicas, peers.channels), core.metrics)
+        observe_kafka(core.metrics, ground.log)
+        return cls(ground, peers, guard)
+
+    def routes(self) -> Routes:
+        ground = self.ground
+        write = distributor_routes(ground.core, log=ground.log, splitter=ground.splitter, guard=self.guard)
+        return write | flush_route(ground.front.gate, self.peers.flush)
+
+    def missing(self) -> str | None:
+        return None
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.peers.run(), name="peers")
+            tasks.create_task(self.guard.poll(), name="series-guard")
+
+    async def close(self, hurried: asyncio.Event) -> None:
+        """Every request has ended; what it stands on is closed by others."""

@@ -1,0 +1,74 @@
+"""An ingester of a cluster: its share of the partitions, and a gRPC server for those who ask."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from headrace.observe import Lag, observe_ingester, observe_kafka
+from headrace.roles.administration import flush_route
+from headrace.roles.ground import Ground
+from headrace.roles.ingester import IngesterRole, cluster_settings
+from headrace.roles.running import OpenError, Routes
+from headrace.settings import join_address
+from ingester.rpc.server import Server
+from ingester.service import Ingester
+from shared.errors import HeadraceError
+from shared.redis.membership import RedisMembership
+from shared.redis.store import RedisStore
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterIngester:
+    """Others can reach it before it announces itself, and until what it had is with others."""
+
+    ground: Ground
+    role: IngesterRole
+    lag: Lag
+
+    @classmethod
+    async def open(cls, ground: Ground, opened: AsyncExitStack) -> "ClusterIngester":
+        """Raises OpenError."""
+        core, place = ground.core, ground.place
+        settings = core.settings
+        store = RedisStore(ground.redis)
+        await ground.until_redis(lambda: store.fix_window(settings.ingester.window_s * 1000))
+        ingester = Ingester(
+            log=ground.log,
+            store=store,
+            registry=core.registry,
+            membership=RedisMembership(ground.redis),
+            clock=core.clock,
+            settings=cluster_settings(settings, place),
+        )
+        server = Server(
+            ingester.holdings,
+            settings.grpc.connection(settings.cluster_secret),
+            window_ms=settings.ingester.window_s * 1000,
+            flush=ingester.flush,
+        )
+        try:
+            await server.start(join_address(*place.grpc_listen(settings)))
+            opened.push_async_callback(server.stop)
+            role = await ground.until_redis(lambda: IngesterRole.start(ingester, drain_s=settings.drain_s))
+        except HeadraceError as error:
+            raise OpenError(str(error)) from error
+        lag = Lag(ground.log, ingester)
+        observe_ingester(core.metrics, ingester)
+        observe_kafka(core.metrics, ground.log)
+        core.metrics.lag_records.observe_value(lambda: float(lag.records))
+        return cls(ground, role, lag)
+
+    def routes(self) -> Routes:
+        return flush_route(self.ground.front.gate, self.role.flush)
+
+    def missing(self) -> str | None:
+        return self.role.missing()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.lag.run(), name="lag")
+            tasks.create_task(self.role.run(), name="ingester-ended")
+
+    async def close(self, hurried: asyncio.Event) -> None:
+        """What it stands on is closed by others, the gRPC server first."""
+        await self.role.close(hurried)

@@ -1,0 +1,52 @@
+"""A querier of a cluster."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from headrace.observe import observe_kafka
+from headrace.roles.administration import flush_route
+from headrace.roles.ground import Ground
+from headrace.roles.peers import Peers
+from headrace.roles.querier import Querier
+from headrace.roles.running import Routes
+from querier.remote.client import RemoteClient
+from shared.redis.membership import RedisMembership
+from shared.redis.store import RedisStore
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterQuerier:
+    """Ready once it knows the ingesters; which of them answer is a matter of each query."""
+
+    ground: Ground
+    peers: Peers
+    querier: Querier
+
+    @classmethod
+    async def open(cls, ground: Ground, opened: AsyncExitStack) -> "ClusterQuerier":
+        core = ground.core
+        peers = Peers.of(core.settings, RedisMembership(ground.redis), opened)
+        querier = Querier.of(
+            core,
+            log=ground.log,
+            store=RedisStore(ground.redis),
+            client=RemoteClient(peers.replicas, peers.channels, timeout_s=core.settings.query.timeout_s),
+            partitions_of=ground.splitter.partitions_of,
+            replay=lambda: (0, 0, 0),
+        )
+        opened.callback(querier.close)
+        observe_kafka(core.metrics, ground.log)
+        return cls(ground, peers, querier)
+
+    def routes(self) -> Routes:
+        return self.querier.routes | flush_route(self.ground.front.gate, self.peers.flush)
+
+    def missing(self) -> str | None:
+        return self.peers.missing()
+
+    async def run(self) -> None:
+        await self.peers.run()
+
+    async def close(self, hurried: asyncio.Event) -> None:
+        """Every request has ended; what it stands on is closed by others."""

@@ -1,0 +1,144 @@
+"""What a Headrace answers and keeps, standalone and as a cluster alike."""
+
+import json
+import secrets
+from collections.abc import Callable
+
+from tests.support.cluster import within_change
+from tests.support.processes import ADMIN_TOKEN, Answer, fetch
+from tests.support.remote_write import body, some_samples
+from tests.support.served import Served
+
+EVERY_ROUTE = [
+    ("GET", "/api/v1/query?query=1"),
+    ("POST", "/api/v1/query?query=1"),
+    ("GET", "/api/v1/query_range?query=1&start=1&end=2&step=1"),
+    ("GET", "/api/v1/series?match[]=up"),
+    ("GET", "/api/v1/labels"),
+    ("GET", "/api/v1/label/job/values"),
+    ("GET", "/api/v1/metadata"),
+    ("GET", "/api/v1/format_query?query=1"),
+    ("GET", "/api/v1/parse_query?query=1"),
+    ("GET", "/api/v1/query_exemplars?query=up"),
+    ("GET", "/api/v1/rules"),
+    ("GET", "/api/v1/alerts"),
+    ("GET", "/api/v1/targets"),
+    ("GET", "/api/v1/status/buildinfo"),
+    ("GET", "/api/v1/status/runtimeinfo"),
+    ("GET", "/api/v1/status/flags"),
+    ("GET", "/api/v1/status/config"),
+    ("GET", "/api/v1/status/tsdb"),
+    ("GET", "/api/v1/status/rejections"),
+    ("GET", "/api/v1/features"),
+    ("POST", "/api/v1/write"),
+    ("POST", "/api/v1/prom/write"),
+]
+
+
+def test_every_path_takes_both_schemes_and_nothing_else(server: Served) -> None:
+    for method, path in EVERY_ROUTE:
+        url = server.base + path
+        data, kind = (body(), {"Content-Type": "application/x-protobuf"}) if path.endswith("write") else (None, {})
+        for headers in (server.bearer, server.basic):
+            answer = fetch(url, method=method, data=data, headers={**kind, **headers})
+            assert answer.status in {200, 204}, (path, answer.body)
+        for wrong in ({}, {"Authorization": "Bearer nobody-knows-this-token"}, {"Authorization": "Basic eDp5"}):
+            answer = fetch(url, method=method, data=data, headers={**kind, **wrong})
+            assert answer.status == 401, path
+            assert answer.json()["status"] == "error"
+            assert "Basic" in answer.headers["www-authenticate"]
+
+
+def test_probes_and_metrics_need_no_credential(server: Served) -> None:
+    for path in ("/ready", "/healthz", "/-/ready", "/-/healthy"):
+        assert fetch(server.base + path).status == 200
+        assert fetch(server.base + path, method="HEAD").status == 200
+    host, port = server.address_of("/metrics")
+    assert b"headrace_build_info{" in fetch(f"http://{host}:{port}/metrics").body
+
+
+def test_what_is_written_survives_a_stop_and_a_kill(server: Served) -> None:
+    assert server.write(some_samples()).status == 204
+    before = server.query("up")
+    assert len(before) == 3
+    at = before[0]["value"][0]
+    assert server.stop() == 0
+    server.start()
+    server.wait_ready()
+    assert server.held_samples() == 0  # drained: nothing was replayed
+    assert server.query("up", time=at) == before
+    assert server.write(some_samples(5)).status == 204
+    server.kill()
+    server.start()
+    server.wait_ready()
+    assert len(server.query("up")) == 5
+    assert server.query("up", time=at) == before
+
+
+def test_flush_leaves_nothing_in_memory(server: Served) -> None:
+    assert server.write(some_samples()).status == 204
+    assert server.held_samples() > 0
+    for headers in (server.bearer, {"X-Headrace-Admin": "wrong-wrong-wrong-wrong"}):
+        assert fetch(server.base + "/api/v1/admin/flush", method="POST", headers=headers).status == 401
+    server.flush()
+    assert server.held_samples() == 0
+    assert len(server.query("up")) == 3
+
+
+def test_instances_from_the_command_line(server: Served) -> None:
+    def cli(*arguments: str) -> str:
+        answer = server.instances(*arguments)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    def as_team(token: str, path: str = "/api/v1/query?query=up") -> Callable[[], Answer]:
+        return lambda: fetch(server.base + path, headers={"Authorization": f"Bearer {token}"})
+
+    assert server.write(some_samples()).status == 204
+    team = f"team-{secrets.token_hex(4)}"
+    token = cli("create", "--app-id", team).split()[-1]
+    assert {server.app_id, team} <= set(cli("list").split())
+    assert within_change(as_team(token), 200).json()["data"]["result"] == []  # nobody reads another's data
+    fresh = cli("rotate-token", team).strip()
+    within_change(as_team(token), 401)
+    within_change(as_team(fresh), 200)
+    cli("set-limit", team, "max_query_points=5", "max_age_s=none")
+    assert json.loads(cli("show", team))["limits"]["max_query_points"] == 5
+    within_change(as_team(fresh, "/api/v1/query_range?query=1&start=0&end=10&step=1"), 400)
+    cli("delete", team, "--yes")
+    within_change(as_team(fresh), 401)
+    for arguments, message in (
+        (["show", team], f"there is no instance {team}"),
+        (["set-limit", server.app_id, "max_serie=1"], "there is no limit max_serie"),
+        (["set-limit", server.app_id, "max_series"], "NAME=VALUE"),
+        (["create", "--app-id", server.app_id], "already"),
+        (["create", "--token", "short"], "16 to 512 characters"),
+    ):
+        answer = server.instances(*arguments)
+        assert answer.returncode == 2
+        assert message in answer.stderr
+
+
+def test_admin_api_answers_in_envelopes(server: Served) -> None:
+    admin = {"X-Headrace-Admin": ADMIN_TOKEN, "Content-Type": "application/json"}
+    base = server.base + "/api/v1/admin/instances"
+    for method, url, data, status, kind in (
+        ("GET", base + "/nobody", None, 404, "not_found"),
+        ("GET", base + "/a/b/c", None, 404, "not_found"),
+        ("PUT", base, None, 405, "bad_data"),
+        ("POST", base, b"{", 400, "bad_data"),
+        ("POST", base, b'{"limits": 3}', 400, "bad_data"),
+        ("POST", base, b'{"unknown": 3}', 400, "bad_data"),
+        ("POST", base, b'{"app_id": "a b"}', 400, "bad_data"),
+        ("POST", base, json.dumps({"app_id": server.app_id}).encode(), 409, "conflict"),
+    ):
+        answer = fetch(url, method=method, data=data, headers=admin)
+        assert (answer.status, answer.json()["errorType"]) == (status, kind), answer.body
+        assert fetch(url, method=method, data=data, headers={"Content-Type": "application/json"}).status in {
+            401,
+            status,
+        }
+    assert fetch(base, headers=server.bearer).status == 401
+    config = fetch(server.base + "/config", headers=admin)
+    assert config.status == 200
+    assert ADMIN_TOKEN.encode() not in config.body
