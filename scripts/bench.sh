@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Headrace beside Debian's Prometheus and VictoriaMetrics on the same load, in one run.
-# bench.sh [small|medium|jitter|real|recovery]...; default: small. Results go to .bench/results/NAME/results.md.
+# bench.sh [small|medium|jitter|real|recovery|cluster[:SCENARIO]]...; default: small. Results go to
+# .bench/results/NAME/results.md; `cluster` prints them. Its scenarios are the functions of tests/bench/cluster.py.
 # BENCH_DIR: the folder of the black-box benchmark (run.py, dataset.py …); default ../shared/bench beside this checkout.
 # BENCH_REAL: the recording for `real`, zstd of [u32 length][snappy body]…; default ../shared/data/real.rw.zst.
 . "$(dirname "$0")/lib.sh"
@@ -39,6 +40,11 @@ for name in "${@:-small}"; do
       compare real "$file" --no-queries --ingest-reps 3 ;;
     recovery)
       "$python" -m tests.bench.recovery ;;
-    *) die "unknown benchmark '$name': small, medium, jitter, real or recovery" ;;
+    cluster | cluster:*)
+      scripts/kafka.sh
+      scripts/tools.sh redis-server
+      scenario=${name#cluster}
+      "$python" -m tests.bench.cluster ${scenario:+"${scenario#:}"} ;;
+    *) die "unknown benchmark '$name': small, medium, jitter, real, recovery or cluster" ;;
   esac
 done
