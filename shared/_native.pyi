@@ -55,9 +55,11 @@ __all__ = [
     "crc32c",
     "drop_names",
     "elements",
+    "finish_names",
     "format_float",
     "histogram_fraction",
     "histogram_quantile",
+    "histogram_statistics",
     "info",
     "json_matrix",
     "json_samples",
@@ -706,9 +708,16 @@ def time_of(grid: _Grid) -> Frame:
     """`time()`: seconds of each step, as a scalar."""
 
 def select_instant(
-    query: Query, series: SeriesSet, grid: _Grid, *, offset_ms: int, lookback_ms: int, timestamps: bool = ...
+    query: Query,
+    series: SeriesSet,
+    grid: _Grid,
+    *,
+    offset_ms: int,
+    lookback_ms: int,
+    shows: Literal["value", "time", "time_of_float"] = ...,
 ) -> Frame:
-    """The newest sample with T - offset - lookback < t <= T - offset, unless stale; or its time in seconds. Names stay."""
+    """The newest sample with T - offset - lookback < t <= T - offset, unless stale; or its time in seconds, for which it may
+    have to be a float. Names stay."""
 
 def select_range(
     query: Query,
@@ -765,6 +774,9 @@ def aggregate_range(
     without: bool,
     labels: Sequence[str],
 ) -> Frame: ...
+def histogram_statistics(series: SeriesSet) -> SeriesSet:
+    """The same series; histograms hold count and sum only, and whether the counter started again since the one before."""
+
 def as_series(query: Query, frame: Frame, grid: _Grid) -> SeriesSet:
     """The inner frame of a subquery as a source of samples."""
 
@@ -775,7 +787,11 @@ def series_from_samples(
 
 def broadcast(frame: Frame, steps: int) -> Frame: ...
 def drop_names(query: Query, frame: Frame) -> Frame:
-    """Remove `__name__`, `__type__` and `__unit__`; equal label sets merge, and two present at one step raise ExecutionError."""
+    """Remove `__name__`, `__type__` and `__unit__`; equal label sets merge, and two present at one step raise ExecutionError.
+    Of a query that delays names the rows are only marked."""
+
+def finish_names(query: Query, frame: Frame) -> Frame:
+    """Remove the names of marked rows, as `drop_names` does of all: the end of a query that delays names."""
 
 def apply_function(query: Query, function: str, frame: Frame, params: Sequence[Frame] = ..., *, grid: _Grid) -> Frame:
     """Element-wise functions (abs … clamp, round, sgn, timestamp, hour, histogram_count …), unary minus as `neg`. Names stay."""

@@ -69,7 +69,10 @@ class Executor:
         """Raises TimedOutError, ClientGoneError, and what storage and evaluation raise."""
         limits = job.instance.limits
         query = Query(
-            max_samples=limits.max_query_samples, max_series=limits.max_query_series, max_bytes=limits.max_query_bytes
+            max_samples=limits.max_query_samples,
+            max_series=limits.max_query_series,
+            max_bytes=limits.max_query_bytes,
+            delays_names=job.plan.delays_names,
         )
         if job.timeout_s <= 0:
             raise TimedOutError(TIMED_OUT)

@@ -117,7 +117,7 @@ def _timestamp(planner: Planner, call: Call, grid: Grid) -> Operator:
     """Of a selector the time of its samples, of anything else that of the step."""
     operand = without_parens(call.args[0])
     if isinstance(operand, VectorSelector):
-        return WithoutName(planner.instant(operand, grid, timestamps=True))
+        return WithoutName(planner.instant(operand, grid, shows="time"))
     return ElementFunction("timestamp", planner.plan(operand, grid), (), grid, call.args[0].start)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from querier.promql.functions import ValueType
     from querier.promql.plan import Plan
+    from querier.promql.run import Operator
 
 
 @dataclass(slots=True, frozen=True)
@@ -31,10 +32,16 @@ def evaluate(plan: Plan, sets: Sequence[native.SeriesSet], query: native.Query, 
 
     Blocks its thread, without the GIL for all that is long. Raises ExecutionError and CanceledError of `shared.native`.
     """
-    run = Run(plan.query, query, sets)
+    run = Run(plan.query, query, sets, delays_names=plan.delays_names)
     json, is_truncated = _result(plan, run, limit)
     annotations = run.annotations
     return Result(plan.type, json, list(annotations.warnings), list(annotations.infos), is_truncated)
+
+
+def evaluate_cells(root: Operator, run: Run) -> native.Frame:
+    """What stands in the cells of the answer, under its labels."""
+    frame = root.evaluate(run)
+    return native.finish_names(run.native, frame) if run.delays_names else frame
 
 
 def _result(plan: Plan, run: Run, limit: int) -> tuple[bytes, bool]:
@@ -47,7 +54,7 @@ def _result(plan: Plan, run: Run, limit: int) -> tuple[bytes, bool]:
         return native.json_samples(run.native, samples.series(run), max_ms - samples.range_ms + 1, max_ms, limit)
     if plan.root is None:
         raise TypeError("a plan without anything to evaluate")
-    frame = plan.root.evaluate(run)
+    frame = evaluate_cells(plan.root, run)
     if plan.type == "scalar":
         return native.json_scalar(frame, start_ms), False
     if plan.is_range:

@@ -8,7 +8,10 @@ class Features:
     experimental_functions: bool = False
     extended_range_selectors: bool = False
     binop_fill_modifiers: bool = False
+    delayed_name_removal: bool = False
 
 
 DEFAULT_FEATURES = Features()
-ALL_FEATURES = Features(experimental_functions=True, extended_range_selectors=True, binop_fill_modifiers=True)
+ALL_FEATURES = Features(
+    experimental_functions=True, extended_range_selectors=True, binop_fill_modifiers=True, delayed_name_removal=True
+)

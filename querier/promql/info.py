@@ -41,7 +41,7 @@ def plan_info(planner: Planner, call: Call, grid: Grid) -> Operator:
     selector = VectorSelector("", [*of_labels, *names], call.start, call.end, _when(planner, vector))
     return Info(
         planner.plan(vector, grid),
-        planner.instant(selector, grid, timestamps=True),
+        planner.instant(selector, grid, shows="time_of_float"),
         [matcher.to_native() for matcher in names],
         sorted({matcher.name for matcher in of_labels}),
         not all(matcher.to_native().matches("") for matcher in of_labels),

@@ -11,6 +11,7 @@ from querier.promql.functions import DOCUMENTED_TYPE, ValueType
 from querier.promql.invariance import Invariance
 from querier.promql.parser import parse
 from querier.promql.planner import Planner
+from querier.promql.statistics import StatisticsOnly
 from querier.promql.types import type_of
 from shared.errors import BadDataError
 
@@ -45,7 +46,7 @@ class Plan:
 
     `root` evaluates a scalar or a vector, `samples` is what an instant query for a range vector shows, `text` a string:
     one of the three is set. `inner_steps` counts those of all subqueries. `type` is what the answer calls itself, so
-    always matrix in range queries.
+    always matrix in range queries. With `delays_names` the native query must be made to delay them, too.
     """
 
     query: str
@@ -58,6 +59,7 @@ class Plan:
     root: Operator | None
     samples: Samples | None
     text: str | None
+    delays_names: bool
 
 
 def prepare(
@@ -89,6 +91,8 @@ def prepare(
         lookback_ms,
         subquery_step_ms,
         Invariance(expr),
+        StatisticsOnly(expr),
+        delays_names=features.delayed_name_removal,
     )
     bare = without_parens(expr)
     root: Operator | None = None
@@ -102,5 +106,15 @@ def prepare(
         root = planner.plan(bare, grid)
     selects = [Select(*needed) for needed in planner.needed()]
     return Plan(
-        query, expr, grid, is_range, "matrix" if is_range else found, selects, planner.inner_steps, root, samples, text
+        query,
+        expr,
+        grid,
+        is_range,
+        "matrix" if is_range else found,
+        selects,
+        planner.inner_steps,
+        root,
+        samples,
+        text,
+        features.delayed_name_removal,
     )

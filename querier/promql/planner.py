@@ -31,6 +31,7 @@ from querier.promql.operators.sources import (
     Samples,
     Selected,
     SmoothedSelect,
+    Source,
     SubquerySamples,
 )
 from querier.promql.operators.vectors import Aggregation, ElementFunction, NegateScalar
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from querier.promql.ast import DurationExpr, LabelMatcher, When
     from querier.promql.invariance import Invariance
     from querier.promql.run import Operator
+    from querier.promql.statistics import StatisticsOnly
     from shared.native import Grid, Matcher
 
 MAX_SUBQUERY_STEPS = 10_000_000
@@ -55,7 +57,17 @@ _FUSED = frozenset({"sum", "avg", "count", "min", "max", "group"})
 class Planner:
     """Plans one query. `bounds` are the query's start and end, `step_ms` is 0 for an instant query."""
 
-    __slots__ = ("_selects", "bounds", "inner_steps", "invariance", "lookback_ms", "step_ms", "subquery_step_ms")
+    __slots__ = (
+        "_selects",
+        "bounds",
+        "delays_names",
+        "inner_steps",
+        "invariance",
+        "lookback_ms",
+        "statistics",
+        "step_ms",
+        "subquery_step_ms",
+    )
     bounds: tuple[int, int]
     step_ms: int
 
@@ -66,12 +78,17 @@ class Planner:
         lookback_ms: int,
         subquery_step_ms: int,
         invariance: Invariance,
+        statistics: StatisticsOnly,
+        *,
+        delays_names: bool,
     ) -> None:
         self.bounds = bounds
         self.step_ms = step_ms
         self.lookback_ms = lookback_ms
         self.subquery_step_ms = subquery_step_ms
         self.invariance = invariance
+        self.statistics = statistics
+        self.delays_names = delays_names
         self.inner_steps = 0
         self._selects: dict[tuple[tuple[str, str, str], ...], _Needed] = {}
 
@@ -101,17 +118,19 @@ class Planner:
 
     # ---- sources ---------------------------------------------------------------------------------------------------
 
-    def instant(self, selector: VectorSelector, grid: Grid, *, timestamps: bool = False) -> InstantSelect:
+    def instant(
+        self, selector: VectorSelector, grid: Grid, *, shows: Literal["value", "time", "time_of_float"] = "value"
+    ) -> InstantSelect:
         grid = self._pinned(selector.when, grid)
         offset_ms = self.offset_ms(selector.when)
-        select = self._select(selector, grid, offset_ms, self.lookback_ms)
-        return InstantSelect(select, grid, offset_ms, self.lookback_ms, selector.start, timestamps)
+        source = self._source(selector, grid, offset_ms, self.lookback_ms)
+        return InstantSelect(source, grid, offset_ms, self.lookback_ms, selector.start, shows)
 
     def smoothed(self, selector: VectorSelector, grid: Grid) -> SmoothedSelect:
         grid = self._pinned(selector.when, grid)
         offset_ms = self.offset_ms(selector.when)
-        select = self._select(selector, grid, offset_ms, self.lookback_ms, ahead_ms=self.lookback_ms)
-        return SmoothedSelect(select, grid, offset_ms, self.lookback_ms, selector.start)
+        source = self._source(selector, grid, offset_ms, self.lookback_ms, ahead_ms=self.lookback_ms)
+        return SmoothedSelect(source, grid, offset_ms, self.lookback_ms, selector.start)
 
     def extended(self, function: str, expr: Expr, grid: Grid) -> ExtendedFunction | None:
         """A function of an `anchored` or `smoothed` range selector; None if it is neither."""
@@ -123,8 +142,8 @@ class Planner:
         grid = self._pinned(selector.when, grid)
         offset_ms = self.offset_ms(selector.when)
         ahead_ms = self.lookback_ms if selector.is_smoothed else 0
-        select = self._select(selector, grid, offset_ms, range_ms + self.lookback_ms, ahead_ms=ahead_ms)
-        windows = Selected(select, grid, range_ms, offset_ms, expr.start)
+        source = self._source(selector, grid, offset_ms, range_ms + self.lookback_ms, ahead_ms=ahead_ms)
+        windows = Selected(source, grid, range_ms, offset_ms, expr.start)
         return ExtendedFunction(function, windows, "smoothed" if selector.is_smoothed else "anchored", self.lookback_ms)
 
     def samples(self, expr: Expr, grid: Grid) -> Samples:
@@ -137,7 +156,7 @@ class Planner:
             range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
             grid = self._pinned(selector.when, grid)
             offset_ms = self.offset_ms(selector.when)
-            return Selected(self._select(selector, grid, offset_ms, range_ms), grid, range_ms, offset_ms, expr.start)
+            return Selected(self._source(selector, grid, offset_ms, range_ms), grid, range_ms, offset_ms, expr.start)
         if isinstance(expr, Subquery):
             return self._subquery(expr, grid)
         raise TypeError(f"{type(expr).__name__} has no windows")
@@ -187,8 +206,10 @@ class Planner:
             # Prometheus gives the two ends of the expression here, not line and column.
             raise BadDataError(f"{expr.start}:{expr.end}: {error}") from None
 
-    def _select(self, selector: VectorSelector, grid: Grid, offset_ms: int, back_ms: int, *, ahead_ms: int = 0) -> int:
-        """The index of the select that serves `selector`, widened to the times (start - back, last + ahead]."""
+    def _source(
+        self, selector: VectorSelector, grid: Grid, offset_ms: int, back_ms: int, *, ahead_ms: int = 0
+    ) -> Source:
+        """The select that serves `selector`, widened to the times (start - back, last + ahead]."""
         key = tuple((matcher.name, matcher.op, matcher.value) for matcher in selector.matchers)
         min_ms = max(grid[0] - offset_ms - back_ms + 1, -FAR_MS)
         max_ms = min(_last(grid) - offset_ms + ahead_ms, FAR_MS)
@@ -198,7 +219,7 @@ class Planner:
         else:
             needed.min_ms = min(needed.min_ms, min_ms)
             needed.max_ms = max(needed.max_ms, max_ms)
-        return needed.index
+        return Source(needed.index, self.statistics.holds(selector))
 
     # ---- operators -------------------------------------------------------------------------------------------------
 
@@ -252,7 +273,7 @@ class Planner:
                 return AggregateInstant(operand, expr.op, expr.without, expr.grouping)
             if isinstance(operand, RangeFunction) and self._is_one_metric(expr.expr):
                 labels = expr.grouping
-                if not expr.without and not operand.keeps_name:
+                if not (expr.without or operand.keeps_name or self.delays_names):
                     labels = [label for label in labels if label != "__name__"]
                 return AggregateRange(operand, expr.op, expr.without, labels, position)
         param: Operator | None = None

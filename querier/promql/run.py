@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 class Run:
     """One evaluation: the native query, the selected series in the order of the plan's selects, and what was noted."""
 
-    __slots__ = ("annotations", "native", "sets")
+    __slots__ = ("annotations", "delays_names", "native", "sets")
 
-    def __init__(self, text: str, query: Query, sets: Sequence[SeriesSet]) -> None:
+    def __init__(self, text: str, query: Query, sets: Sequence[SeriesSet], *, delays_names: bool) -> None:
         self.native = query
         self.sets = sets
+        self.delays_names = delays_names
         self.annotations = Annotations(text)
 
     def note(

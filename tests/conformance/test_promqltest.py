@@ -2,9 +2,12 @@
 
 import os
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from querier.promql import ALL_FEATURES
 
 from .promqltest.runner import run_file
 
@@ -31,7 +34,9 @@ def known_failures() -> dict[str, dict[int, str]]:
 
 @pytest.mark.parametrize("path", _OURS, ids=lambda path: path.stem)
 def test_our_cases(path: Path) -> None:
-    outcomes = list(run_file(path))
+    """Names are dropped at once, as is the default, but in the file on dropping them at the end."""
+    features = replace(ALL_FEATURES, delayed_name_removal=path.stem == "delayed_names")
+    outcomes = list(run_file(path, features))
     assert outcomes
     assert [outcome for outcome in outcomes if outcome.failure] == []
 

@@ -7,7 +7,7 @@ use headrace_core::engine::{
     self, BinaryOp, Cardinality, FoldOp, Frame, Grid, Limits, Matching, QueryContext, RowPlan, Selector,
     json, number,
 };
-use headrace_core::kernel::{Instant, Ranges};
+use headrace_core::kernel::{Instant, Ranges, Shown};
 use headrace_core::model::{Millis, SampleReader, SampleSource, Samples, SeriesTable};
 use headrace_core::select::SeriesSet;
 
@@ -130,7 +130,7 @@ fn main() -> headrace_core::Result<()> {
         grid,
         offset: 0,
         lookback: 300_000,
-        timestamps: false,
+        shows: Shown::Value,
     });
     best(
         "sum by (job, le) (x)",
@@ -164,7 +164,7 @@ fn main() -> headrace_core::Result<()> {
                 grid,
                 offset: 0,
                 lookback: 300_000,
-                timestamps: false,
+                shows: Shown::Value,
             }),
         ),
     ] {
@@ -209,7 +209,7 @@ fn main() -> headrace_core::Result<()> {
             grid: instant,
             offset: 0,
             lookback: 300_000,
-            timestamps: false,
+            shows: Shown::Value,
         });
         engine::select(&context, &series, &plan)
     };

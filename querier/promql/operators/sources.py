@@ -32,25 +32,37 @@ class Time:
         return native.time_of(self.grid)
 
 
+@dataclass(slots=True, frozen=True)
+class Source:
+    """The series of a selector: the number of a select, and whether of histograms only count and sum are asked for."""
+
+    select: int
+    statistics_only: bool
+
+    def series(self, run: Run) -> native.SeriesSet:
+        series = run.sets[self.select]
+        return native.histogram_statistics(series) if self.statistics_only else series
+
+
 @dataclass(slots=True)
 class InstantSelect:
     """The newest sample at each step, or its time in seconds."""
 
-    select: int
+    source: Source
     grid: native.Grid
     offset_ms: int
     lookback_ms: int
     position: int
-    timestamps: bool = False
+    shows: Literal["value", "time", "time_of_float"] = "value"
 
     def evaluate(self, run: Run) -> native.Frame:
         frame = native.select_instant(
             run.native,
-            run.sets[self.select],
+            self.source.series(run),
             self.grid,
             offset_ms=self.offset_ms,
             lookback_ms=self.lookback_ms,
-            timestamps=self.timestamps,
+            shows=self.shows,
         )
         run.note(self.position)
         return frame
@@ -60,7 +72,7 @@ class InstantSelect:
 class SmoothedSelect:
     """The value at each step on the line between the samples around it."""
 
-    select: int
+    source: Source
     grid: native.Grid
     offset_ms: int
     lookback_ms: int
@@ -68,7 +80,7 @@ class SmoothedSelect:
 
     def evaluate(self, run: Run) -> native.Frame:
         frame = native.select_smoothed(
-            run.native, run.sets[self.select], self.grid, offset_ms=self.offset_ms, lookback_ms=self.lookback_ms
+            run.native, self.source.series(run), self.grid, offset_ms=self.offset_ms, lookback_ms=self.lookback_ms
         )
         run.note(self.position)
         return frame
@@ -89,14 +101,14 @@ class Samples(Protocol):
 class Selected:
     """The samples of a selector."""
 
-    select: int
+    source: Source
     grid: native.Grid
     range_ms: int
     offset_ms: int
     position: int
 
     def series(self, run: Run) -> native.SeriesSet:
-        return run.sets[self.select]
+        return self.source.series(run)
 
 
 @dataclass(slots=True)
@@ -184,7 +196,7 @@ class AggregateInstant:
         source = self.source
         frame = native.aggregate_instant(
             run.native,
-            run.sets[source.select],
+            source.source.series(run),
             source.grid,
             offset_ms=source.offset_ms,
             lookback_ms=source.lookback_ms,
@@ -227,4 +239,4 @@ class AggregateRange:
             first=function.first_position,
             aggregated=self.position,
         )
-        return frame
+        return frame if function.keeps_name or not run.delays_names else native.drop_names(run.native, frame)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from querier.promql import ALL_FEATURES, ParseError, Plan, Result, evaluate, parse, prepare
+from querier.promql import ALL_FEATURES, Features, ParseError, Plan, Result, evaluate, parse, prepare
+from querier.promql.evaluate import evaluate_cells
 from querier.promql.format import canonical
 from querier.promql.run import Run
 from shared import native
@@ -30,48 +31,55 @@ class Outcome:
     failure: str | None
 
 
-def run_file(path: Path) -> Iterator[Outcome]:
-    storage = Storage()
+def run_file(path: Path, features: Features = ALL_FEATURES) -> Iterator[Outcome]:
+    engine = Engine(Storage(), features)
     for command in parse_file(path.read_text(encoding="utf-8")):
         if isinstance(command, Clear):
-            storage.clear()
+            engine.storage.clear()
         elif isinstance(command, Load):
-            storage.load(command)
+            engine.storage.load(command)
         else:
-            yield Outcome(path.name, command.line, command.query, _failure(command, storage))
+            yield Outcome(path.name, command.line, command.query, _failure(command, engine))
 
 
-def _failure(command: Eval, storage: Storage) -> str | None:
+@dataclass(frozen=True)
+class Engine:
+    """What is evaluated, and how."""
+
+    storage: Storage
+    features: Features
+
+    def query(
+        self, text: str, grid: native.Grid, shown: native.Grid, *, is_range: bool, end_ms: int
+    ) -> tuple[Result, Answer]:
+        """`shown` are the times that the answer has points at."""
+        plan = prepare(text, grid, self.features, is_range=is_range, end_ms=end_ms)
+        query = native.Query(delays_names=plan.delays_names)
+        result = evaluate(plan, [self.storage.select(query, select) for select in plan.selects], query)
+        rows = self._rows(plan, shown) if b'"histogram' in result.json else []
+        return result, Answer(result, rows, shown)
+
+    def _rows(self, plan: Plan, shown: native.Grid) -> Sequence[Row]:
+        """What stands in each cell, by evaluating once more."""
+        query = native.Query(delays_names=plan.delays_names)
+        sets = [self.storage.select(query, select) for select in plan.selects]
+        run = Run(plan.query, query, sets, delays_names=plan.delays_names)
+        if plan.root is not None:
+            return native.elements(query, evaluate_cells(plan.root, run))
+        assert plan.samples is not None
+        series = plan.samples.series(run)
+        return native.elements(query, native.select_instant(query, series, shown, offset_ms=0, lookback_ms=1))
+
+
+def _failure(command: Eval, engine: Engine) -> str | None:
     try:
         if command.is_range:
-            _run_range(command, storage)
+            _run_range(command, engine)
         else:
-            _run_instant(command, storage)
+            _run_instant(command, engine)
     except MismatchError as error:
         return str(error)
     return None
-
-
-def _query(
-    storage: Storage, text: str, grid: native.Grid, shown: native.Grid, *, is_range: bool, end_ms: int
-) -> tuple[Result, Answer]:
-    """`shown` are the times that the answer has points at."""
-    plan = prepare(text, grid, ALL_FEATURES, is_range=is_range, end_ms=end_ms)
-    query = native.Query()
-    result = evaluate(plan, [storage.select(query, select) for select in plan.selects], query)
-    rows = _rows(storage, plan, shown) if b'"histogram' in result.json else []
-    return result, Answer(result, rows, shown)
-
-
-def _rows(storage: Storage, plan: Plan, shown: native.Grid) -> Sequence[Row]:
-    """What stands in each cell, by evaluating once more."""
-    query = native.Query()
-    run = Run(plan.query, query, [storage.select(query, select) for select in plan.selects])
-    if plan.root is not None:
-        return native.elements(query, plan.root.evaluate(run))
-    assert plan.samples is not None
-    series = plan.samples.series(run)
-    return native.elements(query, native.select_instant(query, series, shown, offset_ms=0, lookback_ms=1))
 
 
 def _shown(command: Eval, at_ms: int) -> native.Grid:
@@ -82,11 +90,11 @@ def _shown(command: Eval, at_ms: int) -> native.Grid:
     return (start_ms, step_ms, (end_ms - start_ms) // step_ms + 1)
 
 
-def _run_range(command: Eval, storage: Storage) -> None:
+def _run_range(command: Eval, engine: Engine) -> None:
     steps = (command.end_ms - command.start_ms) // command.step_ms + 1
     grid = (command.start_ms, command.step_ms, steps)
     try:
-        result, answer = _query(storage, command.query, grid, grid, is_range=True, end_ms=command.end_ms)
+        result, answer = engine.query(command.query, grid, grid, is_range=True, end_ms=command.end_ms)
     except _REFUSALS as error:
         check_failure(command, error)
         return
@@ -96,23 +104,23 @@ def _run_range(command: Eval, storage: Storage) -> None:
     check_result(command, answer)
 
 
-def _run_instant(command: Eval, storage: Storage) -> None:
+def _run_instant(command: Eval, engine: Engine) -> None:
     """The query as it is, and again with its time fixed by `@` and evaluated at others."""
-    _run_instant_at(command, storage, command.query, command.start_ms)
+    _run_instant_at(command, engine, command.query, command.start_ms)
     try:
-        expr = pinned(parse(command.query, ALL_FEATURES), command.start_ms)
+        expr = pinned(parse(command.query, engine.features), command.start_ms)
     except ParseError:
         return
     if expr is None:
         return
     at_ms = command.start_ms
     for other_ms in (-10 * at_ms, 0, at_ms // 5, at_ms, 10 * at_ms) if at_ms else (-1000, 0, 1000):
-        _run_instant_at(command, storage, canonical(expr), other_ms)
+        _run_instant_at(command, engine, canonical(expr), other_ms)
 
 
-def _run_instant_at(command: Eval, storage: Storage, text: str, at_ms: int) -> None:
+def _run_instant_at(command: Eval, engine: Engine, text: str, at_ms: int) -> None:
     try:
-        result, answer = _query(storage, text, (at_ms, 1, 1), _shown(command, at_ms), is_range=False, end_ms=at_ms)
+        result, answer = engine.query(text, (at_ms, 1, 1), _shown(command, at_ms), is_range=False, end_ms=at_ms)
     except _REFUSALS as error:
         check_failure(command, error)
         return
@@ -124,7 +132,7 @@ def _run_instant_at(command: Eval, storage: Storage, text: str, at_ms: int) -> N
         return
     grid = (at_ms - 60_000, 60_000, 3)
     try:
-        _, answer = _query(storage, text, grid, grid, is_range=True, end_ms=at_ms + 60_000)
+        _, answer = engine.query(text, grid, grid, is_range=True, end_ms=at_ms + 60_000)
     except _REFUSALS as error:
         raise MismatchError(f"as a range query {text} failed: {error}") from error
     check_middle(command, answer, at_ms)

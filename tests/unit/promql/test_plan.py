@@ -1,5 +1,7 @@
 """What a plan asks for, and which operators it chooses."""
 
+from dataclasses import replace
+
 import pytest
 
 from querier.promql import ALL_FEATURES, Plan, prepare
@@ -19,8 +21,9 @@ START_MS, STEP_MS, STEPS = 1_000_000_000, 15_000, 241
 END_MS = START_MS + STEP_MS * (STEPS - 1)
 
 
-def ranged(query: str) -> Plan:
-    return prepare(query, (START_MS, STEP_MS, STEPS), ALL_FEATURES, is_range=True)
+def ranged(query: str, *, delays_names: bool = False) -> Plan:
+    features = replace(ALL_FEATURES, delayed_name_removal=delays_names)
+    return prepare(query, (START_MS, STEP_MS, STEPS), features, is_range=True)
 
 
 def instant(query: str) -> Plan:
@@ -103,6 +106,9 @@ def test_a_dropped_name_cannot_be_grouped_by() -> None:
     root = ranged("sum by (__name__, a) (rate(x[5m]))").root
     assert isinstance(root, AggregateRange)
     assert root.labels == ["a"]
+    delayed = ranged("sum by (__name__, a) (rate(x[5m]))", delays_names=True).root
+    assert isinstance(delayed, AggregateRange)
+    assert delayed.labels == ["__name__", "a"]
     kept = ranged("sum by (__name__, a) (last_over_time(x[5m]))").root
     assert isinstance(kept, AggregateRange)
     assert kept.labels == ["__name__", "a"]
@@ -175,3 +181,22 @@ def test_refused_before_anything_runs(query: str, text: str) -> None:
     with pytest.raises(ExecutionError) as caught:
         instant(query)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("query", "is_statistics"),
+    [
+        ("histogram_count(sum(rate(x[5m])))", True),
+        ("histogram_avg(x)", True),
+        ("x", False),
+        ("histogram_quantile(0.5, histogram_sum(x))", False),
+        ("histogram_sum(histogram_fraction(0, 1, x))", False),
+        ("histogram_count(rate(x[5m:1m]))", False),
+        ("histogram_count(x </ 5)", False),
+        ("histogram_stddev(x)", False),
+    ],
+)
+def test_buckets_are_left_out_where_only_count_and_sum_are_asked_for(query: str, is_statistics: bool) -> None:
+    text = repr(instant(query).root)
+    assert ("statistics_only=True" in text) is is_statistics
+    assert ("statistics_only=False" in text) is not is_statistics

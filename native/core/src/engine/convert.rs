@@ -114,7 +114,7 @@ pub fn pick_rows(context: &Arc<QueryContext>, frame: &Frame, rows: &[u32]) -> Re
     let mut cells = Cells::with_capacity(context, rows.len() * frame.steps)?;
     cells.take_histograms(&frame.cells.histograms);
     for &row in rows {
-        table.push(frame.table.row(row as usize).iter().copied());
+        table.push_from(&frame.table, row as usize);
         let (kind, value) = frame.row(row as usize);
         cells.push_shifted(kind, value, 0.0);
     }

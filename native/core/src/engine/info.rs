@@ -52,7 +52,7 @@ pub fn info(context: &Arc<QueryContext>, base: &Frame, times: &Frame, join: &Inf
             };
             let own = base.table.row(row);
             let Some(groups) = &plan.of_row[row] else {
-                result.put(own, &[], step, element)?;
+                result.put(own, &[], base.table.is_unnamed(row), step, element)?;
                 continue;
             };
             let found: Vec<&Pairs> = groups
@@ -64,7 +64,7 @@ pub fn info(context: &Arc<QueryContext>, base: &Frame, times: &Frame, join: &Inf
                 continue;
             }
             let added = plan.added(context, own, &found)?;
-            result.put(own, &added, step, element)?;
+            result.put(own, &added, base.table.is_unnamed(row), step, element)?;
         }
     }
     Frame::new(context, result.interner.table, steps, result.cells.seal()?)
@@ -198,7 +198,14 @@ struct Joined {
 }
 
 impl Joined {
-    fn put(&mut self, own: &Pairs, added: &Pairs, step: usize, element: Element<'_>) -> Result<()> {
+    fn put(
+        &mut self,
+        own: &Pairs,
+        added: &Pairs,
+        is_unnamed: bool,
+        step: usize,
+        element: Element<'_>,
+    ) -> Result<()> {
         self.scratch.clear();
         self.scratch.extend_from_slice(own);
         if !added.is_empty() {
@@ -207,6 +214,9 @@ impl Joined {
                 .sort_unstable_by_key(|pair| self.ranks[pair.0 as usize]);
         }
         let row = self.interner.number(&self.scratch) as usize;
+        if is_unnamed {
+            self.interner.table.mark_unnamed(row);
+        }
         if self.interner.len() * self.steps > self.cells.kind.len() {
             self.cells.grow_to(self.interner.len() * self.steps)?;
         }

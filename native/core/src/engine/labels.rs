@@ -121,10 +121,9 @@ impl Groups {
     pub fn new(rows: &SeriesTable, selector: &Selector) -> Self {
         let mut interner = Interner::with_capacity(0);
         let of_row = numbers(rows, selector, &mut interner);
-        Self {
-            of_row,
-            table: interner.table,
-        }
+        let mut table = interner.table;
+        mark_merged(rows, &of_row, &mut table);
+        Self { of_row, table }
     }
 
     pub fn len(&self) -> usize {
@@ -203,6 +202,7 @@ pub fn relabeled(
     if interner.len() == table.len() {
         return Frame::new(context, table, steps, cells);
     }
+    mark_merged(&table, &of_row, &mut interner.table);
     let mut merged = Cells::absent(context, interner.len() * steps)?;
     merged.take_histograms(&cells.histograms);
     for (row, &target) in of_row.iter().enumerate() {
@@ -226,12 +226,30 @@ pub fn relabeled(
     Frame::new(context, interner.table, steps, merged.seal()?)
 }
 
+/// A row that others were merged into loses its name if one of them does.
+fn mark_merged(rows: &SeriesTable, of_row: &[u32], merged: &mut SeriesTable) {
+    if !rows.has_unnamed() {
+        return;
+    }
+    for (row, &target) in of_row.iter().enumerate() {
+        if rows.is_unnamed(row) {
+            merged.mark_unnamed(target as usize);
+        }
+    }
+}
+
 pub fn same_labelset() -> Error {
     Error::Execution("vector cannot contain metrics with the same labelset".into())
 }
 
-/// Removes the metric name, and with it type and unit.
+/// Removes the metric name, and with it type and unit; or marks all rows to lose it at the end of the query.
 pub fn drop_names(context: &Arc<QueryContext>, frame: &Arc<Frame>) -> Result<Arc<Frame>> {
+    if context.delays_names() {
+        let mut table = SeriesTable::clone(&frame.table);
+        table.mark_all(true);
+        let marked = Frame::new(context, table, frame.steps, Arc::clone(&frame.cells))?;
+        return Ok(Arc::new(marked.in_order(frame.ordered)));
+    }
     if !frame
         .table
         .rows()
@@ -246,14 +264,32 @@ pub fn drop_names(context: &Arc<QueryContext>, frame: &Arc<Frame>) -> Result<Arc
     Ok(Arc::new(dropped.in_order(frame.ordered)))
 }
 
+/// Removes the names of the rows that are marked to lose it: the end of a query that delays that.
+pub fn finish_names(context: &Arc<QueryContext>, frame: &Arc<Frame>) -> Result<Arc<Frame>> {
+    if !frame.table.has_unnamed() {
+        return Ok(Arc::clone(frame));
+    }
+    let mut table = SeriesTable::with_capacity(frame.rows(), frame.table.pairs());
+    for (row, pairs) in frame.table.rows().enumerate() {
+        let is_unnamed = frame.table.is_unnamed(row);
+        let kept = pairs.iter().copied();
+        table.push(kept.filter(|pair| !(is_unnamed && Symbols::is_metadata(pair.0))));
+    }
+    let finished = relabeled(context, table, frame.steps, Arc::clone(&frame.cells))?;
+    Ok(Arc::new(finished.in_order(frame.ordered)))
+}
+
 /// A table of as many rows; `map` appends what becomes of a row.
 pub fn map_rows(table: &SeriesTable, map: impl Fn(&Pairs, &mut Vec<(u32, u32)>)) -> SeriesTable {
     let mut mapped = SeriesTable::with_capacity(table.len(), 0);
     let mut pairs = Vec::new();
-    for row in table.rows() {
+    for (at, row) in table.rows().enumerate() {
         pairs.clear();
         map(row, &mut pairs);
         mapped.push(pairs.iter().copied());
+        if table.is_unnamed(at) {
+            mapped.mark_unnamed(at);
+        }
     }
     mapped
 }

@@ -53,7 +53,34 @@ pub fn label_replace(
         }
     });
     drop(symbols);
+    let table = if dst == Symbols::NAME && table.has_unnamed() {
+        // A name that was set anew stays.
+        named_anew(
+            &frame.table,
+            table,
+            |value| matches!(outcomes.get(&value), Some(Some(_))),
+            src,
+        )
+    } else {
+        table
+    };
     finish(context, frame, table)
+}
+
+/// Rows whose source value was replaced keep the name that they got.
+fn named_anew(
+    before: &SeriesTable,
+    mut after: SeriesTable,
+    is_replaced: impl Fn(u32) -> bool,
+    src: u32,
+) -> SeriesTable {
+    after.mark_all(false);
+    for row in (0..before.len()).filter(|&row| before.is_unnamed(row)) {
+        if !is_replaced(before.value(row, src)) {
+            after.mark_unnamed(row);
+        }
+    }
+    after
 }
 
 /// `dst` becomes the values of `sources`, joined.
@@ -89,6 +116,9 @@ pub fn label_join(
         pairs.clear();
         set_label(&symbols, frame.table.row(row), (dst, value), &mut pairs);
         table.push(pairs.iter().copied());
+        if dst != Symbols::NAME && frame.table.is_unnamed(row) {
+            table.mark_unnamed(row);
+        }
     }
     drop(symbols);
     finish(context, frame, table)

@@ -3,16 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::cells::{ABSENT, CellBuf, Cells, FLOAT, RowView};
+use super::cells::{ABSENT, CellBuf, Cells, FLOAT, HISTOGRAM, RowView};
 use super::context::QueryContext;
 use super::fold::{FoldOp, fold};
 use super::frame::Frame;
-use super::labels::{Groups, Selector};
+use super::labels::{Groups, Selector, text_of};
 use super::number::g_value;
 use super::parallel::fold_chunks;
 use crate::kernel::{
     ExtendedKernel, ExtendedRanges, Instant, InstantKernel, RangeFunction, RangeKernel, Ranges, RowNote,
-    RowNotes, SmoothedKernel,
+    RowNotes, Shown, SmoothedKernel,
 };
 use crate::model::{Millis, Samples, Symbols};
 use crate::select::SeriesSet;
@@ -97,6 +97,11 @@ impl RowPlan {
             }
             Self::Smoothed(extended) => RowKernel::Smoothed(SmoothedKernel::new(*extended)),
         })
+    }
+
+    /// Whether only floats may be met.
+    fn refuses_histograms(&self) -> bool {
+        matches!(self, Self::Instant(instant) if instant.shows == Shown::TimeOfFloat)
     }
 
     /// Whether results still carry the name of the metric.
@@ -223,6 +228,12 @@ fn run_rows(
         let mut notes = RowNotes::default();
         let widest = kernel.run(context, samples, &mut cells, &mut notes)?;
         context.check_samples(widest as u64)?;
+        if plan.refuses_histograms() && cells.kind.contains(&HISTOGRAM) {
+            let series = text_of(&context.symbols(), series.table.row(row));
+            return Err(Error::Execution(format!(
+                "this should be an info metric, with float samples: {series}"
+            )));
+        }
         if !notes.is_empty() {
             observed.add_notes(series.table.value(row, Symbols::NAME), notes);
         }

@@ -10,8 +10,17 @@ pub struct Instant {
     pub grid: Grid,
     pub offset: Millis,
     pub lookback: Millis,
-    /// The sample's time in seconds instead of its value.
-    pub timestamps: bool,
+    pub shows: Shown,
+}
+
+/// What a cell shows of its sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    Value,
+    /// The time in seconds.
+    Time,
+    /// The time in seconds if it is a float; a histogram shows itself, so that it can be refused.
+    TimeOfFloat,
 }
 
 impl Instant {
@@ -52,7 +61,7 @@ impl InstantKernel {
             grid,
             offset,
             lookback,
-            timestamps,
+            shows,
         } = self.instant;
         if samples.times_key == 0 || samples.times_key != self.times_key {
             windows(samples.times, grid, lookback, offset, &mut self.windows);
@@ -72,10 +81,10 @@ impl InstantKernel {
             let sample = samples.values[newest];
             if !is_stale(sample) {
                 *kind = FLOAT;
-                *value = if timestamps {
-                    samples.times[newest] as f64 / 1e3
-                } else {
+                *value = if shows == Shown::Value {
                     sample
+                } else {
+                    samples.times[newest] as f64 / 1e3
                 };
             }
         }
@@ -98,10 +107,10 @@ impl InstantKernel {
             {
                 continue;
             }
-            let element = match histogram {
-                _ if self.instant.timestamps => Element::Float(samples.times[newest] as f64 / 1e3),
-                Some(histogram) => Element::Histogram(histogram),
-                None => Element::Float(value),
+            let element = match (histogram, self.instant.shows) {
+                (Some(histogram), Shown::Value | Shown::TimeOfFloat) => Element::Histogram(histogram),
+                (None, Shown::Value) => Element::Float(value),
+                _ => Element::Float(samples.times[newest] as f64 / 1e3),
             };
             cells.put(step, element);
         }
@@ -123,7 +132,7 @@ mod tests {
             grid,
             offset: 0,
             lookback: 20,
-            timestamps: false,
+            shows: Shown::Value,
         });
         let mut cells = CellBuf::absent(steps);
         cells.kind.fill(9);

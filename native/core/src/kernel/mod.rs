@@ -21,7 +21,7 @@ mod naive;
 
 pub use extended::{Edges, ExtendedKernel, ExtendedRanges, SmoothedKernel};
 pub use histograms::{RowNote, RowNotes, Split};
-pub use instant::{Instant, InstantKernel};
+pub use instant::{Instant, InstantKernel, Shown};
 pub use neumaier::{Mean, Sum, Variance};
 pub use order::{nan_first, quantile};
 pub use range::{RangeFunction, RangeKernel, Ranges};

@@ -108,6 +108,8 @@ fn slice(arena: &str, (start, len): (u32, u32)) -> &str {
 pub struct SeriesTable {
     offsets: Vec<u32>,
     pairs: Vec<(u32, u32)>,
+    /// Rows that lose their name at the end of the query; what is missing at the end does not.
+    unnamed: Vec<bool>,
 }
 
 impl Default for SeriesTable {
@@ -121,6 +123,7 @@ impl SeriesTable {
         Self {
             offsets: vec![0],
             pairs: Vec::new(),
+            unnamed: Vec::new(),
         }
     }
 
@@ -130,6 +133,7 @@ impl SeriesTable {
         Self {
             offsets,
             pairs: Vec::with_capacity(pairs),
+            unnamed: Vec::new(),
         }
     }
 
@@ -161,6 +165,40 @@ impl SeriesTable {
         self.offsets.push(self.pairs.len() as u32);
     }
 
+    /// Appends a row of another table.
+    pub fn push_from(&mut self, other: &Self, row: usize) {
+        self.push(other.row(row).iter().copied());
+        if other.is_unnamed(row) {
+            self.mark_unnamed(self.len() - 1);
+        }
+    }
+
+    /// Whether a row loses its name at the end of the query.
+    #[inline]
+    pub fn is_unnamed(&self, row: usize) -> bool {
+        self.unnamed.get(row).copied().unwrap_or(false)
+    }
+
+    /// Whether some row may lose its name.
+    pub fn has_unnamed(&self) -> bool {
+        !self.unnamed.is_empty()
+    }
+
+    pub fn mark_unnamed(&mut self, row: usize) {
+        if self.unnamed.len() <= row {
+            self.unnamed.resize(row + 1, false);
+        }
+        self.unnamed[row] = true;
+    }
+
+    /// All rows, or none.
+    pub fn mark_all(&mut self, unnamed: bool) {
+        self.unnamed.clear();
+        if unnamed {
+            self.unnamed.resize(self.len(), true);
+        }
+    }
+
     /// The value id of a name in a row, [`Symbols::EMPTY`] where the row has none.
     pub fn value(&self, row: usize, name: u32) -> u32 {
         self.row(row)
@@ -170,6 +208,6 @@ impl SeriesTable {
     }
 
     pub fn bytes(&self) -> usize {
-        self.offsets.capacity() * 4 + self.pairs.capacity() * 8
+        self.offsets.capacity() * 4 + self.pairs.capacity() * 8 + self.unnamed.capacity()
     }
 }

@@ -85,6 +85,12 @@ fn drop_names(py: Python<'_>, query: &Query, frame: &Frame) -> PyResult<Frame> {
 }
 
 #[pyfunction]
+fn finish_names(py: Python<'_>, query: &Query, frame: &Frame) -> PyResult<Frame> {
+    let inner = detached(py, || engine::finish_names(&query.context, &frame.inner))?;
+    Ok(Frame { inner })
+}
+
+#[pyfunction]
 fn to_scalar(frame: &Frame) -> Frame {
     engine::to_scalar(&frame.inner).into()
 }
@@ -113,6 +119,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(time_of, module)?)?;
     module.add_function(wrap_pyfunction!(broadcast, module)?)?;
     module.add_function(wrap_pyfunction!(drop_names, module)?)?;
+    module.add_function(wrap_pyfunction!(finish_names, module)?)?;
     module.add_function(wrap_pyfunction!(absent, module)?)?;
     module.add_function(wrap_pyfunction!(sort, module)?)?;
     module.add_function(wrap_pyfunction!(to_scalar, module)?)?;

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use headrace_core::Error;
 use headrace_core::engine::{self, FoldOp, RowPlan, Selector};
-use headrace_core::kernel::{Instant, Ranges};
+use headrace_core::kernel::{Instant, Ranges, Shown};
 use headrace_core::model::SampleBuf;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::histogram::Value;
@@ -12,13 +13,19 @@ use super::{Frame, GridTuple, Query, grid_of};
 use crate::errors::{detached, to_py};
 use crate::select::SeriesSet;
 
-fn instant(grid: GridTuple, offset_ms: i64, lookback_ms: i64, timestamps: bool) -> PyResult<RowPlan> {
+fn instant(grid: GridTuple, offset_ms: i64, lookback_ms: i64, shows: &str) -> PyResult<RowPlan> {
     let grid = grid_of(grid)?;
+    let shows = match shows {
+        "value" => Shown::Value,
+        "time" => Shown::Time,
+        "time_of_float" => Shown::TimeOfFloat,
+        _ => return Err(PyValueError::new_err(format!("a sample cannot show {shows:?}"))),
+    };
     Ok(RowPlan::Instant(Instant {
         grid,
         offset: offset_ms,
         lookback: lookback_ms,
-        timestamps,
+        shows,
     }))
 }
 
@@ -39,7 +46,7 @@ fn range(
 }
 
 #[pyfunction]
-#[pyo3(signature = (query, series, grid, *, offset_ms, lookback_ms, timestamps=false))]
+#[pyo3(signature = (query, series, grid, *, offset_ms, lookback_ms, shows="value"))]
 fn select_instant(
     py: Python<'_>,
     query: &Query,
@@ -47,9 +54,9 @@ fn select_instant(
     grid: GridTuple,
     offset_ms: i64,
     lookback_ms: i64,
-    timestamps: bool,
+    shows: &str,
 ) -> PyResult<Frame> {
-    let plan = instant(grid, offset_ms, lookback_ms, timestamps)?;
+    let plan = instant(grid, offset_ms, lookback_ms, shows)?;
     Ok(detached(py, || engine::select(&query.context, &series.inner, &plan))?.into())
 }
 
@@ -110,7 +117,7 @@ fn aggregate_instant(
         py,
         query,
         series,
-        &instant(grid, offset_ms, lookback_ms, false)?,
+        &instant(grid, offset_ms, lookback_ms, "value")?,
         op,
         without,
         &labels,
@@ -142,6 +149,13 @@ fn aggregate_range(
 fn as_series(query: &Query, frame: &Frame, grid: GridTuple) -> PyResult<SeriesSet> {
     let inner = engine::frame_as_series(&frame.inner, grid_of(grid)?).map_err(to_py)?;
     Ok(SeriesSet { inner })
+}
+
+#[pyfunction]
+fn histogram_statistics(series: &SeriesSet) -> SeriesSet {
+    SeriesSet {
+        inner: engine::histogram_statistics(&series.inner),
+    }
 }
 
 /// Labels, times and values of one series.
@@ -180,5 +194,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(aggregate_instant, module)?)?;
     module.add_function(wrap_pyfunction!(aggregate_range, module)?)?;
     module.add_function(wrap_pyfunction!(as_series, module)?)?;
+    module.add_function(wrap_pyfunction!(histogram_statistics, module)?)?;
     module.add_function(wrap_pyfunction!(series_from_samples, module)?)
 }

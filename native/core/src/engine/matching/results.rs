@@ -19,6 +19,7 @@ pub struct ResultLabels {
     labels: Vec<u32>,
     drops_name: bool,
     is_bool: bool,
+    delays_names: bool,
     include: Vec<u32>,
 }
 
@@ -32,6 +33,7 @@ impl ResultLabels {
             labels: ids(&matching.labels),
             drops_name: op.is_arithmetic(),
             is_bool: matching.return_bool,
+            delays_names: context.delays_names(),
             include: ids(&matching.include),
         }
     }
@@ -57,7 +59,7 @@ impl ResultLabels {
                 out.sort_unstable_by(|a, b| symbols.get(a.0).cmp(symbols.get(b.0)));
             }
         }
-        if self.is_bool {
+        if self.is_bool && !self.delays_names {
             out.retain(|pair| !Symbols::is_metadata(pair.0));
         }
     }
@@ -125,6 +127,9 @@ impl ResultRows {
         self.scratch.clear();
         join.labels.of(join.context, many, one, &mut self.scratch);
         self.table.push(self.scratch.iter().copied());
+        if join.labels.is_bool && join.labels.delays_names {
+            self.table.mark_unnamed(row);
+        }
         let cells = (row + 1) * self.steps;
         self.cells.grow_to(cells)?;
         if let Some(met) = &mut self.met {

@@ -64,8 +64,10 @@ pub fn set_operator(
             nothing.push_where(context, left, &left_signature, false, &mut cells)?;
             seen.push_where(context, right, &right_signature, false, &mut cells)?;
             let mut table = SeriesTable::with_capacity(rows, left.table.pairs() + right.table.pairs());
-            for row in left.table.rows().chain(right.table.rows()) {
-                table.push(row.iter().copied());
+            for side in [left, right] {
+                for row in 0..side.rows() {
+                    table.push_from(&side.table, row);
+                }
             }
             relabeled(context, table, steps, cells.seal()?)
         }

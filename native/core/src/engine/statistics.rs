@@ -1,0 +1,67 @@
+//! Series of which only the number and the sum of observations are asked for.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::model::{Histogram, Millis, SampleReader, SampleSource, Samples};
+use crate::select::SeriesSet;
+
+/// The same series with histograms that hold count and sum only. Whether a counter started again is found out before the
+/// buckets go, from each histogram and the one before it among those read.
+pub fn histogram_statistics(series: &SeriesSet) -> SeriesSet {
+    SeriesSet {
+        table: Arc::clone(&series.table),
+        source: Arc::new(Statistics {
+            whole: Arc::clone(&series.source),
+        }),
+    }
+}
+
+#[derive(Debug)]
+struct Statistics {
+    whole: Arc<dyn SampleSource>,
+}
+
+impl SampleSource for Statistics {
+    fn rows(&self) -> usize {
+        self.whole.rows()
+    }
+
+    fn reader(&self) -> Box<dyn SampleReader + '_> {
+        Box::new(StatisticsReader {
+            whole: self.whole.reader(),
+            reduced: Vec::new(),
+        })
+    }
+}
+
+struct StatisticsReader<'a> {
+    whole: Box<dyn SampleReader + 'a>,
+    reduced: Vec<Option<Arc<Histogram>>>,
+}
+
+impl SampleReader for StatisticsReader<'_> {
+    fn read(&mut self, row: usize, min: Millis, max: Millis) -> Result<Samples<'_>> {
+        let samples = self.whole.read(row, min, max)?;
+        if !samples.has_histograms() {
+            return Ok(samples);
+        }
+        self.reduced.clear();
+        let mut before: Option<&Histogram> = None;
+        for histogram in samples.histograms {
+            let reduced = histogram.as_ref().map(|histogram| {
+                if histogram.is_stale() {
+                    return Arc::clone(histogram);
+                }
+                let reduced = histogram.statistics_behind(before);
+                before = Some(histogram);
+                Arc::new(reduced)
+            });
+            self.reduced.push(reduced);
+        }
+        Ok(Samples {
+            histograms: &self.reduced,
+            ..samples
+        })
+    }
+}
