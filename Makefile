@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench clean
+.PHONY: help setup run test lint bench chaos clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ lint: ## formatting, lint, types, stub, import contracts
 
 bench: ## compare with Prometheus and VictoriaMetrics (BENCH_DIR: where the benchmark lies)
 	@scripts/bench.sh $(ARGS)
+
+chaos: ## hurt a whole cluster for half an hour (ARGS: --minutes N --seed N --steps a,b)
+	@scripts/chaos.sh $(ARGS)
 
 clean: ## remove what was built; data folders stay
 	@rm -rf target .venv shared/_native*.so .mypy_cache .ruff_cache .pytest_cache

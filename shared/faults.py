@@ -1,7 +1,8 @@
 """Named points at which a test can kill the process or make a call fail. Unarmed, a point costs one global look-up.
 
 `HEADRACE_FAULTS=cut.put:kill:3,commit.done:fail:1` kills this process with SIGKILL at the third pass of `cut.put`, and
-makes the first pass of `commit.done` raise UnavailableError, as if a reply had been lost.
+makes the first pass of `commit.done` raise UnavailableError, as if a reply had been lost. `stop` instead of `kill` is
+SIGSTOP: the process stands still until it is sent SIGCONT.
 """
 
 import os
@@ -68,11 +69,11 @@ def arm(plan: str) -> None:
     countdowns: dict[str, tuple[str, int]] = {}
     for entry in plan.split(","):
         match entry.strip().split(":"):
-            case [point, ("kill" | "fail") as action, nth] if point in POINTS and nth.isdigit() and int(nth) > 0:
+            case [point, ("kill" | "stop" | "fail") as action, nth] if point in POINTS and nth.isdigit() and int(nth) > 0:
                 countdowns[point] = (action, int(nth))
             case _:
                 raise ValueError(
-                    f"fault {entry!r}: use point:kill:n or point:fail:n, n from 1, with a point of {sorted(POINTS)}"
+                    f"fault {entry!r}: use point:kill:n, point:stop:n or point:fail:n, n from 1, with a point of {sorted(POINTS)}"
                 )
     install(lambda point: _count_down(countdowns, point))
 
@@ -88,6 +89,9 @@ def _count_down(countdowns: dict[str, tuple[str, int]], point: str) -> None:
     del countdowns[point]
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if action == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return
     raise UnavailableError(f"fault {point}")
 
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.gateway import Gateway
@@ -34,19 +35,30 @@ CHANGE_S = 5.0
 """How long a change of an instance may take until it holds everywhere."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where processes run: the address that they listen on, and the command that runs a command there."""
+
+    host: str = "127.0.0.1"
+    inside: Callable[[Sequence[str]], list[str]] = list
+
+
 class Role(Process):
     """One process of the cluster."""
 
-    def __init__(self, role: str, name: str, folder: Path, env: Mapping[str, str], *arguments: str) -> None:
+    def __init__(
+        self, role: str, name: str, folder: Path, env: Mapping[str, str], *arguments: str, place: Place | None = None
+    ) -> None:
         self.role = role
         self.name = name
         self.port = free_port()
-        argv = [sys.executable, "-m", "headrace", role, "--listen", f"127.0.0.1:{self.port}", "--name", name]
-        super().__init__([*argv, *arguments], folder / name, env)
+        self.place = place or Place()
+        argv = [sys.executable, "-m", "headrace", role, "--listen", f"{self.place.host}:{self.port}", "--name", name]
+        super().__init__(self.place.inside([*argv, *arguments]), folder / name, env)
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.place.host}:{self.port}"
 
     @property
     def is_running(self) -> bool:
@@ -90,10 +102,12 @@ class Cluster(Api):
         queriers: int = 1,
         zones: Sequence[str] = ("a", "b"),
         ingesters: int = 1,
+        places: Mapping[str, Place] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """`ingesters` are those of each zone."""
+        """`ingesters` are those of each zone; `places` are of zones."""
         self.folder = folder
+        self._places = dict(places or {})
         self.topic = topic_name()
         self.env = {
             "HEADRACE_KAFKA__BROKERS": kafka.bootstrap,
@@ -122,18 +136,14 @@ class Cluster(Api):
     def roles(self) -> list[Role]:
         return [*self.ingesters, *self.distributors, *self.queriers]
 
-    def new(self, role: str, name: str, *arguments: str) -> Role:
+    def new(self, role: str, name: str, *arguments: str, place: Place | None = None) -> Role:
         """A process that is not started."""
-        return Role(role, name, self.folder, self.env, *arguments)
+        return Role(role, name, self.folder, self.env, *arguments, place=place)
 
     def new_ingester(self, zone: str, number: int) -> Role:
-        address = f"127.0.0.1:{free_port()}"
-        return self.new("ingester", f"ingester-{zone}-{number}", "--zone", zone, "--grpc-listen", address)
-
-    def address_of(self, path: str) -> tuple[str, int]:
-        """Of a process that serves the path, for who wants to do without the gateway."""
-        role = self.distributors[0] if path.endswith("/write") else self.queriers[0]
-        return "127.0.0.1", role.port
+        place = self._places.get(zone, Place())
+        address = f"{place.host}:{free_port()}"
+        return self.new("ingester", f"ingester-{zone}-{number}", "--zone", zone, "--grpc-listen", address, place=place)
 
     def of_zone(self, zone: str) -> list[Role]:
         return [role for role in self.ingesters if role.name.startswith(f"ingester-{zone}-")]

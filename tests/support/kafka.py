@@ -63,9 +63,10 @@ def _id() -> str:
 class Broker(Process):
     """Node `number` of a cluster, from 1."""
 
-    def __init__(self, number: int, folder: Path) -> None:
+    def __init__(self, number: int, folder: Path, host: str) -> None:
         super().__init__([], folder)
         self.number = number
+        self.host = host
         self.port = free_port()
         self.secure_port = free_port()
         self.controller_port = free_port()
@@ -73,7 +74,7 @@ class Broker(Process):
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def secure_address(self) -> str:
@@ -126,11 +127,13 @@ class Broker(Process):
 
 
 class Kafka:
-    """A cluster. `settings` are added to those of every broker."""
+    """A cluster. `settings` are added to those of every broker; `host` is what it listens on for clients."""
 
-    def __init__(self, folder: Path, *, brokers: int = 1, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, brokers: int = 1, settings: Mapping[str, str] | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.cluster_id = _id()
-        self.brokers = [Broker(number + 1, folder / f"broker-{number + 1}") for number in range(brokers)]
+        self.brokers = [Broker(number + 1, folder / f"broker-{number + 1}", host) for number in range(brokers)]
         self.certificates = Certificates(folder / "certificates")
         for broker in self.brokers:
             broker.prepare(self.cluster_id, {**self._settings(broker), **(settings or {})})

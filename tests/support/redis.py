@@ -39,13 +39,16 @@ class RedisServer(Process):
         folder: Path,
         *,
         port: int | None = None,
+        host: str = "127.0.0.1",
         options: Mapping[str, str | int] | None = None,
         certificates: Certificates | None = None,
     ) -> None:
+        self.host = host
         self.port = port or free_port()
         self._certificates = certificates
         self._options = {
-            "bind": "127.0.0.1",
+            "bind": "127.0.0.1" if host == "127.0.0.1" else f"127.0.0.1 {host}",
+            "protected-mode": "no",
             "dir": str(folder),
             "save": '""',
             "appendonly": "yes",
@@ -72,7 +75,7 @@ class RedisServer(Process):
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def cluster_port(self) -> int:

@@ -32,7 +32,7 @@ class TestPlan:
         "plan", ["cut.put", "cut.put:kill", "cut.put:kill:0", "cut.put:burn:1", "nowhere:kill:1", ""]
     )
     def test_a_wrong_plan_says_what_is_right(self, plan: str) -> None:
-        with pytest.raises(ValueError, match="use point:kill:n or point:fail:n"):
+        with pytest.raises(ValueError, match="use point:kill:n, point:stop:n or point:fail:n"):
             faults.arm(plan)
 
     def test_a_hook_sees_every_point(self) -> None:
