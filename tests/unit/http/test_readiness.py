@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +12,8 @@ from headrace.banner import Banner
 from headrace.readiness import Readiness
 from headrace.roles.ingester import IngesterRole
 from headrace.roles.running import EndedError
-from ingester.stats import Replay
 from shared.asgi.messages import Request
-from shared.errors import UnavailableError
+from shared.errors import ConflictError, UnavailableError
 
 
 async def get(readiness: Readiness, path: str) -> Any:
@@ -51,44 +49,52 @@ async def test_ready_until_it_stops() -> None:
     assert (b"x-prometheus-stopping", b"true") in (await get(readiness, "/-/ready")).headers
 
 
-class ReplayingIngester:
+class FakeIngester:
     """As much of an ingester as its role asks of it: `run` ends when it is told to."""
 
-    def __init__(self, offset: int, *, eta_s: float | None = 3.4) -> None:
-        self.replay = Replay(begin=100, offset=offset, end=200, eta_s=eta_s)
+    def __init__(self, missing: str | None = None) -> None:
+        self.lacks = missing
         self.ended = asyncio.Event()
+        self.error: Exception | None = None
 
-    def stats(self) -> Any:
-        return SimpleNamespace(replay=self.replay)
+    def missing(self) -> str | None:
+        return self.lacks
 
     async def run(self) -> None:
         await self.ended.wait()
+        if self.error is not None:
+            raise self.error
 
     async def stop(self) -> None:
         pass
 
 
-@pytest.mark.parametrize(
-    ("ingester", "missing"),
-    [
-        (ReplayingIngester(100, eta_s=None), "replaying the log: 0%"),
-        (ReplayingIngester(150), "replaying the log: 50%, about 3 s left"),
-        (ReplayingIngester(200), None),
-    ],
-)
-async def test_progress(ingester: Any, missing: str | None) -> None:
+async def test_an_ingester_is_ready_when_it_says_so() -> None:
+    ingester: Any = FakeIngester("replaying the log, partition 3: 40%")
     role = IngesterRole(ingester, drain_s=1)
-    assert role.missing() == missing
+    assert role.missing() == "replaying the log, partition 3: 40%"
+    ingester.lacks = None
+    assert role.missing() is None
     await role.close(asyncio.Event(), drain=False)
 
 
 async def test_an_ingester_that_ends_by_itself_ends_the_process() -> None:
-    ingester: Any = ReplayingIngester(200)
+    ingester: Any = FakeIngester()
     role = IngesterRole(ingester, drain_s=1)
     ingester.ended.set()
     with pytest.raises(EndedError, match="the ingester has ended"):
         await role.run()
     assert role.missing() == "the ingester has ended"
+    await role.close(asyncio.Event())
+
+
+async def test_an_ingester_whose_name_was_taken_says_by_whom() -> None:
+    ingester: Any = FakeIngester()
+    ingester.error = ConflictError("the name a-0 is taken by the process at h:1")
+    role = IngesterRole(ingester, drain_s=1)
+    ingester.ended.set()
+    with pytest.raises(EndedError, match="the name a-0 is taken by the process at h:1"):
+        await role.run()
     await role.close(asyncio.Event())
 
 
