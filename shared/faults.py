@@ -69,11 +69,14 @@ def arm(plan: str) -> None:
     countdowns: dict[str, tuple[str, int]] = {}
     for entry in plan.split(","):
         match entry.strip().split(":"):
-            case [point, ("kill" | "stop" | "fail") as action, nth] if point in POINTS and nth.isdigit() and int(nth) > 0:
+            case [point, ("kill" | "stop" | "fail") as action, nth] if (
+                point in POINTS and nth.isdigit() and int(nth) > 0
+            ):
                 countdowns[point] = (action, int(nth))
             case _:
                 raise ValueError(
-                    f"fault {entry!r}: use point:kill:n, point:stop:n or point:fail:n, n from 1, with a point of {sorted(POINTS)}"
+                    f"fault {entry!r}: use point:kill:n, point:stop:n or point:fail:n, n from 1, "
+                    f"with a point of {sorted(POINTS)}"
                 )
     install(lambda point: _count_down(countdowns, point))
 
