@@ -42,7 +42,7 @@ for name in "${@:-small}"; do
       "$python" -m tests.bench.recovery ;;
     cluster | cluster:*)
       scripts/kafka.sh
-      scripts/tools.sh redis-server
+      scripts/tools.sh redis-server redis-tools libjemalloc2 liblzf1 libatomic1 nginx libpcre2-8-0
       scenario=${name#cluster}
       "$python" -m tests.bench.cluster ${scenario:+"${scenario#:}"} ;;
     *) die "unknown benchmark '$name': small, medium, jitter, real, recovery or cluster" ;;
