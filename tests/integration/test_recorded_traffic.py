@@ -6,6 +6,7 @@ RECORDING names the file: zstd of `[u32 length][snappy body]…`. By default it 
 import os
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cramjam
@@ -16,6 +17,10 @@ from tests.support.served import Served
 RECORDING = Path(os.environ.get("RECORDING", Path(__file__).resolve().parents[3] / "shared" / "data" / "real.rw.zst"))
 SAMPLES = 2_771_656  # stale markers, of which there are 344 more, are not counted by count_over_time
 END_S = 1795415799.894
+
+
+WRITERS = 8
+"""Each waits for its acknowledgement, as a shard of Prometheus's queue does."""
 
 
 def bodies() -> Iterator[bytes]:
@@ -36,10 +41,11 @@ def stored(server: Served) -> int:
     return found
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(not RECORDING.exists(), reason="no recording beside the checkout; RECORDING names one")
 def test_the_recording_is_stored_whole(server: Served) -> None:
-    for body in bodies():
-        assert server.write(body).status == 204
+    with ThreadPoolExecutor(WRITERS) as writers:
+        assert all(answer.status == 204 for answer in writers.map(server.write, bodies()))
     server.kill()
     server.start()
     server.wait_ready()
