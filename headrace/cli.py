@@ -273,7 +273,7 @@ def rotate_token(
     data: Data = None,
     server: Server = None,
 ) -> None:
-    """Replace an instance's token and print the new one. The old one stops working at once, in a cluster within seconds."""
+    """Replace an instance's token and print the new one. The old one stops working at once, in a cluster in seconds."""
     print(_instance(data, server, "POST", app_id, "/token", {"token": token})["token"])
 
 
@@ -286,7 +286,7 @@ def set_limit(
     data: Data = None,
     server: Server = None,
 ) -> None:
-    """Change limits of an instance; in force at once, in a cluster within seconds."""
+    """Change limits of an instance; in force at once, in a cluster in seconds."""
     changes: dict[str, str] = {}
     for text in limits:
         name, equals, value = text.partition("=")

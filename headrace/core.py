@@ -25,6 +25,7 @@ class Core:
     @classmethod
     async def of(cls, front: Front, registry: Registry, vault: TokenVault | None) -> "Core":
         """Without a vault nobody administers here."""
+        front.metrics.instances.observe_value(lambda: registry.size)
         if vault is not None:
             front.instances = Instances(registry, vault, front.clock, front.settings.limits)
         return cls(

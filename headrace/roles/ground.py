@@ -19,7 +19,7 @@ from headrace.waiting import Waiting
 from shared.auth.tokens import TokenVault, open_vault
 from shared.errors import HeadraceError
 from shared.kafka.log import KafkaLog
-from shared.kafka.topic import DAY_S, check_identity, prepare
+from shared.kafka.topic import DAY_S, LOG, Topic, check_identity, prepare
 from shared.native import Splitter
 from shared.redis.checks import check_servers
 from shared.redis.client import Client
@@ -63,9 +63,10 @@ class Ground:
             await _mending(waiting, _REDIS, lambda: _bootstrap(front.known_instances(), settings))
         splitter = splitter_of(settings, core.cluster)
         kafka = settings.kafka.connection()
-        await _mending(waiting, _KAFKA, lambda: _check_topic(front, core))
+        topic = await _mending(waiting, _KAFKA, lambda: _check_topic(front, core))
         kafka_log = await _mending(waiting, _KAFKA, lambda: asyncio.to_thread(KafkaLog, kafka, splitter))
         opened.push_async_callback(kafka_log.close)
+        await _mending(waiting, _KAFKA, lambda: _check_identity(core, topic, kafka_log))
         return cls(place, front, core, waiting, redis, splitter, kafka_log)
 
     async def until_redis(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -83,18 +84,34 @@ async def _check_redis(front: Front, redis: Client) -> None:
         log.warning("redis", note=note)
 
 
-async def _check_topic(front: Front, core: Core) -> None:
-    """Makes the topic if it is not there, and looks whether it may be the log of this cluster."""
+async def _check_topic(front: Front, core: Core) -> Topic:
+    """Makes the topic if it is not there, and looks whether it may be a log."""
     settings = front.settings.kafka.connection()
     needed_s = front.settings.ingester.window_s + front.settings.ingester.grace_s + DAY_S
     topic = await asyncio.to_thread(prepare, settings, partitions=core.cluster.partitions, needed_s=needed_s)
     if topic.refusals:
         raise OpenError("\n".join(topic.refusals))
-    if (stranger := await check_identity(core.registry, topic, settings)) is not None:
-        raise OpenError(stranger)
     for note in topic.notes:
         front.readiness.note(note)
         log.warning("kafka", note=note)
+    return topic
+
+
+async def _check_identity(core: Core, topic: Topic, kafka_log: KafkaLog) -> None:
+    """Whether log and store belong together. A store that knows no log yet takes an empty one only: what others have
+    written names instances that are not known here.
+    """
+    registry, settings = core.registry, core.settings.kafka.connection()
+    if await registry.pinned(LOG) is None:
+        ends = await kafka_log.end_offsets(range(core.cluster.partitions))
+        if any(ends.values()) and await registry.pinned(LOG) is None:  # no process of ours was quicker
+            raise OpenError(
+                f"the topic {settings.topic} holds records, and Redis knows of none: it is the log of another cluster, "
+                "or Redis was emptied. Give the Redis that belongs to it, or restore that; for a new cluster name "
+                "another topic with kafka.topic"
+            )
+    if (stranger := await check_identity(registry, topic, settings)) is not None:
+        raise OpenError(stranger)
 
 
 async def _bootstrap(instances: Instances, settings: Settings) -> None:

@@ -33,6 +33,9 @@ _MESSAGE_BYTES = 1 << 20
 
 DAY_S = 86400
 
+LOG = "log"
+"""The fact of a cluster that holds its topic's identity."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -72,7 +75,7 @@ def prepare(settings: KafkaSettings, *, partitions: int, needed_s: int = DAY_S) 
 
 async def check_identity(registry: Registry, topic: Topic, settings: KafkaSettings) -> str | None:
     """None, or why this is not the log that the store's cursors speak of. The first topic that comes is pinned."""
-    pinned = await registry.pin("log", topic.identity)
+    pinned = await registry.pin(LOG, topic.identity)
     if pinned == topic.identity:
         return None
     kafka, _, topic_id = pinned.partition("/")

@@ -42,6 +42,10 @@ class LocalRegistry:
     def version(self) -> int:
         return self._version
 
+    @property
+    def size(self) -> int:
+        return len(self._by_app_id)
+
     async def cluster(self) -> Cluster:
         return self._cluster
 
@@ -52,6 +56,10 @@ class LocalRegistry:
                 return standing.decode()
             await self._commit({key: value.encode()}, [], {key: None})
             return value
+
+    async def pinned(self, fact: str) -> str | None:
+        standing = self._journal.get(f"fact/{fact}")
+        return None if standing is None else standing.decode()
 
     async def instances(self) -> list[Instance]:
         return sorted(self._by_app_id.values(), key=lambda instance: instance.app_id)

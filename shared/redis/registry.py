@@ -75,6 +75,10 @@ class RedisRegistry:
     def version(self) -> int:
         return self._version
 
+    @property
+    def size(self) -> int:
+        return len(self._by_app_id)
+
     async def cluster(self) -> Cluster:
         return self._cluster
 
@@ -85,6 +89,10 @@ class RedisRegistry:
         if standing is None:
             raise UnavailableError("the registry was emptied while a fact was pinned")
         return bytes(standing).decode()
+
+    async def pinned(self, fact: str) -> str | None:
+        standing = await self._client.call(Command.of("HGET", FACTS, fact))
+        return None if standing is None else bytes(standing).decode()
 
     async def instances(self) -> list[Instance]:
         return [held.instance for _, held in sorted(self._by_app_id.items())]

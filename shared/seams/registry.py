@@ -26,10 +26,19 @@ class Registry(Protocol):
         """Rises with every change of an instance that this process has learnt of: what was cached before is stale."""
         ...
 
+    @property
+    def size(self) -> int:
+        """How many instances this process knows."""
+        ...
+
     async def cluster(self) -> Cluster: ...
 
     async def pin(self, fact: str, value: str) -> str:
         """Sets a fact of the cluster, such as which topic is its log, unless it is set; what stands afterwards."""
+        ...
+
+    async def pinned(self, fact: str) -> str | None:
+        """What stands; None before anybody has set it."""
         ...
 
     async def instances(self) -> list[Instance]:

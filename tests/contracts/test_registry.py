@@ -20,7 +20,9 @@ class TestCluster:
 
     async def test_a_fact_stands_once_it_is_pinned(self, registries: RegistryHarness) -> None:
         registry = await registries.open()
+        assert await registry.pinned("log") is None
         assert await registry.pin("log", "topic a") == "topic a"
+        assert await registry.pinned("log") == "topic a"
         assert await registry.pin("log", "topic b") == "topic a"
         assert await registry.pin("other", "ü") == "ü"
         await registry.close()
@@ -34,6 +36,7 @@ class TestInstances:
         assert await registry.create(BOB)
         assert await registry.create(ALICE)
         assert await registry.instances() == [ALICE, BOB]
+        assert registry.size == 2
         assert await registry.by_app_id("alice") == ALICE
         assert await registry.by_token_sha256(b"b" * 32) == BOB
         assert await registry.by_app_id("carol") is None

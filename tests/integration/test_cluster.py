@@ -298,6 +298,18 @@ def test_a_log_without_copies_has_to_be_allowed(redis: RedisServer, cluster: Clu
     assert "allow_unreplicated_log" in output
 
 
+def test_a_store_that_knows_nothing_of_what_the_log_holds(
+    redis: RedisServer, cluster: Cluster, tenant: Tenant, tmp_path: Path
+) -> None:
+    """Instances of another cluster have written it: their samples could be neither read nor removed."""
+    assert tenant.write(some_samples()).status == 204
+    redis.start()
+    code, output = ended(Role("distributor", "d", tmp_path, {**cluster.env, "HEADRACE_REDIS__URL": redis.url}))
+    assert code == 2
+    assert f"the topic {cluster.topic} holds records, and Redis knows of none" in output
+    assert "Traceback" not in output
+
+
 def test_another_topic_than_the_one_that_the_store_speaks_of(cluster: Cluster, tmp_path: Path) -> None:
     env = {**cluster.env, "HEADRACE_KAFKA__TOPIC": topic_name()}
     code, output = ended(Role("querier", "q", tmp_path, env))
