@@ -86,6 +86,10 @@ class Channels:
 
     def _peer(self, address: str) -> _Peer:
         peer = self._peers.get(address)
+        if peer is not None and peer.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            # It fails calls for seconds before it tries to connect again, and the ingester may be back by now.
+            self._give_up(address, peer)
+            peer = None
         if peer is None:
             options = self._settings.options()
             channel = (

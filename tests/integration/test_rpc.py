@@ -32,9 +32,12 @@ from shared.errors import BadDataError, UnavailableError
 from shared.native import ExecutionError, Files, HeadSearch, IncomingPart, KnownSeries, Query, Selection
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc import replicas
+from shared.rpc.channels import Channels
 from shared.rpc.methods import FLUSH, SELECT, SERVICE
 from shared.rpc.secret import metadata_of
+from shared.rpc.settings import RpcSettings
 from shared.seams.membership import Lease
+from tests.support.processes import free_port
 from tests.support.world import FOREVER, HOUR_MS, PARTITIONS, World, labels, series
 from tests.support.zones import SETTINGS, Zones, zones
 
@@ -683,3 +686,36 @@ def _certificate(
     return builder.add_extension(x509.SubjectAlternativeName([address]), critical=False).sign(
         issuer_key, hashes.SHA256()
     )
+
+
+async def _answering(address: str) -> grpc.aio.Server:
+    """An ingester that has nothing to flush."""
+
+    async def flush(request: pb.FlushRequest, context: object) -> pb.FlushReply:
+        del request, context
+        return pb.FlushReply()
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        flush, request_deserializer=pb.FlushRequest.FromString, response_serializer=pb.FlushReply.SerializeToString
+    )
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {FLUSH.name: handler})])
+    server.add_insecure_port(address)
+    await server.start()
+    return server
+
+
+async def test_an_ingester_that_is_back_is_reached_at_once() -> None:
+    """Not seconds later, when the channel would have tried again by itself."""
+    address = f"127.0.0.1:{free_port()}"
+    channels = Channels(RpcSettings(secret="secret"))
+    try:
+        for _ in range(3):
+            server = await _answering(address)
+            await channels.call(address, FLUSH, pb.FlushRequest(), 10.0)
+            await server.stop(None)
+            for _ in range(3):
+                with pytest.raises(grpc.RpcError):
+                    await channels.call(address, FLUSH, pb.FlushRequest(), 10.0)
+    finally:
+        await channels.close()
