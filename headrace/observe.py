@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shared.kafka.log import KafkaLog
     from shared.local.log import LocalLog
     from shared.local.store import LocalStore
+    from shared.redis.client import Client
+    from shared.rpc.channels import Channels
     from shared.telemetry.catalogue import Catalogue
 
 _PAGE_BYTES = resource.getpagesize()
@@ -58,6 +60,7 @@ def observe_ingester(
     metrics.head_samples.observe(figures.by_partition(lambda partition: partition.samples))
     metrics.head_bytes.observe(figures.by_partition(lambda partition: partition.memory_bytes))
     metrics.head_conflicts.observe(figures.by_partition(lambda partition: partition.conflicts))
+    metrics.replay_age.observe(lambda: replay_ages(ingester))
     metrics.sealed_windows.observe(figures.by_partition(lambda partition: partition.sealed_windows))
     metrics.store_generation.observe(figures.by_partition(lambda partition: partition.generation))
     metrics.partitions.observe_value(lambda: len(ingester.holdings.partitions))
@@ -65,6 +68,26 @@ def observe_ingester(
     metrics.paused.observe_value(lambda: float(figures.now().paused))
     metrics.alarms.observe(lambda: {(kind,): 1.0 for kind in {*figures.now().alarms, *more_alarms()}})
     metrics.ingester_events.observe(figures.events)
+
+
+def replay_ages(ingester: Ingester) -> dict[tuple[str, ...], float]:
+    """partition → seconds since the oldest record was accepted that is not in the store; 0 if all is."""
+    now_ms = time.time_ns() // 1_000_000
+    return {
+        (str(number),): max(now_ms - partition.ages.at(partition.replay_from, now_ms), 0) / 1000
+        if partition.applied > partition.replay_from
+        else 0.0
+        for number, partition in ingester.holdings.partitions.items()
+    }
+
+
+def observe_redis(metrics: Catalogue, client: Client) -> None:
+    metrics.redis_commands.observe_value(lambda: client.commands)
+
+
+def observe_calls(metrics: Catalogue, channels: Channels) -> None:
+    metrics.rpc_calls.observe(lambda: {(method,): float(count) for method, count in channels.calls.items()})
+    metrics.rpc_failures.observe(lambda: {(method,): float(count) for method, count in channels.failures.items()})
 
 
 def observe_kafka(metrics: Catalogue, log: KafkaLog) -> None:

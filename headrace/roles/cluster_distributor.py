@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from distributor.owners import RemoteOwners
 from distributor.series_guard import OwnersGuard
-from headrace.observe import observe_kafka
+from headrace.observe import observe_calls, observe_kafka
 from headrace.roles.administration import flush_route
 from headrace.roles.distributor import distributor_routes
 from headrace.roles.ground import Ground
@@ -29,6 +29,7 @@ class ClusterDistributor:
         peers = Peers.of(core.settings, RedisMembership(ground.redis), opened)
         guard = OwnersGuard(RemoteOwners(peers.replicas, peers.channels), core.metrics)
         observe_kafka(core.metrics, ground.log)
+        observe_calls(core.metrics, peers.channels)
         return cls(ground, peers, guard)
 
     def routes(self) -> Routes:

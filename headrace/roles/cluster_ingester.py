@@ -1,10 +1,11 @@
 """An ingester of a cluster: its share of the partitions, and a gRPC server for those who ask."""
 
 import asyncio
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from headrace.observe import Lag, observe_ingester, observe_kafka
+from headrace.observe import Lag, observe_ingester, observe_kafka, replay_ages
 from headrace.roles.administration import flush_route
 from headrace.roles.ground import Ground
 from headrace.roles.ingester import IngesterRole, cluster_settings
@@ -53,7 +54,7 @@ class ClusterIngester:
         except HeadraceError as error:
             raise OpenError(str(error)) from error
         lag = Lag(ground.log, ingester)
-        observe_ingester(core.metrics, ingester)
+        observe_ingester(core.metrics, ingester, lambda: _late(ingester, settings.kafka.retention_s))
         observe_kafka(core.metrics, ground.log)
         core.metrics.lag_records.observe_value(lambda: float(lag.records))
         return cls(ground, role, lag)
@@ -72,3 +73,8 @@ class ClusterIngester:
     async def close(self, hurried: asyncio.Event) -> None:
         """What it stands on is closed by others, the gRPC server first."""
         await self.role.close(hurried)
+
+
+def _late(ingester: Ingester, retention_s: int) -> AbstractSet[str]:
+    """The alarm that the log may be gone before it is stored: at half of its retention there is time to act."""
+    return {"replay age"} if max(replay_ages(ingester).values(), default=0.0) > retention_s / 2 else set()

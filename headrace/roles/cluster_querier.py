@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from headrace.observe import observe_kafka
+from headrace.observe import observe_calls, observe_kafka
 from headrace.roles.administration import flush_route
 from headrace.roles.ground import Ground
 from headrace.roles.peers import Peers
@@ -37,6 +37,7 @@ class ClusterQuerier:
         )
         opened.callback(querier.close)
         observe_kafka(core.metrics, ground.log)
+        observe_calls(core.metrics, peers.channels)
         return cls(ground, peers, querier)
 
     def routes(self) -> Routes:

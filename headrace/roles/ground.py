@@ -11,6 +11,7 @@ import structlog
 from headrace.core import Core, vault_of
 from headrace.front import Front
 from headrace.instances import Instances
+from headrace.observe import observe_redis
 from headrace.roles.distributor import splitter_of
 from headrace.roles.place import Place
 from headrace.roles.running import OpenError
@@ -51,6 +52,7 @@ class Ground:
         connection = settings.redis.connection()
         redis = Client(connection)
         opened.push_async_callback(redis.close)
+        observe_redis(front.metrics, redis)
         await _mending(waiting, _REDIS, lambda: _check_redis(front, redis))
         registry = await _mending(
             waiting, _REDIS, lambda: RedisRegistry.open(redis, partitions=settings.partitions or CLUSTER_PARTITIONS)

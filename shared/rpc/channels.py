@@ -1,7 +1,9 @@
 """One channel to each ingester, opened when it is needed and closed when the ingester is gone."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -27,11 +29,15 @@ class Channels:
         self._credentials = _credentials(settings) if settings.is_tls else None
         self._peers: dict[str, _Peer] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self.calls: Counter[str] = Counter()
+        """By method, since the start."""
+        self.failures: Counter[str] = Counter()
+        """Those of them that the other side, or the way to it, has failed."""
 
     async def call(self, address: str, method: Method[Request, Reply], request: Request, timeout_s: float) -> Reply:
         """grpc.RpcError."""
         peer = self._peer(address)
-        async with peer.calls:
+        async with peer.calls, self._counted(method.name):
             call = peer.channel.unary_unary(
                 method.path,
                 request_serializer=method.request.SerializeToString,
@@ -45,7 +51,7 @@ class Channels:
     ) -> AsyncIterator[Reply]:
         """grpc.RpcError, UnavailableError if nothing comes for too long. What is not read to its end is cancelled."""
         peer = self._peer(address)
-        async with peer.calls:
+        async with peer.calls, self._counted(method.name):
             call = peer.channel.unary_stream(
                 method.path,
                 request_serializer=method.request.SerializeToString,
@@ -63,6 +69,15 @@ class Channels:
                 raise UnavailableError(f"it has been silent for {self._settings.silence_s:g} s") from None
             finally:
                 call.cancel()
+
+    @asynccontextmanager
+    async def _counted(self, method: str) -> AsyncIterator[None]:
+        self.calls[method] += 1
+        try:
+            yield
+        except (grpc.RpcError, UnavailableError):
+            self.failures[method] += 1
+            raise
 
     def keep(self, addresses: Collection[str]) -> None:
         """Closes the channels to all others; calls that are under way have a second to end."""

@@ -76,6 +76,18 @@ class Catalogue:
             "Times that Kafka was asked how far its log goes, for many queries at once.",
             kind="counter",
         )
+        self.redis_commands = Observed(
+            "headrace_redis_commands_total", "Commands sent to Redis, repetitions included.", kind="counter"
+        )
+        self.rpc_calls = Observed(
+            "headrace_rpc_calls_total", "Calls to ingesters, by method.", ("method",), kind="counter"
+        )
+        self.rpc_failures = Observed(
+            "headrace_rpc_failures_total",
+            "Calls to ingesters that failed, by method; where another zone answered, nobody noticed.",
+            ("method",),
+            kind="counter",
+        )
         self.partitions = Observed(
             "headrace_ingester_partitions", "Partitions that this ingester has, those that replay among them."
         )
@@ -94,6 +106,11 @@ class Catalogue:
             "Samples dropped because their series had another value at the same time. Two senders write one series.",
             ("partition",),
             kind="counter",
+        )
+        self.replay_age = Observed(
+            "headrace_ingester_replay_age_seconds",
+            "Age of the oldest record that a replay would begin with. Keep it far below the log's retention.",
+            ("partition",),
         )
         self.sealed_windows = Observed(
             "headrace_ingester_sealed_windows",

@@ -66,6 +66,23 @@ def test_every_role_serves_probes_and_metrics_and_says_that_its_log_has_one_copy
         assert f'"role": "{role.role}", "name": "{role.name}"' in role.output()
 
 
+def test_every_process_counts_what_it_does(cluster: Cluster, tenant: Tenant) -> None:
+    assert tenant.write(some_samples()).status == 204
+    assert len(tenant.query("up")) == 3
+    assert cluster.metric("headrace_received_samples_total", "distributor") >= 3
+    for name in ("headrace_kafka_records_total", "headrace_kafka_bytes_total", "headrace_redis_commands_total"):
+        assert cluster.metric(name, "distributor") > 0, name
+    for name in ("headrace_rpc_calls_total", "headrace_kafka_lookups_total", "headrace_queries_total"):
+        assert cluster.metric(name, "querier") > 0, name
+    for zone in ("a", "b"):
+        [ingester] = cluster.of_zone(zone)
+        assert ingester.metric("headrace_ingester_partitions") == 16
+        assert ingester.metric("headrace_ingester_replays") == 0
+        assert ingester.metric("headrace_head_samples") >= 3
+        assert ingester.metric("headrace_ingester_replay_age_seconds") > 0
+    assert cluster.metric("headrace_instances", "querier") >= 2
+
+
 # ---- instances ----
 
 

@@ -145,6 +145,11 @@ class Cluster(Api):
         address = f"{place.host}:{free_port()}"
         return self.new("ingester", f"ingester-{zone}-{number}", "--zone", zone, "--grpc-listen", address, place=place)
 
+    def address_of(self, path: str) -> tuple[str, int]:
+        """Of a process that serves the path, for who wants to do without the gateway."""
+        role = self.distributors[0] if path.endswith("/write") else self.queriers[0]
+        return role.place.host, role.port
+
     def of_zone(self, zone: str) -> list[Role]:
         return [role for role in self.ingesters if role.name.startswith(f"ingester-{zone}-")]
 
