@@ -227,13 +227,13 @@ class LogRecord:
 
 @final
 class Outbox:
-    """What waits to be sent to a log that keeps a sequence for each partition. A *ticket* is one request or seal marker; its parts are
-    collected by partition for some milliseconds and go out as records. Safe to share between threads; `take` is for one."""
+    """What waits to be sent to a log that keeps a sequence for each partition. A *ticket* is one request or seal marker. It is written
+    into records by partition, which wait for others for some milliseconds; the batch itself is not kept. Safe to share between threads; `take` is for one."""
 
     def __new__(
         cls, *, queue_bytes: int, linger_ms: int, max_linger_ms: int, records_per_second: int, deadline_ms: int
     ) -> Outbox:
-        """`queue_bytes` bounds what tickets keep in memory until they are finished. A part waits `linger_ms` for others, and up to
+        """`queue_bytes` bounds what tickets keep in memory until they are finished. A request waits `linger_ms` for others, and up to
         `max_linger_ms` where there would be more than `records_per_second`; a full record does not wait. After `deadline_ms` a ticket is
         given up."""
     def add(self, batch: SplitBatch, *, now_ms: int) -> int:

@@ -37,7 +37,8 @@ class _Trouble(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        is_vague = "socket disconnected" in message  # a broker that refuses a login does that too
+        # A broker that refuses a login may hang up before its reason is read, and an attempt may run out of time.
+        is_vague = "socket disconnected" in message or "Timeout" in message
         if " connection to " in message and not (is_vague and self.last):
             self.last = message.partition(" (backoff")[0]
 

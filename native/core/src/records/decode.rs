@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::encode::SECTION_BYTES;
+use super::draft::SECTION_BYTES;
 use super::format::{HEADER_BYTES, Header, SEAL, Unpacker};
 use crate::log::{LogRecord, RecordKind};
 use crate::model::{Millis, Uid};

@@ -1,19 +1,18 @@
 //! What waits to be sent, collected for some milliseconds, and who waits for it.
 //!
-//! A *ticket* is one request, or one seal marker. Its parts lie in queues, one for each partition. Whoever sends takes what is due as
-//! records and reports what became of each; a ticket is finished when every record with something of it is.
+//! A *ticket* is one request, or one seal marker. A request is written into the drafts of records at once, while the processor's caches
+//! still hold it; the request itself is not kept. Whoever sends takes what is due as records and reports what became of each; a ticket is
+//! finished when every record with something of it is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::encode::{Encoder, seal};
-use super::format::MAX_PLAIN_BYTES;
-use super::part::Part;
+use super::draft::{Adding, Draft, Drafts, Spare, check, seal};
+use super::format::Packer;
 use crate::fs::stopped;
 use crate::log::Wake;
 use crate::model::Millis;
@@ -24,7 +23,7 @@ use crate::{Error, Result};
 pub struct OutboxOptions {
     /// Bounds what tickets that are not finished keep in memory.
     pub queue_bytes: usize,
-    /// How long a part waits for others.
+    /// How long a request waits for others.
     pub linger: Duration,
     /// How long it waits when otherwise there would be more than `records_per_second`.
     pub max_linger: Duration,
@@ -54,7 +53,7 @@ pub struct Outbox {
     options: OutboxOptions,
     state: Mutex<State>,
     due: Condvar,
-    encoder: Mutex<Encoder>,
+    packer: Mutex<(Packer, Vec<u8>)>,
     wake: Wake,
 }
 
@@ -62,9 +61,15 @@ pub struct Outbox {
 struct State {
     last_ticket: u64,
     last_record: u64,
-    queues: BTreeMap<u16, Queue>,
-    /// When the oldest part came that still lies in a queue.
+    /// By partition.
+    queues: Vec<Queue>,
+    /// Partitions whose queues are not empty.
+    waiting: Vec<u16>,
+    /// A queue has a full draft.
+    is_full: bool,
+    /// When the oldest request came of which something still waits.
     oldest: Option<Instant>,
+    spare: Spare,
     tickets: BTreeMap<u64, Ticket>,
     /// Taken and not reported.
     records: HashMap<u64, Sent>,
@@ -76,18 +81,23 @@ struct State {
 /// What waits for one partition.
 #[derive(Debug, Default)]
 struct Queue {
-    parts: Vec<(Part, Millis)>,
-    /// Of each part.
-    tickets: Vec<u64>,
+    drafts: Drafts,
     seals: Vec<(u64, Vec<Millis>)>,
-    bytes: usize,
+    listed: bool,
+}
+
+/// What is sent next.
+#[derive(Debug)]
+enum Due {
+    Write(Draft),
+    Seal(u64, Vec<Millis>),
 }
 
 #[derive(Debug)]
 struct Ticket {
     since: Instant,
     bytes: usize,
-    /// Parts in queues, and records that were taken and not reported.
+    /// Drafts, markers and records that have something of it and were not reported.
     open: u32,
     offsets: Vec<(u16, u64)>,
     /// Its failure was told; it only waits for its records to be forgotten.
@@ -106,27 +116,55 @@ impl Outbox {
             options,
             state: Mutex::default(),
             due: Condvar::new(),
-            encoder: Mutex::new(Encoder::new()?),
+            packer: Mutex::new((Packer::new()?, Vec::new())),
             wake: Wake::new()?,
         })
     }
 
-    /// Queues a batch that holds something and returns its ticket. An `Io` error of kind `WouldBlock`: too much waits already.
-    pub fn add(&self, batch: &Arc<SplitBatch>, now_ms: Millis) -> Result<u64> {
-        let parts = Part::all_of(batch)?;
-        if parts.is_empty() {
-            return Err(Error::BadData("a batch without series and metadata".to_owned()));
-        }
+    /// Queues a batch that holds something and returns its ticket. An `Io` error of kind `WouldBlock`: too much waits already. TooLarge:
+    /// something of it has no room in a record.
+    pub fn add(&self, batch: &SplitBatch, now_ms: Millis) -> Result<u64> {
+        check(batch)?;
+        let Some(uid) = batch
+            .uid
+            .filter(|_| !batch.series.is_empty() || !batch.metadata.is_empty())
+        else {
+            return Err(Error::BadData(
+                "a batch without an instance or without anything".to_owned(),
+            ));
+        };
         let mut state = self.state.lock();
-        let ticket = state.ticket(batch.held_bytes(), parts.len() as u32, &self.options)?;
+        let ticket = state.ticket(batch.labels.len(), &self.options)?;
+        let State {
+            queues,
+            waiting,
+            spare,
+            is_full,
+            ..
+        } = &mut *state;
+        let mut adding = Adding {
+            ticket,
+            now: now_ms,
+            owner: (uid, batch.shards),
+            drafts: 0,
+            bytes: 0,
+            spare,
+        };
         let mut full = false;
-        for part in parts {
-            let queue = state.queues.entry(part.partition()).or_default();
-            queue.bytes += part.bytes();
-            queue.parts.push((part, now_ms));
-            queue.tickets.push(ticket);
-            full |= queue.is_full();
+        for series in &batch.series {
+            let drafts = &mut queue(queues, waiting, series.partition).drafts;
+            let (times, values) = batch.samples_of(series);
+            drafts.add_series(&mut adding, batch.labels_of(series), times, values);
+            full |= !drafts.full.is_empty();
         }
+        for entry in &batch.metadata {
+            let drafts = &mut queue(queues, waiting, entry.partition).drafts;
+            drafts.add_metadata(&mut adding, entry);
+            full |= !drafts.full.is_empty();
+        }
+        *is_full |= full;
+        let (drafts, bytes) = (adding.drafts, adding.bytes);
+        state.opened(ticket, drafts, bytes);
         self.note_due(&mut state, full);
         Ok(ticket)
     }
@@ -134,9 +172,11 @@ impl Outbox {
     /// Queues a seal marker.
     pub fn add_seal(&self, partition: u16, windows: Vec<Millis>) -> Result<u64> {
         let mut state = self.state.lock();
-        let ticket = state.ticket(windows.len() * 8, 1, &self.options)?;
-        let queue = state.queues.entry(partition).or_default();
-        queue.seals.push((ticket, windows));
+        let bytes = windows.len() * 8;
+        let ticket = state.ticket(bytes, &self.options)?;
+        let State { queues, waiting, .. } = &mut *state;
+        queue(queues, waiting, partition).seals.push((ticket, windows));
+        state.opened(ticket, 1, bytes);
         self.note_due(&mut state, false);
         Ok(ticket)
     }
@@ -238,46 +278,31 @@ impl Outbox {
     }
 
     /// Without the lock: it compresses.
-    fn encode(&self, taken: Vec<(u16, Queue)>) -> Vec<Outgoing> {
+    fn encode(&self, taken: Vec<(u16, Due)>) -> Vec<Outgoing> {
         let mut outgoing = Vec::with_capacity(taken.len());
-        let mut encoder = self.encoder.lock();
-        for (partition, queue) in taken {
-            let Queue {
-                parts,
-                tickets,
-                seals,
-                ..
-            } = queue;
-            let encoded = encoder.writes(partition, &parts);
-            drop(parts);
+        let mut packer = self.packer.lock();
+        let (packer, scratch) = &mut *packer;
+        let mut spare = Spare::default();
+        for (partition, due) in taken {
+            let (tickets, value) = match due {
+                Due::Write(mut draft) => (
+                    std::mem::take(&mut draft.tickets),
+                    draft.finish(partition, packer, scratch, &mut spare),
+                ),
+                Due::Seal(ticket, windows) => (vec![ticket], seal(partition, &windows)),
+            };
             let mut state = self.state.lock();
-            let told = state.finished.len();
-            match encoded {
-                Ok(encoded) => {
-                    let mut owners = vec![Vec::new(); encoded.values.len()];
-                    for (ticket, (first, last)) in tickets.into_iter().zip(encoded.spans) {
-                        state.more_open(ticket, last - first);
-                        for owners in &mut owners[first as usize..=last as usize] {
-                            owners.push(ticket);
-                        }
-                    }
-                    for (value, owners) in encoded.values.into_iter().zip(owners) {
-                        outgoing.push(state.outgoing(partition, value, owners));
-                    }
-                }
+            match value {
+                Ok(value) => outgoing.push(state.outgoing(partition, value, tickets)),
                 Err(error) => {
+                    let told = state.finished.len();
                     for ticket in tickets {
                         state.close_one(ticket, Some(&error.to_string()));
                     }
+                    self.tell(&state, told);
                 }
             }
-            for (ticket, windows) in seals {
-                match seal(partition, &windows) {
-                    Ok(value) => outgoing.push(state.outgoing(partition, value, vec![ticket])),
-                    Err(error) => state.close_one(ticket, Some(&error.to_string())),
-                }
-            }
-            self.tell(&state, told);
+            state.spare.append(&mut spare);
         }
         outgoing
     }
@@ -307,8 +332,8 @@ impl Outbox {
 }
 
 impl State {
-    /// A new ticket with so many parts. An empty outbox takes one of any size.
-    fn ticket(&mut self, bytes: usize, parts: u32, options: &OutboxOptions) -> Result<u64> {
+    /// A new ticket that will take about so many bytes. An empty outbox takes one of any size.
+    fn ticket(&mut self, bytes: usize, options: &OutboxOptions) -> Result<u64> {
         if self.closed {
             return Err(stopped("the log is closed"));
         }
@@ -319,42 +344,52 @@ impl State {
             );
             return Err(Error::io(context, io::Error::from(ErrorKind::WouldBlock)));
         }
-        self.held += bytes;
         self.last_ticket += 1;
+        Ok(self.last_ticket)
+    }
+
+    fn opened(&mut self, number: u64, open: u32, bytes: usize) {
+        self.held += bytes;
         let ticket = Ticket {
             since: Instant::now(),
             bytes,
-            open: parts,
-            offsets: Vec::with_capacity(parts as usize),
+            open,
+            offsets: Vec::with_capacity(open as usize),
             told: false,
         };
-        self.tickets.insert(self.last_ticket, ticket);
-        Ok(self.last_ticket)
+        self.tickets.insert(number, ticket);
     }
 
     /// When all that is queued is to be sent.
     fn due_at(&self, options: &OutboxOptions) -> Option<Instant> {
         let oldest = self.oldest?;
-        let sparing = Duration::from_secs(1) * self.queues.len() as u32 / options.records_per_second.max(1);
+        let sparing = Duration::from_secs(1) * self.waiting.len() as u32 / options.records_per_second.max(1);
         Some(oldest + sparing.clamp(options.linger, options.max_linger.max(options.linger)))
     }
 
-    /// Everything, once the oldest of it has waited long enough, or the queues that fill a record.
-    fn take_due(&mut self, now: Instant, options: &OutboxOptions) -> Vec<(u16, Queue)> {
+    /// Everything, once the oldest of it has waited long enough, or the drafts that are full.
+    fn take_due(&mut self, now: Instant, options: &OutboxOptions) -> Vec<(u16, Due)> {
         let Some(due) = self.due_at(options) else {
             return Vec::new();
         };
-        if self.closed || now >= due {
-            self.oldest = None;
-            return std::mem::take(&mut self.queues).into_iter().collect();
+        let all = self.closed || now >= due;
+        let mut taken = Vec::new();
+        if all || self.is_full {
+            self.is_full = false;
+            for &partition in &self.waiting {
+                let queue = &mut self.queues[usize::from(partition)];
+                let drafts = &mut queue.drafts;
+                taken.extend(drafts.full.drain(..).map(|draft| (partition, Due::Write(draft))));
+                if all {
+                    taken.extend(drafts.open.take().map(|draft| (partition, Due::Write(draft))));
+                    let seals = queue.seals.drain(..);
+                    taken.extend(seals.map(|(ticket, windows)| (partition, Due::Seal(ticket, windows))));
+                    queue.listed = false;
+                }
+            }
         }
-        let full = self.queues.iter().filter(|(_, queue)| queue.is_full());
-        let full: Vec<u16> = full.map(|(&partition, _)| partition).collect();
-        let taken = full
-            .into_iter()
-            .filter_map(|partition| self.queues.remove_entry(&partition));
-        let taken = taken.collect();
-        if self.queues.is_empty() {
+        if all {
+            self.waiting.clear();
             self.oldest = None;
         }
         taken
@@ -367,13 +402,7 @@ impl State {
         Outgoing { id, partition, value }
     }
 
-    fn more_open(&mut self, ticket: u64, more: u32) {
-        if let Some(ticket) = self.tickets.get_mut(&ticket) {
-            ticket.open += more;
-        }
-    }
-
-    /// A part or a record of the ticket is done with, `why` if it failed.
+    /// A record of the ticket is done with, `why` if it failed.
     fn close_one(&mut self, number: u64, why: Option<&str>) {
         if let Some(why) = why {
             self.give_up(number, why);
@@ -408,8 +437,17 @@ impl State {
     }
 }
 
-impl Queue {
-    fn is_full(&self) -> bool {
-        self.bytes >= MAX_PLAIN_BYTES
+/// The queue of a partition, which is listed as waiting from now on.
+#[inline]
+fn queue<'a>(queues: &'a mut Vec<Queue>, waiting: &mut Vec<u16>, partition: u16) -> &'a mut Queue {
+    let at = usize::from(partition);
+    if at >= queues.len() {
+        queues.resize_with(at + 1, Queue::default);
     }
+    let queue = &mut queues[at];
+    if !queue.listed {
+        queue.listed = true;
+        waiting.push(partition);
+    }
+    queue
 }

@@ -26,11 +26,8 @@ fn record() -> (u16, Vec<u8>) {
         .map(|n| batch(&splitter, uid(n), 1, &series, &["family".to_owned()]))
         .collect();
     let partition = all[0].partitions()[0];
-    let encoded = Encoder::new()
-        .unwrap()
-        .writes(partition, &parts_in(&all, partition))
-        .unwrap();
-    (partition, encoded.values[0].clone())
+    let (_, value) = encode(&all, partition).remove(0);
+    (partition, value)
 }
 
 fn is_corrupt(result: &crate::Result<LogRecord>, what: &str) -> bool {

@@ -6,6 +6,8 @@ mod round_trip;
 
 use std::sync::Arc;
 
+use super::draft::{Adding, Drafts, Spare, check};
+use super::format::Packer;
 use super::*;
 use crate::log::{LogRecord, RecordKind};
 use crate::model::{Millis, Uid};
@@ -76,11 +78,34 @@ pub fn batches_of(record: &LogRecord) -> &[Arc<SplitBatch>] {
     }
 }
 
-/// The parts of batches that lie in a partition, validated at 0, 1, 2 and so on.
-pub fn parts_in(batches: &[Arc<SplitBatch>], partition: u16) -> Vec<(Part, Millis)> {
-    let parts = batches.iter().zip(0..).flat_map(|(batch, now)| {
-        let parts = Part::all_of(batch).unwrap();
-        parts.into_iter().map(move |part| (part, now))
-    });
-    parts.filter(|(part, _)| part.partition() == partition).collect()
+/// The records of what lies in a partition, for tickets 0, 1, 2 and so on, validated at these times; with the tickets of each record.
+pub fn encode(batches: &[Arc<SplitBatch>], partition: u16) -> Vec<(Vec<u64>, Vec<u8>)> {
+    let (mut drafts, mut spare) = (Drafts::default(), Spare::default());
+    for (ticket, batch) in (0..).zip(batches) {
+        check(batch).unwrap();
+        let mut adding = Adding {
+            ticket,
+            now: ticket as Millis,
+            owner: (batch.uid.unwrap(), batch.shards),
+            drafts: 0,
+            bytes: 0,
+            spare: &mut spare,
+        };
+        for series in batch.series.iter().filter(|s| s.partition == partition) {
+            let (times, values) = batch.samples_of(series);
+            drafts.add_series(&mut adding, batch.labels_of(series), times, values);
+        }
+        for entry in batch.metadata.iter().filter(|m| m.partition == partition) {
+            drafts.add_metadata(&mut adding, entry);
+        }
+    }
+    let mut packer = Packer::new().unwrap();
+    let mut scratch = Vec::new();
+    let all = drafts.full.into_iter().chain(drafts.open);
+    all.map(|mut draft| {
+        let tickets = std::mem::take(&mut draft.tickets);
+        let value = draft.finish(partition, &mut packer, &mut scratch, &mut spare);
+        (tickets, value.unwrap())
+    })
+    .collect()
 }
