@@ -100,6 +100,7 @@ class World:
             self._running.cancel()
             self._loop.call_soon_threadsafe(self._loop.call_later, 0.5, self._loop.stop)
             self._thread.join()
+        self._loop.close()
         if self.network is not None:
             self.network.close()
 
