@@ -603,10 +603,11 @@ class Query:
         max_series: int | None = ...,
         max_bytes: int | None = ...,
         delays_names: bool = ...,
+        uses_starts: bool = ...,
     ) -> Query:
         """`max_samples` bounds what is held at one time, as in Prometheus: present cells of live frames plus the samples
         in the window at hand. A histogram counts as a sixteenth of its bytes. None takes the default: 50 million samples,
-        2 million series, 4 GiB."""
+        2 million series, 4 GiB. Without `uses_starts` start times of samples are taken for unknown."""
     @property
     def max_series(self) -> int: ...
     @property
@@ -626,6 +627,7 @@ class Query:
         histogram_not_a_counter  (a gauge histogram in a function of counters)
         histogram_not_a_gauge    (a counter histogram in a function of gauges)
         ignored_histograms       (only the floats of a range count)
+        starts_overlap           how often a sample claimed to count what the one before it had counted
         bounds_reconciled        "addition", "subtraction" or "aggregation" of different custom bounds
         hints_collide            the same, of a counter that started again and one that went on
         mixed_in_aggregation     (floats and histograms in one group)
@@ -714,10 +716,10 @@ def select_instant(
     *,
     offset_ms: int,
     lookback_ms: int,
-    shows: Literal["value", "time", "time_of_float"] = ...,
+    shows: Literal["value", "time", "time_of_float", "start"] = ...,
 ) -> Frame:
     """The newest sample with T - offset - lookback < t <= T - offset, unless stale; or its time in seconds, for which it may
-    have to be a float. Names stay."""
+    have to be a float; or its start time in seconds, 0 where that is not known. Names stay."""
 
 def select_range(
     query: Query,
@@ -781,9 +783,12 @@ def as_series(query: Query, frame: Frame, grid: _Grid) -> SeriesSet:
     """The inner frame of a subquery as a source of samples."""
 
 def series_from_samples(
-    query: Query, series: Sequence[tuple[Mapping[str, str], Sequence[int], Sequence[float | Histogram]]]
+    query: Query,
+    series: Sequence[tuple[Mapping[str, str], Sequence[int], Sequence[float | Histogram]]],
+    starts: Sequence[Sequence[int]] = ...,
 ) -> SeriesSet:
-    """(labels, strictly ascending times in ms, values) of each series, without a head or a block: for tests and tools."""
+    """(labels, strictly ascending times in ms, values) of each series, without a head or a block: for tests and tools.
+    `starts`: the start time in ms of each sample, 0 where it is not known; nothing for a series of which none is."""
 
 def broadcast(frame: Frame, steps: int) -> Frame: ...
 def drop_names(query: Query, frame: Frame) -> Frame:

@@ -72,7 +72,8 @@ class Executor:
             max_samples=limits.max_query_samples,
             max_series=limits.max_query_series,
             max_bytes=limits.max_query_bytes,
-            delays_names=job.plan.delays_names,
+            delays_names=job.plan.features.delayed_name_removal,
+            uses_starts=job.plan.features.use_start_timestamps,
         )
         if job.timeout_s <= 0:
             raise TimedOutError(TIMED_OUT)

@@ -40,6 +40,8 @@ class Annotations:
             severity, place, text = _TEXTS[kind]
             if kind == "forced_monotonicity":
                 detail = _forced_monotonicity(detail, places.grid)
+            elif kind == "starts_overlap":
+                detail = f" ({detail} occurrences)" if detail != "1" else ""
             of_metric = f" for metric name {quoted(metric)}" if metric else ""
             note = self.warn if severity == "warning" else self.inform
             note(
@@ -105,6 +107,11 @@ _TEXTS: dict[str, tuple[Literal["warning", "info"], str, str]] = {
         "info",
         "first",
         "ignored histograms in a range containing both floats and histograms for metric name {metric}",
+    ),
+    "starts_overlap": (
+        "warning",
+        "operand",
+        "sample has start time that overlaps with previous sample timestamp for metric {metric}{detail}",
     ),
     "bounds_reconciled": ("info", "operand", "mismatched custom buckets were reconciled during {detail}"),
     "hints_collide": ("warning", "operand", "conflicting counter resets during histogram {detail}"),

@@ -20,7 +20,7 @@ from querier.promql.operators.vectors import (
     HistogramQuantiles,
     LabelJoin,
     LabelReplace,
-    NoFloats,
+    Nothing,
     Sort,
     SortByLabel,
     SortInRange,
@@ -190,8 +190,12 @@ def _quantile_label(value: float) -> str:
     return text if math.isinf(value) or math.isnan(value) or set(text) & set(".e") else f"{text}.0"
 
 
-def _no_floats(planner: Planner, call: Call, grid: Grid) -> Operator:
-    return NoFloats(planner.plan(call.args[0], grid))
+def _start_timestamp(planner: Planner, call: Call, grid: Grid) -> Operator:
+    """Of a selector when its samples say they began; nothing of anything else, or where that is not looked at."""
+    operand = without_parens(call.args[0])
+    if isinstance(operand, VectorSelector) and planner.features.use_start_timestamps:
+        return WithoutName(planner.instant(operand, grid, shows="start"))
+    return Nothing(planner.plan(operand, grid))
 
 
 def _histogram_fraction(planner: Planner, call: Call, grid: Grid) -> Operator:
@@ -243,7 +247,7 @@ _SPECIAL: dict[str, Callable[[Planner, Call, Grid], Operator]] = {
     "sort_by_label": _sort_by_label,
     "sort_by_label_desc": _sort_by_label,
     "start": _constant(lambda planner: planner.bounds[0] / 1000),
-    "start_timestamp": _no_floats,
+    "start_timestamp": _start_timestamp,
     "step": _constant(lambda planner: planner.step_ms / 1000),
     "time": _time,
     "timestamp": _timestamp,

@@ -32,7 +32,7 @@ def evaluate(plan: Plan, sets: Sequence[native.SeriesSet], query: native.Query, 
 
     Blocks its thread, without the GIL for all that is long. Raises ExecutionError and CanceledError of `shared.native`.
     """
-    run = Run(plan.query, query, sets, delays_names=plan.delays_names)
+    run = Run(plan.query, query, sets, delays_names=plan.features.delayed_name_removal)
     json, is_truncated = _result(plan, run, limit)
     annotations = run.annotations
     return Result(plan.type, json, list(annotations.warnings), list(annotations.infos), is_truncated)

@@ -46,7 +46,7 @@ class Plan:
 
     `root` evaluates a scalar or a vector, `samples` is what an instant query for a range vector shows, `text` a string:
     one of the three is set. `inner_steps` counts those of all subqueries. `type` is what the answer calls itself, so
-    always matrix in range queries. With `delays_names` the native query must be made to delay them, too.
+    always matrix in range queries. The native query must be made with the plan's `features`.
     """
 
     query: str
@@ -59,7 +59,7 @@ class Plan:
     root: Operator | None
     samples: Samples | None
     text: str | None
-    delays_names: bool
+    features: Features
 
 
 def prepare(
@@ -92,7 +92,7 @@ def prepare(
         subquery_step_ms,
         Invariance(expr),
         StatisticsOnly(expr),
-        delays_names=features.delayed_name_removal,
+        features,
     )
     bare = without_parens(expr)
     root: Operator | None = None
@@ -116,5 +116,5 @@ def prepare(
         root,
         samples,
         text,
-        features.delayed_name_removal,
+        features,
     )

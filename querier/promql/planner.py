@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from querier.promql.ast import DurationExpr, LabelMatcher, When
+    from querier.promql.features import Features
     from querier.promql.invariance import Invariance
     from querier.promql.run import Operator
     from querier.promql.statistics import StatisticsOnly
@@ -60,7 +61,7 @@ class Planner:
     __slots__ = (
         "_selects",
         "bounds",
-        "delays_names",
+        "features",
         "inner_steps",
         "invariance",
         "lookback_ms",
@@ -79,8 +80,7 @@ class Planner:
         subquery_step_ms: int,
         invariance: Invariance,
         statistics: StatisticsOnly,
-        *,
-        delays_names: bool,
+        features: Features,
     ) -> None:
         self.bounds = bounds
         self.step_ms = step_ms
@@ -88,7 +88,7 @@ class Planner:
         self.subquery_step_ms = subquery_step_ms
         self.invariance = invariance
         self.statistics = statistics
-        self.delays_names = delays_names
+        self.features = features
         self.inner_steps = 0
         self._selects: dict[tuple[tuple[str, str, str], ...], _Needed] = {}
 
@@ -119,7 +119,11 @@ class Planner:
     # ---- sources ---------------------------------------------------------------------------------------------------
 
     def instant(
-        self, selector: VectorSelector, grid: Grid, *, shows: Literal["value", "time", "time_of_float"] = "value"
+        self,
+        selector: VectorSelector,
+        grid: Grid,
+        *,
+        shows: Literal["value", "time", "time_of_float", "start"] = "value",
     ) -> InstantSelect:
         grid = self._pinned(selector.when, grid)
         offset_ms = self.offset_ms(selector.when)
@@ -273,7 +277,7 @@ class Planner:
                 return AggregateInstant(operand, expr.op, expr.without, expr.grouping)
             if isinstance(operand, RangeFunction) and self._is_one_metric(expr.expr):
                 labels = expr.grouping
-                if not (expr.without or operand.keeps_name or self.delays_names):
+                if not (expr.without or operand.keeps_name or self.features.delayed_name_removal):
                     labels = [label for label in labels if label != "__name__"]
                 return AggregateRange(operand, expr.op, expr.without, labels, position)
         param: Operator | None = None

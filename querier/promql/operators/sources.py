@@ -53,7 +53,7 @@ class InstantSelect:
     offset_ms: int
     lookback_ms: int
     position: int
-    shows: Literal["value", "time", "time_of_float"] = "value"
+    shows: Literal["value", "time", "time_of_float", "start"] = "value"
 
     def evaluate(self, run: Run) -> native.Frame:
         frame = native.select_instant(

@@ -223,8 +223,8 @@ class Info:
 
 
 @dataclass(slots=True)
-class NoFloats:
-    """What `start_timestamp` makes of anything: nothing."""
+class Nothing:
+    """What `start_timestamp` makes of anything but a selector."""
 
     operand: Operator
 

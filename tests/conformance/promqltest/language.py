@@ -25,6 +25,8 @@ class Load:
     gap_ms: int
     with_custom_histograms: bool
     series: list[tuple[Labels, list[Value]]]
+    starts: list[list[int | None]]
+    """For each series the offsets in ms of start timestamps from the samples; empty if it has none."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,15 @@ def _command(line: str, body: list[str], number: int) -> Command:
     if line == "clear":
         return Clear()
     if load := _LOAD.match(line):
-        return Load(parse_duration_ms(load[2]), load[1] is not None, list(_loaded(body)))
+        loaded = list(_loaded(body))
+        series, starts = [one for one, _ in loaded], [offsets for _, offsets in loaded]
+        return Load(parse_duration_ms(load[2]), load[1] is not None, series, starts)
     if line.startswith("eval"):
         return _eval(line, body, number)
     raise ValueError(f"not a command: {line!r}")
 
 
-def _loaded(body: list[str]) -> Iterator[tuple[Labels, list[Value]]]:
+def _loaded(body: list[str]) -> Iterator[tuple[tuple[Labels, list[Value]], list[int | None]]]:
     start_times: tuple[Labels, list[int | None]] | None = None
     for line in body:
         if is_start_times(line):
@@ -113,8 +117,8 @@ def _loaded(body: list[str]) -> Iterator[tuple[Labels, list[Value]]]:
         labels, values = parse_series(line)
         if start_times is not None and (start_times[0] != labels or len(start_times[1]) != len(values)):
             raise ValueError(f"the start timestamps do not belong to {line!r}")
+        yield (labels, values), start_times[1] if start_times is not None else []
         start_times = None
-        yield labels, values
 
 
 def _eval(line: str, body: list[str], number: int) -> Eval:

@@ -54,21 +54,26 @@ class Engine:
     ) -> tuple[Result, Answer]:
         """`shown` are the times that the answer has points at."""
         plan = prepare(text, grid, self.features, is_range=is_range, end_ms=end_ms)
-        query = native.Query(delays_names=plan.delays_names)
+        query = _query_of(plan)
         result = evaluate(plan, [self.storage.select(query, select) for select in plan.selects], query)
         rows = self._rows(plan, shown) if b'"histogram' in result.json else []
         return result, Answer(result, rows, shown)
 
     def _rows(self, plan: Plan, shown: native.Grid) -> Sequence[Row]:
         """What stands in each cell, by evaluating once more."""
-        query = native.Query(delays_names=plan.delays_names)
+        query = _query_of(plan)
         sets = [self.storage.select(query, select) for select in plan.selects]
-        run = Run(plan.query, query, sets, delays_names=plan.delays_names)
+        run = Run(plan.query, query, sets, delays_names=plan.features.delayed_name_removal)
         if plan.root is not None:
             return native.elements(query, evaluate_cells(plan.root, run))
         assert plan.samples is not None
         series = plan.samples.series(run)
         return native.elements(query, native.select_instant(query, series, shown, offset_ms=0, lookback_ms=1))
+
+
+def _query_of(plan: Plan) -> native.Query:
+    features = plan.features
+    return native.Query(delays_names=features.delayed_name_removal, uses_starts=features.use_start_timestamps)
 
 
 def _failure(command: Eval, engine: Engine) -> str | None:

@@ -15,16 +15,24 @@ _Key = tuple[tuple[str, str], ...]
 class Storage:
     def __init__(self) -> None:
         self._series: dict[_Key, dict[int, float | native.Histogram]] = {}
+        self._starts: dict[_Key, dict[int, int]] = {}
 
     def clear(self) -> None:
         self._series.clear()
+        self._starts.clear()
 
     def load(self, command: Load) -> None:
         classic = ClassicHistograms()
         touched: dict[_Key, None] = {}
-        for labels, values in command.series:
+        for (labels, values), starts in zip(command.series, command.starts, strict=True):
             samples = {index * command.gap_ms: value for index, value in enumerate(values) if value is not None}
-            touched[self._append(labels, samples)] = None
+            key = self._append(labels, samples)
+            touched[key] = None
+            self._starts.setdefault(key, {}).update(
+                (index * command.gap_ms, index * command.gap_ms + offset)
+                for index, offset in enumerate(starts)
+                if offset is not None
+            )
             if command.with_custom_histograms:
                 classic.add(labels, samples)
         for labels, histograms in classic.as_native():
@@ -42,6 +50,7 @@ class Storage:
 
     def select(self, query: native.Query, select: Select) -> native.SeriesSet:
         chosen = []
+        starts = []
         for key, samples in sorted(self._series.items()):
             labels = dict(key)
             if not all(
@@ -53,7 +62,9 @@ class Storage:
             times = [time for time, _ in inside]
             assert all(earlier < later for earlier, later in pairwise(times))
             chosen.append((labels, times, [value for _, value in inside]))
-        return native.series_from_samples(query, chosen)
+            known = self._starts.get(key)
+            starts.append([known.get(time, 0) for time in times] if known else [])
+        return native.series_from_samples(query, chosen, starts)
 
 
 def _as_stored(samples: dict[int, float | native.Histogram]) -> dict[int, float | native.Histogram]:

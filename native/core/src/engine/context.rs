@@ -35,6 +35,8 @@ impl Default for Limits {
 pub struct Options {
     /// Names are dropped at the end.
     pub delays_names: bool,
+    /// Start times of samples are looked at.
+    pub uses_starts: bool,
 }
 
 /// Safe to share between threads; `cancel` may come from any of them.
@@ -60,6 +62,8 @@ pub type Note = (&'static str, String, String);
 struct Notes {
     fresh: Vec<Note>,
     seen: HashSet<Note>,
+    /// Kind, metric, and how often.
+    counted: Vec<(&'static str, String, u64)>,
 }
 
 impl QueryContext {
@@ -91,6 +95,11 @@ impl QueryContext {
     /// Whether names are only dropped at the end of the query, where each was marked before.
     pub fn delays_names(&self) -> bool {
         self.options.delays_names
+    }
+
+    /// Whether the start times of samples are looked at, or taken for unknown.
+    pub fn uses_starts(&self) -> bool {
+        self.options.uses_starts
     }
 
     /// Fails once the query was cancelled. Cheap enough to call for every row.
@@ -161,11 +170,27 @@ impl QueryContext {
         }
     }
 
-    /// The notes since the last call, in order. What was noted before may be noted again.
+    /// Notes something of a metric that is told together with how often it was noted.
+    pub fn count_of(&self, kind: &'static str, times: u64, metric: &str) {
+        let mut notes = self.notes.lock();
+        match notes
+            .counted
+            .iter_mut()
+            .find(|(of, name, _)| *of == kind && name == metric)
+        {
+            Some((_, _, count)) => *count += times,
+            None => notes.counted.push((kind, metric.to_owned(), times)),
+        }
+    }
+
+    /// The notes since the last call, in order, then those that are counted. What was noted before may be noted again.
     pub fn take_notes(&self) -> Vec<Note> {
         let mut notes = self.notes.lock();
         notes.seen.clear();
-        std::mem::take(&mut notes.fresh)
+        let mut fresh = std::mem::take(&mut notes.fresh);
+        let counted = notes.counted.drain(..);
+        fresh.extend(counted.map(|(kind, metric, times)| (kind, times.to_string(), metric)));
+        fresh
     }
 
     pub fn samples_read(&self) -> u64 {

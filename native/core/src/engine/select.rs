@@ -223,7 +223,10 @@ fn run_rows(
     let mut samples_read = 0;
     for row in rows {
         context.check()?;
-        let samples = reader.read(row, min, max)?;
+        let mut samples = reader.read(row, min, max)?;
+        if !context.uses_starts() {
+            samples.starts = &[];
+        }
         samples_read += samples.times.len() as u64;
         let mut notes = RowNotes::default();
         let widest = kernel.run(context, samples, &mut cells, &mut notes)?;
@@ -273,6 +276,10 @@ fn note(context: &QueryContext, plan: &RowPlan, observed: &Observed) {
                 RowNote::NotACounter => ("histogram_not_a_counter", ""),
                 RowNote::NotAGauge => ("histogram_not_a_gauge", ""),
                 RowNote::IgnoredHistograms => ("ignored_histograms", ""),
+                RowNote::StartsOverlap => {
+                    context.count_of("starts_overlap", notes.overlaps, name);
+                    continue;
+                }
                 RowNote::ReconciledByAddition => ("bounds_reconciled", "addition"),
                 RowNote::ReconciledBySubtraction => ("bounds_reconciled", "subtraction"),
                 RowNote::ReconciledByAggregation => ("bounds_reconciled", "aggregation"),

@@ -19,6 +19,8 @@ pub enum Shown {
     Value,
     /// The time in seconds.
     Time,
+    /// The start time in seconds, 0 where it is not known.
+    Start,
     /// The time in seconds if it is a float; a histogram shows itself, so that it can be refused.
     TimeOfFloat,
 }
@@ -81,10 +83,10 @@ impl InstantKernel {
             let sample = samples.values[newest];
             if !is_stale(sample) {
                 *kind = FLOAT;
-                *value = if shows == Shown::Value {
-                    sample
-                } else {
-                    samples.times[newest] as f64 / 1e3
+                *value = match shows {
+                    Shown::Value => sample,
+                    Shown::Time | Shown::TimeOfFloat => samples.times[newest] as f64 / 1e3,
+                    Shown::Start => start(samples, newest),
                 };
             }
         }
@@ -110,11 +112,17 @@ impl InstantKernel {
             let element = match (histogram, self.instant.shows) {
                 (Some(histogram), Shown::Value | Shown::TimeOfFloat) => Element::Histogram(histogram),
                 (None, Shown::Value) => Element::Float(value),
+                (_, Shown::Start) => Element::Float(start(samples, newest)),
                 _ => Element::Float(samples.times[newest] as f64 / 1e3),
             };
             cells.put(step, element);
         }
     }
+}
+
+/// In seconds, 0 if it is not known.
+fn start(samples: Samples<'_>, index: usize) -> f64 {
+    samples.starts.get(index).map_or(0.0, |&start| start as f64 / 1e3)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod range;
 mod rate;
 mod reduce;
 mod regression;
+mod starts;
 mod window;
 
 #[cfg(test)]

@@ -32,6 +32,12 @@ impl Ranges {
             self.grid.last().saturating_sub(self.offset),
         )
     }
+
+    /// The window `(start, end]` of a step.
+    pub fn window(&self, step: usize) -> (Millis, Millis) {
+        let end = self.grid.time(step).saturating_sub(self.offset);
+        (end.saturating_sub(self.range), end)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +113,11 @@ impl RangeFunction {
         }
     }
 
+    /// Whether it makes something of start times.
+    pub fn looks_at_starts(self) -> bool {
+        matches!(self, Self::Rate | Self::Increase | Self::Irate | Self::Resets)
+    }
+
     fn extrapolated(self) -> Option<Extrapolated> {
         match self {
             Self::Rate => Some(Extrapolated::Rate),
@@ -173,7 +184,8 @@ impl<'a> RangeKernel<'a> {
         notes: &mut RowNotes,
         poll: impl Fn() -> Result<()>,
     ) -> Result<usize> {
-        if !samples.has_histograms() {
+        let has_starts = samples.has_starts() && self.function.looks_at_starts();
+        if !(samples.has_histograms() || has_starts) {
             return self.run_floats(samples, &mut cells.kind, &mut cells.value, poll);
         }
         let mut split = std::mem::take(&mut self.split);

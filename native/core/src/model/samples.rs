@@ -14,6 +14,8 @@ pub struct Samples<'a> {
     pub values: &'a [f64],
     /// Empty if all samples are floats, else one for each time.
     pub histograms: &'a [Option<Arc<Histogram>>],
+    /// When what each sample counts began to be counted, 0 where that is not known. Empty if it is known of none.
+    pub starts: &'a [Millis],
     /// Two answers of one reader with the same non-zero key have the same `times`, so that window edges found
     /// for one row serve the next. 0 says nothing.
     pub times_key: u64,
@@ -26,6 +28,7 @@ impl<'a> Samples<'a> {
             times,
             values,
             histograms: &[],
+            starts: &[],
             times_key,
         }
     }
@@ -35,17 +38,19 @@ impl<'a> Samples<'a> {
         !self.histograms.is_empty()
     }
 
+    #[inline]
+    pub fn has_starts(&self) -> bool {
+        !self.starts.is_empty()
+    }
+
     /// The samples of a range of places.
     #[must_use]
     pub fn slice(self, places: Range<usize>) -> Self {
         Self {
             times: &self.times[places.clone()],
             values: &self.values[places.clone()],
-            histograms: if self.histograms.is_empty() {
-                &[]
-            } else {
-                &self.histograms[places]
-            },
+            starts: self.starts.get(places.clone()).unwrap_or_default(),
+            histograms: self.histograms.get(places).unwrap_or_default(),
             times_key: 0,
         }
     }
@@ -57,6 +62,7 @@ pub struct SampleBuf {
     pub times: Vec<Millis>,
     pub values: Vec<f64>,
     pub histograms: Vec<Option<Arc<Histogram>>>,
+    pub starts: Vec<Millis>,
 }
 
 impl SampleBuf {
@@ -64,6 +70,7 @@ impl SampleBuf {
         self.times.clear();
         self.values.clear();
         self.histograms.clear();
+        self.starts.clear();
     }
 
     /// Keeps the first `len` samples.
@@ -71,6 +78,7 @@ impl SampleBuf {
         self.times.truncate(len);
         self.values.truncate(len);
         self.histograms.truncate(len);
+        self.starts.truncate(len);
     }
 
     /// Appends samples later than those held.
@@ -79,8 +87,15 @@ impl SampleBuf {
             self.histograms.resize(self.times.len(), None);
             self.histograms.extend_from_slice(samples.histograms);
         }
+        if !samples.starts.is_empty() {
+            self.starts.resize(self.times.len(), 0);
+            self.starts.extend_from_slice(samples.starts);
+        }
         self.times.extend_from_slice(samples.times);
         self.values.extend_from_slice(samples.values);
+        if !self.starts.is_empty() {
+            self.starts.resize(self.times.len(), 0);
+        }
         if !self.histograms.is_empty() {
             self.histograms.resize(self.times.len(), None);
         }
@@ -92,6 +107,9 @@ impl SampleBuf {
         if !self.histograms.is_empty() {
             self.histograms.push(None);
         }
+        if !self.starts.is_empty() {
+            self.starts.push(0);
+        }
     }
 
     pub fn push_histogram(&mut self, time: Millis, histogram: Arc<Histogram>) {
@@ -99,6 +117,19 @@ impl SampleBuf {
         self.times.push(time);
         self.values.push(0.0);
         self.histograms.push(Some(histogram));
+        if !self.starts.is_empty() {
+            self.starts.push(0);
+        }
+    }
+
+    /// Says when what the last sample counts began to be counted; 0 says nothing.
+    pub fn set_start(&mut self, start: Millis) {
+        if start != 0 || !self.starts.is_empty() {
+            self.starts.resize(self.times.len(), 0);
+        }
+        if let Some(last) = self.starts.last_mut() {
+            *last = start;
+        }
     }
 
     pub fn as_samples(&self) -> Samples<'_> {
@@ -106,6 +137,7 @@ impl SampleBuf {
             times: &self.times,
             values: &self.values,
             histograms: &self.histograms,
+            starts: &self.starts,
             times_key: 0,
         }
     }

@@ -13,12 +13,13 @@ pub struct Query {
 #[pymethods]
 impl Query {
     #[new]
-    #[pyo3(signature = (*, max_samples=None, max_series=None, max_bytes=None, delays_names=false))]
+    #[pyo3(signature = (*, max_samples=None, max_series=None, max_bytes=None, delays_names=false, uses_starts=false))]
     fn new(
         max_samples: Option<u64>,
         max_series: Option<u64>,
         max_bytes: Option<u64>,
         delays_names: bool,
+        uses_starts: bool,
     ) -> Self {
         let default = Limits::default();
         let limits = Limits {
@@ -27,7 +28,13 @@ impl Query {
             bytes: max_bytes.unwrap_or(default.bytes),
         };
         Self {
-            context: Arc::new(QueryContext::with_options(limits, Options { delays_names })),
+            context: Arc::new(QueryContext::with_options(
+                limits,
+                Options {
+                    delays_names,
+                    uses_starts,
+                },
+            )),
         }
     }
 

@@ -19,6 +19,7 @@ fn instant(grid: GridTuple, offset_ms: i64, lookback_ms: i64, shows: &str) -> Py
         "value" => Shown::Value,
         "time" => Shown::Time,
         "time_of_float" => Shown::TimeOfFloat,
+        "start" => Shown::Start,
         _ => return Err(PyValueError::new_err(format!("a sample cannot show {shows:?}"))),
     };
     Ok(RowPlan::Instant(Instant {
@@ -162,24 +163,37 @@ fn histogram_statistics(series: &SeriesSet) -> SeriesSet {
 type GivenSeries = (BTreeMap<String, String>, Vec<i64>, Vec<Value>);
 
 #[pyfunction]
-fn series_from_samples(query: &Query, series: Vec<GivenSeries>) -> PyResult<SeriesSet> {
+#[pyo3(signature = (query, series, starts=Vec::new()))]
+fn series_from_samples(
+    query: &Query,
+    series: Vec<GivenSeries>,
+    mut starts: Vec<Vec<i64>>,
+) -> PyResult<SeriesSet> {
+    if starts.is_empty() {
+        starts.resize(series.len(), Vec::new());
+    }
+    if starts.len() != series.len() {
+        return Err(to_py(Error::BadData("each series has its start times".into())));
+    }
     let given = series
         .into_iter()
-        .map(|(labels, times, values)| {
-            if times.len() != values.len() {
-                let (times, values) = (times.len(), values.len());
+        .zip(starts)
+        .map(|((labels, times, values), starts)| {
+            if times.len() != values.len() || !(starts.is_empty() || starts.len() == times.len()) {
+                let (times, values, starts) = (times.len(), values.len(), starts.len());
                 return Err(to_py(Error::BadData(format!(
-                    "{times} times do not match {values} values"
+                    "{times} times do not match {values} values or {starts} start times"
                 ))));
             }
             let mut samples = SampleBuf::default();
-            for (time, value) in times.into_iter().zip(values) {
+            for (index, (time, value)) in times.into_iter().zip(values).enumerate() {
                 match value {
                     Value::Float(value) => samples.push_float(time, value),
                     Value::Histogram(histogram) => {
                         samples.push_histogram(time, Arc::clone(&histogram.get().inner));
                     }
                 }
+                samples.set_start(starts.get(index).copied().unwrap_or(0));
             }
             Ok((labels.into_iter().collect(), samples))
         })

@@ -2,7 +2,7 @@
 //! has to be extrapolated.
 
 use super::range::transitions;
-use super::{RowNote, RowNotes, Split, Stretch, add, subtract};
+use super::{Floats, RowNote, RowNotes, Split, Stretch, add, subtract};
 use crate::Result;
 use crate::engine::{CellBuf, Element};
 use crate::kernel::extended::{Edges, ExtendedRanges};
@@ -39,17 +39,13 @@ pub fn extend(
         widest = widest.max(floats.len() + split.weight(window));
         let end = ranges.grid.time(step).saturating_sub(ranges.offset);
         let sides = Sides {
-            stretch: Stretch {
-                times: window.of(&split.times),
-                histograms: window.of(&split.histograms),
-            },
+            stretch: Stretch::of(split, window),
             start: end.saturating_sub(ranges.range),
             end,
             edges,
         };
         if matches!(function, RangeFunction::Changes | RangeFunction::Resets) {
-            let (times, values) = (floats.of(&split.float_times), floats.of(&split.floats));
-            let count = sides.count(function, times, values);
+            let count = sides.count(function, Floats::of(split, *floats));
             cells.clear(step);
             if let Some(count) = count {
                 cells.put(step, Element::Float(count));
@@ -81,11 +77,8 @@ struct Sides<'a> {
 
 impl Sides<'_> {
     /// Transitions from the last sample at or before the start, whatever its kind.
-    fn count(&self, function: RangeFunction, times: &[Millis], values: &[f64]) -> Option<f64> {
-        let Stretch {
-            times: own_times,
-            histograms,
-        } = self.stretch;
+    fn count(&self, function: RangeFunction, floats: Floats<'_>) -> Option<f64> {
+        let (times, own_times) = (floats.times, self.stretch.times);
         let inside = times.partition_point(|&time| time <= self.start);
         let own_inside = own_times.partition_point(|&time| time <= self.start);
         if inside == times.len() && own_inside == own_times.len() {
@@ -100,16 +93,18 @@ impl Sides<'_> {
             (_, None) => (inside, own_inside),
             (_, Some(_)) => (inside, own_inside - 1),
         };
-        let stretch = Stretch {
-            times: &own_times[own_from..],
-            histograms: &histograms[own_from..],
-        };
-        Some(transitions(function, &times[from..], &values[from..], stretch))
+        Some(transitions(
+            function,
+            floats.from(from),
+            self.stretch.from(own_from),
+        ))
     }
 
     /// What was added from start to end.
     fn gained(&self, is_counter: bool, notes: &mut RowNotes) -> Option<Histogram> {
-        let Stretch { times, histograms } = self.stretch;
+        let Stretch {
+            times, histograms, ..
+        } = self.stretch;
         let is_smoothed = self.edges == Edges::Smoothed;
         let after_start = times.partition_point(|&time| time <= self.start);
         let first = after_start.min(times.len() - 1).saturating_sub(1);
@@ -202,7 +197,9 @@ impl Sides<'_> {
         is_counter: bool,
         notes: &mut RowNotes,
     ) -> Option<Histogram> {
-        let Stretch { times, histograms } = self.stretch;
+        let Stretch {
+            times, histograms, ..
+        } = self.stretch;
         interpolate(
             (times[left], &histograms[left]),
             (times[left + 1], &histograms[left + 1]),

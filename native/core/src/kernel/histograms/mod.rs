@@ -1,4 +1,4 @@
-//! Range functions where a row has histograms, alone or among floats.
+//! Range functions where a row has histograms, alone or among floats, or start times.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -23,6 +23,8 @@ pub use notes::{RowNote, RowNotes};
 pub use range::reduce;
 pub use split::Split;
 
+use super::starts::Starts;
+use super::window::Window;
 use crate::model::histogram::{Added, Incompatible};
 use crate::model::{Histogram, Millis};
 
@@ -31,6 +33,88 @@ use crate::model::{Histogram, Millis};
 pub struct Stretch<'a> {
     pub times: &'a [Millis],
     pub histograms: &'a [Arc<Histogram>],
+    /// Empty if no start is known.
+    pub starts: &'a [Millis],
+}
+
+impl<'a> Stretch<'a> {
+    /// Of the histograms that a window holds.
+    fn of(split: &'a Split, window: Window) -> Self {
+        Self {
+            times: window.of(&split.times),
+            histograms: window.of(&split.histograms),
+            starts: if split.starts.is_empty() {
+                &[]
+            } else {
+                window.of(&split.starts)
+            },
+        }
+    }
+
+    fn from(self, first: usize) -> Self {
+        Self {
+            times: &self.times[first..],
+            histograms: &self.histograms[first..],
+            starts: self.starts.get(first..).unwrap_or_default(),
+        }
+    }
+
+    fn known_starts(&self) -> Starts<'a> {
+        Starts {
+            times: self.times,
+            starts: self.starts,
+        }
+    }
+
+    /// Whether a histogram but the first begins anew.
+    fn is_reset(&self, index: usize) -> bool {
+        self.known_starts().is_reset(index)
+            || self.histograms[index].is_reset_from(&self.histograms[index - 1])
+    }
+}
+
+/// Neighbouring floats with their times.
+#[derive(Debug, Clone, Copy)]
+pub struct Floats<'a> {
+    pub times: &'a [Millis],
+    pub values: &'a [f64],
+    /// Empty if no start is known.
+    pub starts: &'a [Millis],
+}
+
+impl<'a> Floats<'a> {
+    /// Those that a window holds.
+    fn of(split: &'a Split, window: Window) -> Self {
+        Self {
+            times: window.of(&split.float_times),
+            values: window.of(&split.floats),
+            starts: if split.float_starts.is_empty() {
+                &[]
+            } else {
+                window.of(&split.float_starts)
+            },
+        }
+    }
+
+    fn from(self, first: usize) -> Self {
+        Self {
+            times: &self.times[first..],
+            values: &self.values[first..],
+            starts: self.starts.get(first..).unwrap_or_default(),
+        }
+    }
+
+    fn known_starts(&self) -> Starts<'a> {
+        Starts {
+            times: self.times,
+            starts: self.starts,
+        }
+    }
+
+    /// Whether a float but the first begins anew.
+    fn is_reset(&self, index: usize) -> bool {
+        self.values[index] < self.values[index - 1] || self.known_starts().is_reset(index)
+    }
 }
 
 /// A sum or difference that went well, whose note is taken; nothing if layouts do not go together, which is noted.

@@ -1,6 +1,6 @@
 //! What the samples of a row give occasion to tell the reader of the answer.
 
-/// One occasion. Those up to `IgnoredHistograms` name the metric.
+/// One occasion. Those up to `StartsOverlap` name the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RowNote {
@@ -14,6 +14,8 @@ pub enum RowNote {
     NotAGauge,
     /// Only the floats of a range were looked at.
     IgnoredHistograms,
+    /// Samples claim to count what others of their series have counted. Told with how often.
+    StartsOverlap,
     /// Custom bounds differed in an addition.
     ReconciledByAddition,
     ReconciledBySubtraction,
@@ -23,12 +25,13 @@ pub enum RowNote {
 }
 
 impl RowNote {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MixedKinds,
         Self::MixedLayouts,
         Self::NotACounter,
         Self::NotAGauge,
         Self::IgnoredHistograms,
+        Self::StartsOverlap,
         Self::ReconciledByAddition,
         Self::ReconciledBySubtraction,
         Self::ReconciledByAggregation,
@@ -36,17 +39,21 @@ impl RowNote {
     ];
 
     pub const fn names_metric(self) -> bool {
-        (self as u8) <= Self::IgnoredHistograms as u8
+        (self as u8) <= Self::StartsOverlap as u8
     }
 }
 
-/// A set of notes.
+/// A set of notes, and how often starts overlapped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RowNotes(u16);
+pub struct RowNotes {
+    set: u16,
+    pub overlaps: u64,
+}
 
 impl RowNotes {
     pub fn add(&mut self, note: RowNote) {
-        self.0 |= 1 << note as u8;
+        self.set |= 1 << note as u8;
+        self.overlaps += u64::from(note == RowNote::StartsOverlap);
     }
 
     pub fn add_if(&mut self, is_so: bool, note: RowNote) {
@@ -56,14 +63,15 @@ impl RowNotes {
     }
 
     pub fn merge(&mut self, other: Self) {
-        self.0 |= other.0;
+        self.set |= other.set;
+        self.overlaps += other.overlaps;
     }
 
     pub fn is_empty(self) -> bool {
-        self.0 == 0
+        self.set == 0
     }
 
     pub fn has(self, note: RowNote) -> bool {
-        self.0 & 1 << note as u8 != 0
+        self.set & 1 << note as u8 != 0
     }
 }

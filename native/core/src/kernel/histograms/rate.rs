@@ -2,42 +2,37 @@
 
 use super::{RowNote, RowNotes, Stretch, add, subtract};
 use crate::kernel::rate::Extrapolated;
+use crate::kernel::starts::Spans;
 use crate::model::{Histogram, Millis, ResetHint};
 
-/// The difference over a window `(start, end]`, in the stretch of which there are at least two histograms, stretched to the
-/// window's edges.
+/// The difference over a window `(start, end]`, stretched to the window's edges. One histogram is enough if it says when
+/// it began.
 pub fn extrapolate(
     function: Extrapolated,
     stretch: Stretch<'_>,
-    (start, end): (Millis, Millis),
+    window: (Millis, Millis),
     notes: &mut RowNotes,
 ) -> Option<Histogram> {
     let is_counter = function != Extrapolated::Delta;
-    let Stretch { times, histograms } = stretch;
-    let mut result = gained(stretch, is_counter, notes)?;
-    let (first, last) = (times[0], times[times.len() - 1]);
-    let sampled = (last - first) as f64 / 1e3;
-    let average = sampled / (times.len() - 1) as f64;
-    // Farther from the edge than this, a series is taken to begin or end inside the window.
-    let limit = average * 1.1;
-    let edge = |distance: Millis| {
-        let distance = distance as f64 / 1e3;
-        if distance >= limit {
-            average / 2.0
-        } else {
-            distance
+    let histograms = stretch.histograms;
+    let began = stretch.known_starts().inside(window.0).filter(|_| is_counter);
+    let mut result = match (histograms.len(), began) {
+        (1, None) => return None,
+        (1, Some(_)) => Histogram::clone(&histograms[0]),
+        (_, None) => gained(stretch, is_counter, notes)?,
+        (_, Some(_)) => {
+            let mut gained = gained(stretch, is_counter, notes)?;
+            add(&mut gained, &histograms[0], notes)?;
+            gained
         }
     };
-    let (mut to_start, to_end) = (edge(first - start), edge(end - last));
-    if is_counter && result.count > 0.0 && histograms[0].count >= 0.0 {
+    let mut spans = Spans::new(stretch.known_starts(), window, began);
+    if is_counter && began.is_none() && result.count > 0.0 && histograms[0].count >= 0.0 {
         // A counter starts at zero: never extrapolate to before that.
-        to_start = to_start.min(sampled * (histograms[0].count / result.count));
+        let to_zero = spans.sampled * (histograms[0].count / result.count);
+        spans.to_start = spans.to_start.min(to_zero);
     }
-    let mut factor = (sampled + to_start + to_end) / sampled;
-    if function == Extrapolated::Rate {
-        factor /= (end - start) as f64 / 1e3;
-    }
-    result.multiply(factor);
+    result.multiply(spans.factor(function, window));
     Some(result)
 }
 
@@ -52,7 +47,7 @@ fn gained(stretch: Stretch<'_>, is_counter: bool, notes: &mut RowNotes) -> Optio
     );
     // Where a counter began anew behind its first sample, that one's layout does not matter.
     let nothing;
-    let starts_over = is_counter && histograms[1].is_reset_from(first);
+    let starts_over = is_counter && stretch.is_reset(1);
     let base = if starts_over {
         nothing = Histogram {
             schema: histograms[1].schema,
@@ -83,9 +78,10 @@ fn gained(stretch: Stretch<'_>, is_counter: bool, notes: &mut RowNotes) -> Optio
     };
     subtract(&mut result, base, notes)?;
     if is_counter {
-        for pair in histograms[usize::from(starts_over)..].windows(2) {
-            if pair[1].is_reset_from(&pair[0]) {
-                add(&mut result, &pair[0], notes)?;
+        notes.add_if(stretch.known_starts().overlap(), RowNote::StartsOverlap);
+        for index in 1 + usize::from(starts_over)..histograms.len() {
+            if stretch.is_reset(index) {
+                add(&mut result, &histograms[index - 1], notes)?;
             }
         }
     } else {
@@ -96,23 +92,19 @@ fn gained(stretch: Stretch<'_>, is_counter: bool, notes: &mut RowNotes) -> Optio
 }
 
 /// The difference of two histograms; `irate` divides it by their distance and takes a reset as a start from nothing.
-pub fn last_two(
-    is_rate: bool,
-    (before, after): (&Histogram, &Histogram),
-    distance: Millis,
-    notes: &mut RowNotes,
-) -> Option<Histogram> {
+pub fn last_two(is_rate: bool, pair: Stretch<'_>, notes: &mut RowNotes) -> Option<Histogram> {
+    let (before, after) = (&*pair.histograms[0], &*pair.histograms[1]);
     let [earlier, later] = [before, after].map(|histogram| histogram.hint == ResetHint::Gauge);
     notes.add_if(is_rate && (earlier || later), RowNote::NotACounter);
     notes.add_if(!(is_rate || earlier && later), RowNote::NotAGauge);
     let mut result = after.clone();
-    if !is_rate || !after.is_reset_from(before) {
+    if !is_rate || !pair.is_reset(1) {
         subtract(&mut result, before, notes)?;
     }
     result.hint = ResetHint::Gauge;
     let mut result = result.compacted();
     if is_rate {
-        result.divide(distance as f64 / 1e3);
+        result.divide((pair.times[1] - pair.times[0]) as f64 / 1e3);
     }
     Some(result)
 }

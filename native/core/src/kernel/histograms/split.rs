@@ -1,4 +1,4 @@
-//! A row with histograms, taken apart into its floats and its histograms.
+//! A row with histograms or start times, taken apart into its floats and its histograms.
 
 use std::sync::Arc;
 
@@ -13,6 +13,9 @@ pub struct Split {
     pub floats: Vec<f64>,
     pub times: Vec<Millis>,
     pub histograms: Vec<Arc<Histogram>>,
+    /// When what a sample counts began to be counted; empty if that is known of none.
+    pub float_starts: Vec<Millis>,
+    pub starts: Vec<Millis>,
     /// For each histogram the sum of the weights up to it.
     weights: Vec<usize>,
     windows: Vec<Window>,
@@ -24,6 +27,8 @@ impl Split {
         self.floats.clear();
         self.times.clear();
         self.histograms.clear();
+        self.float_starts.clear();
+        self.starts.clear();
         self.weights.clear();
         let mut weight = 0;
         for (at, &time) in samples.times.iter().enumerate() {
@@ -34,11 +39,13 @@ impl Split {
                     self.times.push(time);
                     self.histograms.push(Arc::clone(histogram));
                     self.weights.push(weight);
+                    self.starts.extend(samples.starts.get(at));
                 }
                 None if is_stale(samples.values[at]) => {}
                 None => {
                     self.float_times.push(time);
                     self.floats.push(samples.values[at]);
+                    self.float_starts.extend(samples.starts.get(at));
                 }
             }
         }
