@@ -1,8 +1,10 @@
 """Records of assigned partitions, for one thread."""
 
 import math
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +24,6 @@ log = structlog.get_logger(__name__)
 
 _SLICE_S = 0.1
 """kafka-python's wait cannot be ended from outside, so it is cut into such pieces."""
-
-_POLL_RECORDS = 8
-"""Decoded at once at most: some 1.5 MB each when full."""
 
 _READ_BYTES = 16 << 20
 """Decoded bytes after which a read returns what it has."""
@@ -67,6 +66,9 @@ class KafkaLogReader:
 
     kafka-python never returns from a poll that follows one which met bytes that are no batch of records. So a consumer
     that has raised is not asked again.
+
+    A poll takes all that has come. Were some left with kafka-python, it would fetch the other partitions meanwhile, and
+    ask for this one again only when their brokers have something or have waited for it as long as they may.
     """
 
     def __init__(self, settings: KafkaSettings, decoder: RecordDecoder, losses: Losses) -> None:
@@ -77,6 +79,7 @@ class KafkaLogReader:
         self._positions: dict[int, int] = {}
         self._assigned: list[int] = []  # what the consumer reads
         self._sought: set[int] = set()  # those of them that it reads from their position on
+        self._polled: dict[int, deque[Any]] = {}  # what was polled of those and is not decoded yet
         self._stops: dict[int, _Stop] = {}
         self._suspect: set[tuple[int, int]] = set()  # partition and offset of what is fetched again
         self._woken = threading.Event()
@@ -150,18 +153,17 @@ class KafkaLogReader:
 
     def _poll(self, consumer: Any, shares: dict[int, _Share], max_records: int, patience_s: float) -> None:
         """Fills `shares` with what there is."""
+        if not self._polled:
+            polled = consumer.poll(timeout_ms=patience_s * 1000, max_records=sys.maxsize)
+            self._polled = {tp.partition: deque(records) for tp, records in polled.items()}
         room, held_bytes = max_records, 0
-        while room > 0 and held_bytes < _READ_BYTES:
-            most = min(room, _POLL_RECORDS)
-            polled = consumer.poll(timeout_ms=patience_s * 1000, max_records=most)
-            for tp, records in polled.items():
-                share = shares.setdefault(tp.partition, _Share(self._positions[tp.partition]))
-                held_bytes += sum(self._take(tp.partition, share, record) for record in records)
-            count = sum(len(records) for records in polled.values())
-            if count < most:
-                return
-            room -= count
-            patience_s = 0.0
+        for partition, records in list(self._polled.items()):
+            share = shares[partition] = _Share(self._positions[partition])
+            while records and room > 0 and held_bytes < _READ_BYTES:
+                held_bytes += self._take(partition, share, records.popleft())
+                room -= 1
+            if not records:
+                del self._polled[partition]
 
     def _take(self, partition: int, share: _Share, record: Any) -> int:
         """The bytes that the decoded record keeps in memory."""
@@ -295,6 +297,7 @@ class KafkaLogReader:
             self._consumer.assign([self._tp(partition) for partition in wanted])
             self._assigned = wanted
             self._sought.intersection_update(wanted)
+        self._polled = {partition: records for partition, records in self._polled.items() if partition in self._sought}
         for partition in wanted:
             if partition not in self._sought:
                 self._consumer.seek(self._tp(partition), self._positions[partition])
@@ -316,6 +319,7 @@ class KafkaLogReader:
         consumer, self._consumer = self._consumer, None
         self._assigned = []
         self._sought.clear()
+        self._polled.clear()
         if consumer is not None:
             consumer.close(autocommit=False)
 

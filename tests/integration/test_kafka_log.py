@@ -11,6 +11,7 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import TopicAlreadyExistsError
 
 from shared.errors import TooLargeError, UnavailableError
+from shared.kafka import clients
 from shared.kafka.log import KafkaLog
 from shared.kafka.reader import KafkaLogReader, Losses
 from shared.native import CorruptError, LogRecord, RecordDecoder, Splitter, WriteLimits
@@ -107,6 +108,23 @@ class TestAppend:
         ):
             with pytest.raises(UnavailableError, match="closed"):
                 await call
+
+
+class TestReading:
+    async def test_a_partition_that_gave_much_is_asked_for_the_next_record_at_once(
+        self, topic: Topic, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clients, "_FETCH_WAIT_MS", int(2 * DEADLINE_S * 1000))  # what waits for it waits in vain
+        log = topic.open(lookup_s=3 * DEADLINE_S)
+        reader = log.reader()
+        end = 0
+        for count in (1, 40, 1):  # the first answer of a broker has all partitions, the others those with records
+            async with asyncio.TaskGroup() as appends:
+                for _ in range(count):
+                    appends.create_task(log.append_seal(0, [0]))
+            begin, end = end, end + count
+            assert (await read(reader, {0: begin, 1: 0}, {0: end, 1: 0}))[0].offsets == list(range(begin, end))
+        await log.close()
 
 
 class TestPausedBroker:
