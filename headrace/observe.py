@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
+    from ingester.canary import Canary
     from ingester.service import Ingester
     from ingester.stats import PartitionStats, Stats
     from shared.kafka.log import KafkaLog
@@ -79,6 +80,10 @@ def replay_ages(ingester: Ingester) -> dict[tuple[str, ...], float]:
         else 0.0
         for number, partition in ingester.holdings.partitions.items()
     }
+
+
+def observe_canary(metrics: Catalogue, canary: Canary) -> None:
+    metrics.canary_delay.observe(lambda: {(str(number),): delay for number, delay in canary.delays().items()})
 
 
 def observe_redis(metrics: Catalogue, client: Client) -> None:

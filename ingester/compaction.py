@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ingester.canary import RETENTION_MS as CANARY_RETENTION_MS
+from ingester.canary import is_canary
 from ingester.encode import describe, new_attempt
 from ingester.settings import IngesterSettings
 from ingester.stats import Counters
@@ -168,9 +170,12 @@ class Maintenance:
             if uid in deleted:
                 going += manifests
             else:
-                going += expired(manifests, now_ms, retention_ms=retention.get(uid, self._settings.retention_ms))
+                going += expired(manifests, now_ms, retention_ms=self._retention_of(uid, retention))
         if going and await self._store.replace(directory.partition, going, []):
             self._counters.dropped_blocks += len(going)
+
+    def _retention_of(self, uid: bytes, own: Mapping[bytes, int]) -> int:
+        return CANARY_RETENTION_MS if is_canary(uid) else own.get(uid, self._settings.retention_ms)
 
     async def _merge(self, partition: int, uid: bytes, manifests: Sequence[Manifest]) -> None:
         parts = await self._merged(uid, manifests)

@@ -218,6 +218,11 @@ class Ingester:
         """Which partitions are here, which of them serve, and how far they are."""
         return self._holdings
 
+    @property
+    def owned(self) -> Collection[int]:
+        """The partitions whose windows it seals."""
+        return self._ownership.owned
+
     def client(self) -> LocalClient:
         return LocalClient(self._holdings)
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from headrace.fsck.report import DAMAGE, Report
+from ingester.canary import is_canary
 from shared.errors import UnavailableError
 from shared.native import BlockReader
 from shared.seams.store import BlockStore, Directory, Manifest
@@ -41,7 +42,8 @@ async def check_store(
         )
         problems = [*cursor_problems(directory, None if ends is None else ends.get(partition))]
         if known is not None:
-            problems += [f"block {m.root_key}: its instance does not exist" for m in manifests if m.uid not in known]
+            strangers = [m for m in manifests if m.uid not in known and not is_canary(m.uid)]
+            problems += [f"block {m.root_key}: its instance does not exist" for m in strangers]
         for manifest in manifests:
             found = await _block_problems(store, manifest)
             if found and not await _stands(store, partition, manifest):

@@ -5,12 +5,13 @@ from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from headrace.observe import Lag, observe_ingester, observe_kafka, replay_ages
+from headrace.observe import Lag, observe_canary, observe_ingester, observe_kafka, replay_ages
 from headrace.roles.administration import flush_route
 from headrace.roles.ground import Ground
 from headrace.roles.ingester import IngesterRole, cluster_settings
 from headrace.roles.running import OpenError, Routes
 from headrace.settings import join_address
+from ingester.canary import Canary
 from ingester.rpc.server import Server
 from ingester.service import Ingester
 from shared.errors import HeadraceError
@@ -25,6 +26,7 @@ class ClusterIngester:
     ground: Ground
     role: IngesterRole
     lag: Lag
+    canary: Canary | None
 
     @classmethod
     async def open(cls, ground: Ground, opened: AsyncExitStack) -> "ClusterIngester":
@@ -57,7 +59,10 @@ class ClusterIngester:
         observe_ingester(core.metrics, ingester, lambda: _late(ingester, settings.kafka.retention_s))
         observe_kafka(core.metrics, ground.log)
         core.metrics.lag_records.observe_value(lambda: float(lag.records))
-        return cls(ground, role, lag)
+        canary = _canary(ground, ingester)
+        if canary is not None:
+            observe_canary(core.metrics, canary)
+        return cls(ground, role, lag, canary)
 
     def routes(self) -> Routes:
         return flush_route(self.ground.front.gate, self.role.flush)
@@ -68,11 +73,29 @@ class ClusterIngester:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.lag.run(), name="lag")
+            if self.canary is not None:
+                tasks.create_task(self.canary.run(), name="canary")
             tasks.create_task(self.role.run(), name="ingester-ended")
 
     async def close(self, hurried: asyncio.Event) -> None:
         """What it stands on is closed by others, the gRPC server first."""
         await self.role.close(hurried)
+
+
+def _canary(ground: Ground, ingester: Ingester) -> Canary | None:
+    settings = ground.core.settings
+    if settings.ingester.canary_s is None:
+        return None
+    return Canary(
+        ground.log,
+        ingester.holdings,
+        ground.splitter,
+        partitions=ground.core.cluster.partitions,
+        zone=settings.zone,
+        owned=lambda: ingester.owned,
+        clock=ground.core.clock,
+        every_s=settings.ingester.canary_s,
+    )
 
 
 def _late(ingester: Ingester, retention_s: int) -> AbstractSet[str]:

@@ -81,6 +81,11 @@ class IngesterSettings(Section):
         default=None,
         description="Age at which blocks are removed, unless an instance's limits say otherwise; none: never.",
     )
+    canary_s: MaybeSeconds = Field(
+        default=15,
+        description="Time between two canary samples of a partition, which an ingester of a cluster writes and reads "
+        "to tell how late its heads are; none: it writes none.",
+    )
 
 
 class QuerySettings(Section):

@@ -98,6 +98,11 @@ class Catalogue:
         self.lag_records = Observed(
             "headrace_ingester_lag_records", "Durable records that the heads have not applied. Queries wait for these."
         )
+        self.canary_delay = Observed(
+            "headrace_canary_delay_seconds",
+            "From the append of a partition's last canary sample until it can be read. Grows while none gets through.",
+            ("partition",),
+        )
         self.head_series = Observed("headrace_head_series", "Series held in memory.", ("partition",))
         self.head_samples = Observed("headrace_head_samples", "Samples held in memory.", ("partition",))
         self.head_bytes = Observed("headrace_head_memory_bytes", "Memory of the heads.", ("partition",))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.cluster import START_S, Cluster, Role, Tenant, within_change
 from tests.support.kafka import Kafka, topic_name
-from tests.support.processes import ADMIN_TOKEN, APP_ID, TOKEN, Api, fetch, free_port
+from tests.support.processes import ADMIN_TOKEN, APP_ID, TOKEN, Api, fetch, free_port, points_of
 from tests.support.redis import RedisServer
 from tests.support.remote_write import body, some_samples
 
@@ -254,6 +254,27 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
     finally:
         server.kill()
+
+
+def test_an_ingester_writes_canaries_and_stops_in_order(redis: RedisServer, cluster: Cluster, tmp_path: Path) -> None:
+    redis.start()
+    env = {**cluster.env, "HEADRACE_REDIS__URL": redis.url, "HEADRACE_KAFKA__TOPIC": topic_name()}
+    env["HEADRACE_INGESTER__CANARY_S"] = "1"
+    role = Role("ingester", "i", tmp_path, env, "--grpc-listen", f"127.0.0.1:{free_port()}")
+    role.start()
+    try:
+        role.wait_ready()
+        end = time.monotonic() + START_S
+        while len(delays := points_of(role.base, "headrace_canary_delay_seconds")) < 16:
+            assert time.monotonic() < end, delays
+            time.sleep(0.05)
+        assert delays.keys() == {f'{{partition="{number}"}}' for number in range(16)}
+        assert role.metric("headrace_conflicting_samples_total") == 0
+        assert role.stop(timeout=60) == 0
+    finally:
+        role.kill()
+    assert "drain_incomplete" not in role.output()
+    assert "Traceback" not in role.output()
 
 
 @pytest.mark.parametrize(

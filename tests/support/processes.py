@@ -238,5 +238,11 @@ class Headrace(Process, Api):
 
 def metric_of(base: str, name: str) -> float:
     """The sum of a metric's points."""
+    return sum(points_of(base, name).values())
+
+
+def points_of(base: str, name: str) -> dict[str, float]:
+    """A metric's points, by their labels as they are written."""
     lines = fetch(base + "/metrics").body.decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+    points = (line.rsplit(" ", 1) for line in lines if line.split("{")[0].split(" ")[0] == name)
+    return {labels.removeprefix(name): float(value) for labels, value in points}
