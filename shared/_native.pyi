@@ -139,7 +139,7 @@ class SplitBatch:
         """(reason, samples refused, a one-line message with an example series) for each reason met.
 
         Reasons: missing_name, empty_label_name, invalid_utf8, duplicate_label, too_many_labels, label_name_too_long,
-        label_value_too_long, too_old, too_far_in_future, native_histogram, series_limit; and invalid_metadata, which
+        label_value_too_long, too_old, too_far_in_future, invalid_histogram, series_limit; and invalid_metadata, which
         counts entries.
         """
     def without(self, keys: bytes) -> SplitBatch:

@@ -98,8 +98,8 @@ def test_native_histograms_are_refused_beside_floats(splitter: native.Splitter) 
     batch = split(splitter, m.body(m.series(labels, m.sample(NOW, 1.0), m.histogram(NOW), m.histogram(NOW + 1))))
     assert batch.samples == 1
     (reason, count, message), *others = batch.refused
-    assert (reason, count, others) == ("native_histogram", 2, [])
-    assert "not supported yet" in message
+    assert (reason, count, others) == ("invalid_histogram", 2, [])
+    assert "not stored yet" in message
     assert message.endswith(": latency")
     assert m.stored(batch.body) == [({"__name__": "latency"}, [(NOW, *m.bits([1.0]))])]
 

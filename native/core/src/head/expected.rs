@@ -75,6 +75,7 @@ pub fn batch(uid: usize, writes: &[Write]) -> SplitBatch {
             key: xxh3_128(&keyed),
             labels: (start as u32, (batch.labels.len() - start) as u32),
             samples: (batch.times.len() as u32, write.samples.len() as u32),
+            histograms: (0, 0),
         });
         batch.times.extend(write.samples.iter().map(|s| s.0));
         batch.values.extend(write.samples.iter().map(|s| s.1));

@@ -433,7 +433,7 @@ proptest! {
     #[test]
     fn arbitrary_labels_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..48), time in any::<i64>()) {
         let head = Head::new(0, WIDTH).unwrap();
-        let series = BatchSeries { partition: 0, key: 7, labels: (0, bytes.len() as u32), samples: (0, 1) };
+        let series = BatchSeries { partition: 0, key: 7, labels: (0, bytes.len() as u32), samples: (0, 1), histograms: (0, 0) };
         let batch = SplitBatch {
             uid: Some(UIDS[0]),
             labels: bytes,

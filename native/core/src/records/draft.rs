@@ -2,8 +2,8 @@
 
 use super::format::{Header, MAX_PLAIN_BYTES, Packer, SEAL, WRITE, stored};
 use crate::model::{Millis, Uid};
-use crate::wire::encode::{MAX_SAMPLE, max_metadata_len, put_metadata, put_series, series_len};
-use crate::wire::{MAX_METADATA_ENTRIES, MetadataEntry, SplitBatch};
+use crate::wire::encode::{Rows, max_metadata_len, put_metadata, put_rows, rows_len};
+use crate::wire::{MAX_HISTOGRAM_BYTES, MAX_METADATA_ENTRIES, MetadataEntry, SplitBatch};
 use crate::{Error, Result};
 
 /// Instance, shards, length.
@@ -14,6 +14,9 @@ const SERIES_OVERHEAD: usize = 16;
 
 /// Labels of one series, or one metadata entry, that leave half of a record for what goes with them.
 const MAX_UNIT_BYTES: usize = MAX_PLAIN_BYTES / 2;
+
+const _: () =
+    assert!(MAX_UNIT_BYTES + MAX_HISTOGRAM_BYTES + SERIES_OVERHEAD + SECTION_BYTES < MAX_PLAIN_BYTES);
 
 /// Buffers that are kept for the next drafts, altogether.
 const SPARE_BYTES: usize = 16 << 20;
@@ -182,21 +185,38 @@ pub struct Adding<'a> {
 impl Drafts {
     /// One series, in as many pieces as there have to be.
     #[inline]
-    pub fn add_series(&mut self, adding: &mut Adding<'_>, labels: &[u8], times: &[Millis], values: &[f64]) {
-        let most = labels.len() + SERIES_OVERHEAD + times.len() * MAX_SAMPLE;
+    pub fn add_series(&mut self, adding: &mut Adding<'_>, labels: &[u8], rows: &Rows<'_>) {
+        let most = labels.len() + SERIES_OVERHEAD + rows.max_len();
         if most <= MAX_PLAIN_BYTES - SECTION_BYTES {
-            self.write(adding, most, 0, |plain| put_series(plain, labels, times, values));
+            self.write(adding, most, 0, |plain| put_rows(plain, labels, rows));
         } else {
-            self.add_long_series(adding, labels, times, values);
+            self.add_long_series(adding, labels, rows);
         }
     }
 
     #[cold]
-    fn add_long_series(&mut self, adding: &mut Adding<'_>, labels: &[u8], times: &[Millis], values: &[f64]) {
-        let rows = (MAX_PLAIN_BYTES - SECTION_BYTES - SERIES_OVERHEAD - labels.len()) / MAX_SAMPLE;
-        for (times, values) in times.chunks(rows).zip(values.chunks(rows)) {
-            let len = series_len(labels, times, values);
-            self.write(adding, len, 0, |plain| put_series(plain, labels, times, values));
+    fn add_long_series(&mut self, adding: &mut Adding<'_>, labels: &[u8], rows: &Rows<'_>) {
+        let room = MAX_PLAIN_BYTES - SECTION_BYTES - SERIES_OVERHEAD - labels.len();
+        let mut add = |rows: &Rows<'_>| {
+            let len = rows_len(labels, rows);
+            self.write(adding, len, 0, |plain| put_rows(plain, labels, rows));
+        };
+        let (floats, step) = (rows.times.len(), room / rows.max_sample());
+        for start in (0..floats).step_by(step) {
+            add(&rows.some_floats(start..floats.min(start + step)));
+        }
+        let mut rest = rows.histograms;
+        while !rest.is_empty() {
+            let mut left = room;
+            let fits = rest.iter().take_while(|histogram| {
+                let len = histogram.field_len();
+                let fits = len <= left;
+                left = left.saturating_sub(len);
+                fits
+            });
+            let (piece, more) = rest.split_at(fits.count().max(1));
+            add(&rows.only(piece));
+            rest = more;
         }
     }
 

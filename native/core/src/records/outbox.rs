@@ -153,8 +153,7 @@ impl Outbox {
         let mut full = false;
         for series in &batch.series {
             let drafts = &mut queue(queues, waiting, series.partition).drafts;
-            let (times, values) = batch.samples_of(series);
-            drafts.add_series(&mut adding, batch.labels_of(series), times, values);
+            drafts.add_series(&mut adding, batch.labels_of(series), &batch.rows_of(series));
             full |= !drafts.full.is_empty();
         }
         for entry in &batch.metadata {

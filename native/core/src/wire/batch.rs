@@ -2,12 +2,13 @@
 
 use hashbrown::HashSet;
 
-use super::encode::{put_metadata, put_series};
+use super::encode::{Rows, put_metadata, put_rows};
+use super::histogram::SentHistogram;
 use super::labels::series_text;
 use super::refusal::{Reason, Refusal, SERIES_LIMIT_TEXT, refuse};
 use super::snappy;
 use crate::Result;
-use crate::model::{Millis, Uid};
+use crate::model::{Histogram, Millis, Uid};
 
 /// One accepted series of a request. A label set that the sender wrote twice is two of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +19,36 @@ pub struct BatchSeries {
     pub key: u128,
     /// Where the label bytes lie in [`SplitBatch::labels`], start and length.
     pub labels: (u32, u32),
-    /// The rows of `times` and `values` that belong to it, start and length; at least one.
+    /// The rows of `times` and `values` that belong to it, start and length.
     pub samples: (u32, u32),
+    /// Likewise of `histograms`; at least one of the two holds something. Of one time a float counts before a histogram.
+    pub histograms: (u32, u32),
+}
+
+impl BatchSeries {
+    /// Samples of both kinds.
+    pub fn len(&self) -> u64 {
+        u64::from(self.samples.1) + u64::from(self.histograms.1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A native histogram that was found valid, and is no stale marker: those are floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchHistogram {
+    pub time: Millis,
+    /// Where its `Histogram` message lies in [`SplitBatch::labels`], start and length.
+    pub bytes: (u32, u32),
+}
+
+impl BatchHistogram {
+    /// Its message in the bytes that hold it.
+    pub fn message<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        &bytes[rows(self.bytes)]
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +69,15 @@ pub struct SplitBatch {
     pub shards: u16,
     /// Raw protobuf bytes in which each series' labels lie: repeated `Label` fields of one `TimeSeries`, tags included
     /// (`0a <len> 0a <len> name 12 <len> value`), valid UTF-8, names unique and never empty, values never empty, `__name__` among
-    /// them, in the sender's order: not necessarily sorted. What lies between series is of no meaning.
+    /// them, in the sender's order: not necessarily sorted. The messages of histograms lie there, too. What lies between is of no meaning.
     pub labels: Vec<u8>,
-    /// Rows of `times` and `values` belong to the series in this order, without gaps.
+    /// Rows of `times` and `values`, and `histograms`, belong to the series in this order, without gaps.
     pub series: Vec<BatchSeries>,
     pub times: Vec<Millis>,
     pub values: Vec<f64>,
+    /// When the counter of each row began, 0 where that is not known; empty if it is known of none.
+    pub starts: Vec<Millis>,
+    pub histograms: Vec<BatchHistogram>,
     pub metadata: Vec<MetadataEntry>,
     /// What the log keeps: a remote-write 1.0 body in snappy. The sender's own bytes if nothing was refused, else written again from what
     /// was accepted. Empty in a batch that comes from replay.
@@ -83,6 +115,29 @@ impl SplitBatch {
         )
     }
 
+    pub fn histograms_of(&self, series: &BatchSeries) -> &[BatchHistogram] {
+        &self.histograms[rows(series.histograms)]
+    }
+
+    /// A histogram of the batch, and when it began to count, 0 if that is not known. `None`: it cannot be read, though it could be when
+    /// it was split.
+    pub fn histogram(&self, histogram: &BatchHistogram) -> Option<(Histogram, Millis)> {
+        let sent = SentHistogram::decode(&self.labels, rows(histogram.bytes)).ok()?;
+        Some((sent.histogram().ok()?, sent.start))
+    }
+
+    /// All samples of a series.
+    pub fn rows_of(&self, series: &BatchSeries) -> Rows<'_> {
+        let (times, values) = self.samples_of(series);
+        Rows {
+            times,
+            values,
+            starts: self.starts.get(rows(series.samples)).unwrap_or_default(),
+            histograms: self.histograms_of(series),
+            bytes: &self.labels,
+        }
+    }
+
     /// The batch with only those series for whose number `keep` returns true; the others are counted as refused. `why` is a phrase that
     /// the text of the first of them follows in the message.
     pub fn retain(&self, mut keep: impl FnMut(usize) -> bool, reason: Reason, why: &str) -> Result<Self> {
@@ -95,7 +150,7 @@ impl SplitBatch {
                 all = false;
                 let series = &self.series[i];
                 let example = || format!("{why}: {}", series_text(self.labels_of(series)));
-                refuse(&mut refused, reason, u64::from(series.samples.1), example);
+                refuse(&mut refused, reason, series.len(), example);
             }
             keep
         });
@@ -115,9 +170,11 @@ impl SplitBatch {
 
     /// Drops series and closes the gaps they leave in the columns.
     pub(super) fn retain_series(&mut self, mut keep: impl FnMut(usize) -> bool) {
-        let mut end = 0;
+        let (mut end, mut histograms_end) = (0, 0);
         let mut number = 0;
-        let (times, values) = (&mut self.times, &mut self.values);
+        let (times, values, histograms) = (&mut self.times, &mut self.values, &mut self.histograms);
+        let has_starts = !self.starts.is_empty();
+        let starts = &mut self.starts;
         self.series.retain_mut(|series| {
             let kept = keep(number);
             number += 1;
@@ -126,12 +183,21 @@ impl SplitBatch {
                 series.samples.0 = end as u32;
                 times.copy_within(from.clone(), end);
                 values.copy_within(from.clone(), end);
+                if has_starts {
+                    starts.copy_within(from.clone(), end);
+                }
                 end += from.len();
+                let from = rows(series.histograms);
+                series.histograms.0 = histograms_end as u32;
+                histograms.copy_within(from.clone(), histograms_end);
+                histograms_end += from.len();
             }
             kept
         });
         times.truncate(end);
         values.truncate(end);
+        histograms.truncate(histograms_end);
+        starts.truncate(end);
     }
 
     /// Heap bytes that it keeps alive.
@@ -145,6 +211,8 @@ impl SplitBatch {
             + self.labels.len()
             + size_of_val(self.series.as_slice())
             + self.times.len() * 16
+            + self.starts.len() * 8
+            + size_of_val(self.histograms.as_slice())
             + metadata
     }
 
@@ -152,8 +220,7 @@ impl SplitBatch {
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
         let mut plain = Vec::new();
         for series in &self.series {
-            let (times, values) = self.samples_of(series);
-            put_series(&mut plain, self.labels_of(series), times, values);
+            put_rows(&mut plain, self.labels_of(series), &self.rows_of(series));
         }
         for entry in &self.metadata {
             put_metadata(&mut plain, entry.kind, &entry.family, &entry.help, &entry.unit);

@@ -1,13 +1,113 @@
 //! Remote-write 1.0 messages written: what is left of a request of which something was refused, and requests that came
 //! in another form.
 
+use super::batch::BatchHistogram;
 use crate::model::Millis;
 
 /// The largest varint is this long.
 const MAX_VARINT: usize = 10;
 
 /// The longest `Sample` field: tag and length, tag and value, tag and timestamp.
-pub const MAX_SAMPLE: usize = 2 + 9 + 1 + MAX_VARINT;
+const MAX_SAMPLE: usize = 2 + 9 + 1 + MAX_VARINT;
+
+/// The longest start timestamp of a `Sample`: tag and number.
+const MAX_START: usize = START_TAG.len() + MAX_VARINT;
+
+/// A field of ours in a `Sample`: its start timestamp, which remote write 1.0 does not have.
+pub const START_FIELD: u32 = 100;
+const START_TAG: [u8; 2] = [0xa0, 0x06];
+
+/// Field 4 of a `TimeSeries`.
+const HISTOGRAM_TAG: u8 = 0x22;
+
+/// The samples of a `TimeSeries`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rows<'a> {
+    pub times: &'a [Millis],
+    /// As many.
+    pub values: &'a [f64],
+    /// When each sample's counter began, 0 where that is not known; empty if it is known of none.
+    pub starts: &'a [Millis],
+    pub histograms: &'a [BatchHistogram],
+    /// What the histograms lie in.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Rows<'a> {
+    pub const fn floats(times: &'a [Millis], values: &'a [f64]) -> Self {
+        Self {
+            times,
+            values,
+            starts: &[],
+            histograms: &[],
+            bytes: &[],
+        }
+    }
+
+    /// The longest field that one of the floats takes.
+    pub const fn max_sample(&self) -> usize {
+        if self.starts.is_empty() {
+            MAX_SAMPLE
+        } else {
+            MAX_SAMPLE + MAX_START
+        }
+    }
+
+    /// The most bytes that all of it takes.
+    pub fn max_len(&self) -> usize {
+        let histograms = self.histograms.iter();
+        self.times.len() * self.max_sample() + histograms.map(BatchHistogram::field_len).sum::<usize>()
+    }
+
+    /// What lies at some of the floats, and none of the histograms.
+    #[must_use]
+    pub fn some_floats(&self, places: std::ops::Range<usize>) -> Self {
+        Self {
+            times: &self.times[places.clone()],
+            values: &self.values[places.clone()],
+            starts: self.starts.get(places).unwrap_or_default(),
+            histograms: &[],
+            bytes: &[],
+        }
+    }
+
+    /// Some of the histograms, and none of the floats.
+    #[must_use]
+    pub const fn only(&self, histograms: &'a [BatchHistogram]) -> Self {
+        Self {
+            times: &[],
+            values: &[],
+            starts: &[],
+            histograms,
+            bytes: self.bytes,
+        }
+    }
+
+    fn len(&self) -> usize {
+        let samples = self.times.iter().zip(self.values).enumerate();
+        let floats =
+            samples.map(|(at, (&time, value))| 2 + sample_len(time as u64, value.to_bits(), self.start(at)));
+        floats.sum::<usize>()
+            + self
+                .histograms
+                .iter()
+                .map(BatchHistogram::field_len)
+                .sum::<usize>()
+    }
+
+    #[inline]
+    fn start(&self, at: usize) -> u64 {
+        self.starts.get(at).map_or(0, |&start| start as u64)
+    }
+}
+
+impl BatchHistogram {
+    /// Bytes of its field.
+    pub fn field_len(&self) -> usize {
+        let len = self.bytes.1;
+        1 + varint_len(len.into()) + len as usize
+    }
+}
 
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -33,36 +133,38 @@ pub fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     put_bytes(out, 0x12, value);
 }
 
-/// One `TimeSeries` field of a `WriteRequest`; `labels` are its `Label` fields, `times` and `values` equally long.
+/// One `TimeSeries` field of a `WriteRequest` that holds floats only; `labels` are its `Label` fields, `times` and `values` equally long.
 ///
 /// As proto3 has it, zeros are left out, so that nothing written again is larger than it came.
 pub fn put_series(out: &mut Vec<u8>, labels: &[u8], times: &[Millis], values: &[f64]) {
-    let len = content_len(labels, times, values);
+    put_rows(out, labels, &Rows::floats(times, values));
+}
+
+/// One `TimeSeries` field of a `WriteRequest`. Histograms are copied as they came.
+pub fn put_rows(out: &mut Vec<u8>, labels: &[u8], rows: &Rows<'_>) {
+    let len = labels.len() + rows.len();
     out.reserve(1 + MAX_VARINT + len);
     out.push(0x0a);
     put_varint(out, len as u64);
     out.extend_from_slice(labels);
-    for (&time, value) in times.iter().zip(values) {
-        put_sample(out, time as u64, value.to_bits());
+    for (at, (&time, value)) in rows.times.iter().zip(rows.values).enumerate() {
+        put_sample(out, time as u64, value.to_bits(), rows.start(at));
+    }
+    for histogram in rows.histograms {
+        put_bytes(out, HISTOGRAM_TAG, histogram.message(rows.bytes));
     }
 }
 
-/// Bytes that [`put_series`] appends.
-pub fn series_len(labels: &[u8], times: &[Millis], values: &[f64]) -> usize {
-    let len = content_len(labels, times, values);
+/// Bytes that [`put_rows`] appends.
+pub fn rows_len(labels: &[u8], rows: &Rows<'_>) -> usize {
+    let len = labels.len() + rows.len();
     1 + varint_len(len as u64) + len
-}
-
-fn content_len(labels: &[u8], times: &[Millis], values: &[f64]) -> usize {
-    let samples = times.iter().zip(values);
-    let samples = samples.map(|(&time, value)| 2 + sample_len(time as u64, value.to_bits()));
-    labels.len() + samples.sum::<usize>()
 }
 
 /// Put together aside and appended in one piece: one check of the room instead of one a byte.
 #[inline]
-fn put_sample(out: &mut Vec<u8>, time: u64, bits: u64) {
-    let mut field = [0; MAX_SAMPLE];
+fn put_sample(out: &mut Vec<u8>, time: u64, bits: u64, start: u64) {
+    let mut field = [0; MAX_SAMPLE + MAX_START];
     let mut len = 2;
     field[0] = 0x12;
     if bits != 0 {
@@ -72,18 +174,26 @@ fn put_sample(out: &mut Vec<u8>, time: u64, bits: u64) {
     }
     if time != 0 {
         field[len] = 0x10;
-        len += 1;
-        let mut rest = time;
-        while rest >= 0x80 {
-            field[len] = rest as u8 | 0x80;
-            rest >>= 7;
-            len += 1;
-        }
-        field[len] = rest as u8;
-        len += 1;
+        len = varint_at(&mut field, len + 1, time);
+    }
+    if start != 0 {
+        field[len..len + START_TAG.len()].copy_from_slice(&START_TAG);
+        len = varint_at(&mut field, len + START_TAG.len(), start);
     }
     field[1] = (len - 2) as u8;
     out.extend_from_slice(&field[..len]);
+}
+
+/// Writes a varint at a place and returns the place behind it.
+#[inline]
+fn varint_at(field: &mut [u8], mut at: usize, mut rest: u64) -> usize {
+    while rest >= 0x80 {
+        field[at] = rest as u8 | 0x80;
+        rest >>= 7;
+        at += 1;
+    }
+    field[at] = rest as u8;
+    at + 1
 }
 
 /// The most that [`put_metadata`] appends.
@@ -106,12 +216,87 @@ pub fn put_metadata(out: &mut Vec<u8>, kind: u8, family: &str, help: &str, unit:
     put_bytes(out, 0x1a, &entry);
 }
 
-fn sample_len(time: u64, bits: u64) -> usize {
-    (if bits == 0 { 0 } else { 9 }) + (if time == 0 { 0 } else { 1 + varint_len(time) })
+fn sample_len(time: u64, bits: u64, start: u64) -> usize {
+    (if bits == 0 { 0 } else { 9 })
+        + (if time == 0 { 0 } else { 1 + varint_len(time) })
+        + (if start == 0 {
+            0
+        } else {
+            START_TAG.len() + varint_len(start)
+        })
 }
 
 fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// A `Histogram` message, for tests.
+#[cfg(test)]
+pub fn put_histogram(
+    out: &mut Vec<u8>,
+    time: Millis,
+    start: Millis,
+    histogram: &crate::model::Histogram,
+    is_float: bool,
+) {
+    let zigzag = |value: i64| ((value << 1) ^ (value >> 63)) as u64;
+    let mut message = Vec::new();
+    let number = |message: &mut Vec<u8>, tags: [u8; 2], value: f64| {
+        if is_float {
+            message.push(tags[1]);
+            message.extend_from_slice(&value.to_le_bytes());
+        } else {
+            message.push(tags[0]);
+            put_varint(message, value as u64);
+        }
+    };
+    number(&mut message, [0x08, 0x11], histogram.count);
+    message.push(0x19);
+    message.extend_from_slice(&histogram.sum.to_le_bytes());
+    message.push(0x20);
+    put_varint(&mut message, zigzag(histogram.schema.into()));
+    message.push(0x29);
+    message.extend_from_slice(&histogram.zero_threshold.to_le_bytes());
+    number(&mut message, [0x30, 0x39], histogram.zero_count);
+    for (side, tags) in [
+        (&histogram.negative, [0x42, 0x4a, 0x52]),
+        (&histogram.positive, [0x5a, 0x62, 0x6a]),
+    ] {
+        for (offset, length) in side.spans() {
+            let mut span = vec![0x08];
+            put_varint(&mut span, zigzag(offset.into()));
+            span.push(0x10);
+            put_varint(&mut span, length.into());
+            put_bytes(&mut message, tags[0], &span);
+        }
+        let mut packed = Vec::new();
+        let mut before = 0;
+        for &count in side.counts() {
+            if is_float {
+                packed.extend_from_slice(&count.to_le_bytes());
+            } else {
+                put_varint(&mut packed, zigzag(count as i64 - before));
+                before = count as i64;
+            }
+        }
+        put_bytes(&mut message, tags[if is_float { 2 } else { 1 }], &packed);
+    }
+    if histogram.hint == crate::model::ResetHint::Gauge {
+        message.extend_from_slice(&[0x70, 3]);
+    }
+    message.push(0x78);
+    put_varint(&mut message, time as u64);
+    let bounds: Vec<u8> = histogram
+        .custom
+        .iter()
+        .flat_map(|bound| bound.to_le_bytes())
+        .collect();
+    message.extend_from_slice(&[0x82, 0x01]);
+    put_varint(&mut message, bounds.len() as u64);
+    message.extend_from_slice(&bounds);
+    message.extend_from_slice(&[0x88, 0x01]);
+    put_varint(&mut message, start as u64);
+    put_bytes(out, HISTOGRAM_TAG, &message);
 }
 
 #[cfg(test)]
@@ -139,13 +324,24 @@ mod tests {
     fn lengths_are_known_before_writing() {
         let times = [0, 1, -1, 1_700_000_000_000, i64::MAX];
         let values = [0.0, -0.0, 1.5, f64::NAN, 0.0];
-        for rows in 0..=times.len() {
+        let starts = [-1, 0, 1, 1_700_000_000_000, i64::MIN];
+        let bytes = [7; 300];
+        let histograms = [(0, 0), (3, 100), (0, 300)].map(|bytes| BatchHistogram { time: 1, bytes });
+        for count in 0..=times.len() {
             for labels in [&b""[..], b"some labels", &[0; 200]] {
-                let (times, values) = (&times[..rows], &values[..rows]);
-                let mut out = Vec::new();
-                put_series(&mut out, labels, times, values);
-                assert_eq!(out.len(), series_len(labels, times, values));
-                assert!(out.len() <= 1 + 2 + labels.len() + rows * MAX_SAMPLE);
+                for starts in [&[][..], &starts[..count]] {
+                    let rows = Rows {
+                        times: &times[..count],
+                        values: &values[..count],
+                        starts,
+                        histograms: &histograms[..count.min(3)],
+                        bytes: &bytes,
+                    };
+                    let mut out = Vec::new();
+                    put_rows(&mut out, labels, &rows);
+                    assert_eq!(out.len(), rows_len(labels, &rows));
+                    assert!(out.len() <= 1 + 2 + labels.len() + rows.max_len());
+                }
             }
         }
         let mut out = Vec::new();

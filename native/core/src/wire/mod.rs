@@ -10,6 +10,7 @@
 //! | [`cache`] | label bytes already known to be valid |
 //! | [`split`] | the whole: body in, [`SplitBatch`] out; live and on replay |
 //! | [`batch`] | the accepted part of a request |
+//! | [`histogram`] | native histograms: what was sent, and whether it is valid |
 //! | [`encode`] | remote-write 1.0 messages written |
 //! | [`known`] | which series the heads are known to hold, for the series limit |
 //! | [`refusal`] | what was refused, counted by reason with an example each |
@@ -17,6 +18,7 @@
 mod batch;
 mod cache;
 pub mod encode;
+mod histogram;
 mod keys;
 pub mod known;
 pub mod labels;
@@ -31,7 +33,8 @@ mod split;
 #[cfg(test)]
 mod properties;
 
-pub use batch::{BatchSeries, MetadataEntry, SplitBatch};
+pub use batch::{BatchHistogram, BatchSeries, MetadataEntry, SplitBatch};
+pub use histogram::MAX_HISTOGRAM_BYTES;
 pub use known::KnownSeries;
 pub use limits::WriteLimits;
 pub use metadata::MAX_ENTRIES as MAX_METADATA_ENTRIES;

@@ -106,7 +106,9 @@ impl Sent {
             message.extend(samples.concat());
         }
         for _ in 0..self.histograms {
-            put_bytes(&mut message, 0x22, &[0x28, 1]);
+            let mut histogram = vec![0x78];
+            put_varint(&mut histogram, NOW as u64);
+            put_bytes(&mut message, 0x22, &histogram);
             put_bytes(&mut message, 0x1a, b"");
         }
         put_bytes(out, 0x0a, &message);
@@ -173,7 +175,7 @@ fn naive(sent: &[Sent]) -> (Kept<'_>, BTreeMap<&'static str, u64>) {
         let not_old = samples.len();
         samples.retain(|(time, _)| *time <= NOW + 10_000);
         count(Reason::TooFarInFuture, not_old - samples.len());
-        count(Reason::NativeHistogram, series.histograms);
+        count(Reason::InvalidHistogram, series.histograms);
         if !samples.is_empty() {
             kept.push((series.kept_labels(), samples));
         }

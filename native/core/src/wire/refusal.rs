@@ -16,7 +16,7 @@ pub enum Reason {
     LabelValueTooLong,
     TooOld,
     TooFarInFuture,
-    NativeHistogram,
+    InvalidHistogram,
     InvalidMetadata,
     SeriesLimit,
 }
@@ -33,7 +33,7 @@ impl Reason {
             Self::LabelValueTooLong => "label_value_too_long",
             Self::TooOld => "too_old",
             Self::TooFarInFuture => "too_far_in_future",
-            Self::NativeHistogram => "native_histogram",
+            Self::InvalidHistogram => "invalid_histogram",
             Self::InvalidMetadata => "invalid_metadata",
             Self::SeriesLimit => "series_limit",
         }

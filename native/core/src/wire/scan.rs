@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
-use super::batch::BatchSeries;
+use super::batch::{BatchHistogram, BatchSeries};
+use super::encode::START_FIELD;
+use super::histogram::{MAX_HISTOGRAM_BYTES, SentHistogram};
 use super::keys::InstanceKeys;
 use super::proto::{BYTES, FIXED64, Reader, VARINT, expect_wire};
 use crate::Result;
-use crate::model::Millis;
+use crate::model::{Millis, STALE_BITS};
 
 /// Fields 1 and 2 with length-delimited content: `Label` and `Sample` inside a `TimeSeries`.
 const LABEL_TAG: u8 = 0x0a;
@@ -22,6 +24,9 @@ pub struct Found {
     pub series: Vec<BatchSeries>,
     pub times: Vec<Millis>,
     pub values: Vec<f64>,
+    /// When the counter of each row began; empty if that is said of none.
+    pub starts: Vec<Millis>,
+    pub histograms: Vec<BatchHistogram>,
     /// The extents of `MetricMetadata` messages.
     pub metadata: Vec<(u32, u32)>,
     /// Label bytes that did not lie in one piece, put together. Positions count on from the end of the decoded body.
@@ -31,19 +36,26 @@ pub struct Found {
 }
 
 /// What was left out of one series.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Exception {
     /// Its number in [`Found::series`].
     pub series: usize,
     pub too_old: u32,
     pub too_new: u32,
-    pub histograms: u32,
     pub oldest: Millis,
     pub newest: Millis,
+    /// Histograms that break a rule, and which rule the first of them does.
+    pub invalid: u32,
+    pub why: String,
 }
 
 /// Walks a `WriteRequest`. Samples outside of `bounds` (both ends belong to them) are left out.
-pub fn scan(decoded: &[u8], keys: &InstanceKeys, bounds: (Millis, Millis)) -> Result<Found> {
+pub fn scan(
+    decoded: &[u8],
+    keys: &InstanceKeys,
+    bounds: (Millis, Millis),
+    takes_histograms: bool,
+) -> Result<Found> {
     let expected = decoded.len() / BYTES_PER_SERIES;
     let found = Found {
         series: Vec::with_capacity(expected),
@@ -55,6 +67,7 @@ pub fn scan(decoded: &[u8], keys: &InstanceKeys, bounds: (Millis, Millis)) -> Re
         decoded,
         keys,
         bounds,
+        takes_histograms,
         found,
     };
     let mut request = Reader::new(decoded);
@@ -75,44 +88,41 @@ pub fn scan(decoded: &[u8], keys: &InstanceKeys, bounds: (Millis, Millis)) -> Re
             _ => request.skip(wire)?,
         }
     }
-    Ok(scan.found)
+    let mut found = scan.found;
+    if !found.starts.is_empty() {
+        found.starts.resize(found.times.len(), 0);
+    }
+    Ok(found)
 }
 
 struct Scan<'a> {
     decoded: &'a [u8],
     keys: &'a InstanceKeys,
     bounds: (Millis, Millis),
+    /// Heads do not hold them yet, so none are accepted.
+    takes_histograms: bool,
     found: Found,
 }
 
 impl Scan<'_> {
     fn series(&mut self, extent: Range<usize>) -> Result<()> {
         let mut reader = Reader::over(self.decoded, extent);
-        let first_row = self.found.times.len();
+        let first = (self.found.times.len(), self.found.histograms.len());
         let first_label = reader.position();
         while reader.short_field(LABEL_TAG).is_some() {}
         let mut labels = first_label..reader.position();
-        let mut histograms = 0;
         while !reader.is_empty() {
             match reader.short_field(SAMPLE_TAG) {
                 Some(sample) => self.sample(sample)?,
-                None => self.other_field(&mut reader, &mut labels, &mut histograms)?,
+                None => self.other_field(&mut reader, &mut labels)?,
             }
         }
-        if histograms > 0 {
-            self.exception().histograms = histograms;
-        }
-        self.finish_series(&labels, first_row);
+        self.finish_series(&labels, first);
         Ok(())
     }
 
     /// A field of a `TimeSeries` that is not a sample of the usual length.
-    fn other_field(
-        &mut self,
-        reader: &mut Reader<'_>,
-        labels: &mut Range<usize>,
-        histograms: &mut u32,
-    ) -> Result<()> {
+    fn other_field(&mut self, reader: &mut Reader<'_>, labels: &mut Range<usize>) -> Result<()> {
         let at = reader.position();
         let (field, wire) = reader.tag()?;
         match field {
@@ -134,22 +144,23 @@ impl Scan<'_> {
             }
             4 => {
                 expect_wire(wire, BYTES, "a histogram", at)?;
-                *histograms += 1;
-                reader.extent().map(drop)
+                let histogram = reader.extent()?;
+                self.histogram(histogram)
             }
             _ => reader.skip(wire),
         }
     }
 
     #[inline]
-    fn finish_series(&mut self, labels: &Range<usize>, first_row: usize) {
+    fn finish_series(&mut self, labels: &Range<usize>, (first_row, first_histogram): (usize, usize)) {
         let rows = self.found.times.len() - first_row;
+        let histograms = self.found.histograms.len() - first_histogram;
         let excepted = self
             .found
             .exceptions
             .last()
             .is_some_and(|last| last.series == self.found.series.len());
-        if rows == 0 && !excepted {
+        if rows + histograms == 0 && !excepted {
             return;
         }
         let bytes = if labels.start < self.decoded.len() {
@@ -163,21 +174,59 @@ impl Scan<'_> {
             key: self.keys.hash(bytes),
             labels: (labels.start as u32, labels.len() as u32),
             samples: (first_row as u32, rows as u32),
+            histograms: (first_histogram as u32, histograms as u32),
         });
     }
 
     #[inline]
     fn sample(&mut self, extent: Range<usize>) -> Result<()> {
-        let (time, value) = match plain_sample(&self.decoded[extent.clone()]) {
-            Some(sample) => sample,
+        let (time, value, start) = match plain_sample(&self.decoded[extent.clone()]) {
+            Some((time, value)) => (time, value, 0),
             None => any_sample(Reader::over(self.decoded, extent))?,
         };
         if time < self.bounds.0 || time > self.bounds.1 {
             self.out_of_bounds(time);
             return Ok(());
         }
-        self.found.times.push(time);
-        self.found.values.push(value);
+        self.float(time, value, start);
+        Ok(())
+    }
+
+    #[inline]
+    fn float(&mut self, time: Millis, value: f64, start: Millis) {
+        let found = &mut self.found;
+        if start != 0 {
+            // Rows without one are filled up when the next has one, and at the end.
+            found.starts.resize(found.times.len(), 0);
+            found.starts.push(start);
+        }
+        found.times.push(time);
+        found.values.push(value);
+    }
+
+    #[cold]
+    fn histogram(&mut self, extent: Range<usize>) -> Result<()> {
+        let sent = SentHistogram::decode(self.decoded, extent.clone())?;
+        if sent.time < self.bounds.0 || sent.time > self.bounds.1 {
+            self.out_of_bounds(sent.time);
+        } else if !self.takes_histograms {
+            self.invalid(|| "native histograms are not stored yet, send classic ones".to_owned());
+        } else if sent.is_stale() {
+            self.float(sent.time, f64::from_bits(STALE_BITS), sent.start);
+        } else if extent.len() > MAX_HISTOGRAM_BYTES {
+            self.invalid(|| {
+                format!(
+                    "it has {} bytes, at most {MAX_HISTOGRAM_BYTES} are taken",
+                    extent.len()
+                )
+            });
+        } else if let Err(rule) = sent.histogram() {
+            self.invalid(|| format!("{rule} ({})", sent.outline()));
+        } else {
+            let bytes = (extent.start as u32, extent.len() as u32);
+            let time = sent.time;
+            self.found.histograms.push(BatchHistogram { time, bytes });
+        }
         Ok(())
     }
 
@@ -215,6 +264,14 @@ impl Scan<'_> {
         }
     }
 
+    fn invalid(&mut self, why: impl FnOnce() -> String) {
+        let exception = self.exception();
+        if exception.invalid == 0 {
+            exception.why = why();
+        }
+        exception.invalid += 1;
+    }
+
     /// The exception of the series that is being read.
     #[cold]
     fn exception(&mut self) -> &mut Exception {
@@ -225,9 +282,10 @@ impl Scan<'_> {
                 series,
                 too_old: 0,
                 too_new: 0,
-                histograms: 0,
                 oldest: Millis::MAX,
                 newest: Millis::MIN,
+                invalid: 0,
+                why: String::new(),
             });
         }
         let last = exceptions.len() - 1;
@@ -263,8 +321,8 @@ fn plain_sample(message: &[u8]) -> Option<(Millis, f64)> {
 
 /// A sample in any encoding: what is missing is zero, of what is repeated the last counts.
 #[cold]
-fn any_sample(mut reader: Reader<'_>) -> Result<(Millis, f64)> {
-    let (mut time, mut bits) = (0, 0);
+fn any_sample(mut reader: Reader<'_>) -> Result<(Millis, f64, Millis)> {
+    let (mut time, mut bits, mut start) = (0, 0, 0);
     while !reader.is_empty() {
         let (field, wire) = reader.tag()?;
         match field {
@@ -276,8 +334,12 @@ fn any_sample(mut reader: Reader<'_>) -> Result<(Millis, f64)> {
                 expect_wire(wire, VARINT, "a sample's timestamp", reader.position())?;
                 time = reader.varint()?;
             }
+            START_FIELD => {
+                expect_wire(wire, VARINT, "a sample's start timestamp", reader.position())?;
+                start = reader.varint()?;
+            }
             _ => reader.skip(wire)?,
         }
     }
-    Ok((time as Millis, f64::from_bits(bits)))
+    Ok((time as Millis, f64::from_bits(bits), start as Millis))
 }

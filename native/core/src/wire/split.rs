@@ -29,6 +29,7 @@ struct Request<'a> {
     placement: Placement,
     limits: &'a WriteLimits,
     now: Millis,
+    takes_histograms: bool,
 }
 
 impl Splitter {
@@ -72,6 +73,7 @@ impl Splitter {
             placement,
             limits,
             now,
+            takes_histograms: false,
         };
         let mut batch = self.columns(decoded, uid, shards, &request)?;
         batch.body = if batch.refused.is_empty() {
@@ -123,10 +125,12 @@ impl Splitter {
             series,
             times,
             values,
+            starts,
+            histograms,
             metadata,
             gathered,
             exceptions,
-        } = scan(&decoded, keys, limits.time_bounds(now))?;
+        } = scan(&decoded, keys, limits.time_bounds(now), request.takes_histograms)?;
         let mut refused = Vec::new();
         let metadata = metadata::entries(&decoded, &metadata, limits, &mut refused, |family| {
             request.placement.partition(keys.hash(family.as_bytes()) as u16)
@@ -138,6 +142,8 @@ impl Splitter {
             series,
             times,
             values,
+            starts,
+            histograms,
             metadata,
             refused,
             ..SplitBatch::default()
@@ -211,6 +217,7 @@ impl<'a> Request<'a> {
             placement,
             limits: &WriteLimits::REPLAY,
             now: 0,
+            takes_histograms: true,
         }
     }
 
@@ -220,7 +227,7 @@ impl<'a> Request<'a> {
             return;
         }
         let mut refused = std::mem::take(&mut batch.refused);
-        let mut keep: Vec<bool> = batch.series.iter().map(|series| series.samples.1 > 0).collect();
+        let mut keep: Vec<bool> = batch.series.iter().map(|series| !series.is_empty()).collect();
         let mut left_out = exceptions.iter().peekable();
         for Invalid {
             series: number,
@@ -232,9 +239,9 @@ impl<'a> Request<'a> {
                 self.refuse_left_out(batch, exception, &mut refused);
             }
             let series = &batch.series[number];
-            let mut samples = u64::from(series.samples.1);
+            let mut samples = series.len();
             if let Some(e) = left_out.next_if(|exception| exception.series == number) {
-                samples += u64::from(e.too_old) + u64::from(e.too_new) + u64::from(e.histograms);
+                samples += u64::from(e.too_old) + u64::from(e.too_new) + u64::from(e.invalid);
             }
             let text = || format!("{why}: {}", series_text(batch.labels_of(series)));
             refuse(&mut refused, reason, samples, text);
@@ -269,14 +276,9 @@ impl<'a> Request<'a> {
         });
         refuse(
             refused,
-            Reason::NativeHistogram,
-            exception.histograms.into(),
-            || {
-                format!(
-                    "native histograms are not supported yet, set send_native_histograms to false or send classic ones: {}",
-                    series()
-                )
-            },
+            Reason::InvalidHistogram,
+            exception.invalid.into(),
+            || format!("a native histogram is invalid: {}: {}", exception.why, series()),
         );
     }
 }

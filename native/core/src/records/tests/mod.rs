@@ -92,8 +92,7 @@ pub fn encode(batches: &[Arc<SplitBatch>], partition: u16) -> Vec<(Vec<u64>, Vec
             spare: &mut spare,
         };
         for series in batch.series.iter().filter(|s| s.partition == partition) {
-            let (times, values) = batch.samples_of(series);
-            drafts.add_series(&mut adding, batch.labels_of(series), times, values);
+            drafts.add_series(&mut adding, batch.labels_of(series), &batch.rows_of(series));
         }
         for entry in batch.metadata.iter().filter(|m| m.partition == partition) {
             drafts.add_metadata(&mut adding, entry);
