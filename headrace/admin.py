@@ -18,6 +18,7 @@ from shared.errors import HeadraceError
 PREFIX = "/api/v1/admin/instances"
 
 Limit = int | float | str | None
+Switch = bool | str
 
 
 class _Form(BaseModel):
@@ -28,6 +29,7 @@ class Create(_Form):
     app_id: str | None = None
     token: str | None = None
     limits: dict[str, Limit] = {}
+    features: dict[str, Switch] = {}
 
 
 class Rotate(_Form):
@@ -56,7 +58,7 @@ def create_app(instances: Callable[[], Instances], gate: AdminGate, config: Mapp
 
     @app.post(PREFIX)
     async def create(form: Annotated[Create, Body(default_factory=Create)]) -> Response:
-        instance, token = await instances().create(form.app_id, form.token, form.limits)
+        instance, token = await instances().create(form.app_id, form.token, form.limits, form.features)
         return _ok(shown(instance, token))
 
     @app.get(PREFIX + "/{app_id}")
@@ -75,6 +77,10 @@ def create_app(instances: Callable[[], Instances], gate: AdminGate, config: Mapp
     @app.patch(PREFIX + "/{app_id}/limits")
     async def set_limits(app_id: str, changes: Annotated[dict[str, Limit], Body()]) -> Response:
         return _ok(shown(await instances().set_limits(app_id, changes)))
+
+    @app.patch(PREFIX + "/{app_id}/features")
+    async def set_features(app_id: str, changes: Annotated[dict[str, Switch], Body()]) -> Response:
+        return _ok(shown(await instances().set_features(app_id, changes)))
 
     return app
 

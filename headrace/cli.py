@@ -260,7 +260,7 @@ def show(
     data: Data = None,
     server: Server = None,
 ) -> None:
-    """Show an instance and its limits."""
+    """Show an instance, its limits and its features."""
     _print(_instance(data, server, "GET", app_id, "?token=true" if token else ""))
 
 
@@ -287,13 +287,20 @@ def set_limit(
     server: Server = None,
 ) -> None:
     """Change limits of an instance; in force at once, in a cluster in seconds."""
-    changes: dict[str, str] = {}
-    for text in limits:
-        name, equals, value = text.partition("=")
-        if not equals:
-            _fail(f"write the limit as NAME=VALUE, not {text!r}")
-        changes[name] = value
-    _print(_instance(data, server, "PATCH", app_id, "/limits", changes))
+    _print(_instance(data, server, "PATCH", app_id, "/limits", _assignments("limit", limits)))
+
+
+@instances.command("set-feature")
+def set_feature(
+    app_id: AppId,
+    features: Annotated[
+        list[str], typer.Argument(help="For example experimental_functions=on.", metavar="NAME=on|off")
+    ],
+    data: Data = None,
+    server: Server = None,
+) -> None:
+    """Switch parts of PromQL that are off by default; in force at once, in a cluster in seconds."""
+    _print(_instance(data, server, "PATCH", app_id, "/features", _assignments("feature", features)))
 
 
 @instances.command("delete")
@@ -308,6 +315,16 @@ def delete(
         typer.confirm(f"Delete instance {app_id} and all its data?", abort=True)
     _instance(data, server, "DELETE", app_id)
     print(f"deleted {app_id}")
+
+
+def _assignments(what: str, texts: list[str]) -> dict[str, str]:
+    changes: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            _fail(f"write the {what} as NAME=VALUE, not {text!r}")
+        changes[name] = value
+    return changes
 
 
 def _cluster_flags(

@@ -27,7 +27,7 @@ class Core:
         """Without a vault nobody administers here."""
         front.metrics.instances.observe_value(lambda: registry.size)
         if vault is not None:
-            front.instances = Instances(registry, vault, front.clock, front.settings.limits)
+            front.instances = Instances(registry, vault, front.clock, front.settings.limits, front.settings.features)
         return cls(
             settings=front.settings,
             started_ms=front.started_ms,

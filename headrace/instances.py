@@ -10,6 +10,7 @@ from typing import Any
 from shared.auth.tokens import TokenVault, check_token, new_token, token_sha256
 from shared.clock import Clock
 from shared.errors import BadDataError, ConflictError, NotFoundError
+from shared.model.features import Features, changed_features
 from shared.model.instance import Instance, Limits, changed_limits, describe, shards_for
 from shared.seams.registry import Registry
 
@@ -21,14 +22,22 @@ _ENSURE_ATTEMPTS = 5
 class Instances:
     """Changes are durable, and in force in this process, when a call returns."""
 
-    def __init__(self, registry: Registry, vault: TokenVault, clock: Clock, defaults: Limits) -> None:
+    def __init__(
+        self, registry: Registry, vault: TokenVault, clock: Clock, defaults: Limits, features: Features
+    ) -> None:
+        """`defaults` and `features` are those of new instances."""
         self._registry = registry
         self._vault = vault
         self._clock = clock
         self._defaults = defaults
+        self._features = features
 
     async def create(
-        self, app_id: str | None = None, token: str | None = None, limits: Mapping[str, object] | None = None
+        self,
+        app_id: str | None = None,
+        token: str | None = None,
+        limits: Mapping[str, object] | None = None,
+        features: Mapping[str, object] | None = None,
     ) -> tuple[Instance, str]:
         """The instance and its token. Raises ConflictError if the name or token is taken."""
         app_id = _new_app_id() if app_id is None else check_app_id(app_id)
@@ -43,6 +52,7 @@ class Instances:
             shards=shards_for(chosen, (await self._registry.cluster()).partitions),
             created_ms=self._clock.now_ms(),
             limits=chosen,
+            features=changed_features(self._features, features or {}),
         )
         if not await self._registry.create(instance):
             raise ConflictError(f"there is an instance {app_id} already, or its token is taken")
@@ -91,6 +101,10 @@ class Instances:
         # Partitions are only ever added: what was written stays where it is, and readers ask all of them.
         shards = max(old.shards, shards_for(limits, (await self._registry.cluster()).partitions))
         return await self._update(old, replace(old, limits=limits, shards=shards))
+
+    async def set_features(self, app_id: str, changes: Mapping[str, object]) -> Instance:
+        old = await self.named(app_id)
+        return await self._update(old, replace(old, features=changed_features(old.features, changes)))
 
     async def delete(self, app_id: str) -> Instance:
         instance = await self.named(app_id)

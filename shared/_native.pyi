@@ -604,10 +604,12 @@ class Query:
         max_bytes: int | None = ...,
         delays_names: bool = ...,
         uses_starts: bool = ...,
+        uses_types: bool = ...,
     ) -> Query:
         """`max_samples` bounds what is held at one time, as in Prometheus: present cells of live frames plus the samples
         in the window at hand. A histogram counts as a sixteenth of its bytes. None takes the default: 50 million samples,
-        2 million series, 4 GiB. Without `uses_starts` start times of samples are taken for unknown."""
+        2 million series, 4 GiB. Without `uses_starts` start times of samples are taken for unknown. With
+        `uses_types` the label `__type__` tells what is a counter."""
     @property
     def max_series(self) -> int: ...
     @property
@@ -622,6 +624,7 @@ class Query:
         quantile_out_of_range    the quantile: "2", "NaN"
         ratio_out_of_range       "1.1, capping to 1"
         not_a_counter            (rate or increase met a metric without a counter's ending)
+        not_typed_a_counter      the type that rate or increase met instead of a counter's
         mixed_kinds              (floats and histograms in one range)
         mixed_layouts            (exponential and custom buckets in one range)
         histogram_not_a_counter  (a gauge histogram in a function of counters)

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from headrace.settings.model import Settings
+from shared.model.features import Features
 from shared.model.instance import Limits
 
 PREFIX = "HEADRACE_"
@@ -80,8 +81,8 @@ def setting_paths() -> list[tuple[str, ...]]:
     for name, info in Settings.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             paths += [(name, inner) for inner in info.annotation.model_fields]
-        elif info.annotation is Limits:
-            paths += [(name, inner) for inner in Limits.names()]
+        elif info.annotation in (Limits, Features):
+            paths += [(name, inner) for inner in info.annotation.names()]
         else:
             paths.append((name,))
     return paths

@@ -22,6 +22,7 @@ from headrace.settings.sections import (
 )
 from shared.auth.tokens import check_token, parse_keys
 from shared.errors import BadDataError
+from shared.model.features import Features, changed_features
 from shared.model.instance import Limits, changed_limits
 
 ProcessName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -89,6 +90,10 @@ class Settings(Section):
     limits: Limits = Field(
         Limits(), description="Limits of new instances; `headrace instances set-limit` changes them later."
     )
+    features: Features = Field(
+        Features(),
+        description="Features of new instances; `headrace instances set-feature` switches them later.",
+    )
 
     @field_validator("listen")
     @classmethod
@@ -105,6 +110,18 @@ class Settings(Section):
             raise ValueError(f"holds limits as `name: value` below it, not {value!r}")  # noqa: TRY004
         try:
             return changed_limits(Limits(), value)
+        except BadDataError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _features_are_known(cls, value: object) -> object:
+        if value is None or isinstance(value, Features):
+            return value or Features()
+        if not isinstance(value, dict):
+            raise ValueError(f"holds features as `name: true` below it, not {value!r}")  # noqa: TRY004
+        try:
+            return changed_features(Features(), value)
         except BadDataError as error:
             raise ValueError(str(error)) from None
 

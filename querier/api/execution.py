@@ -74,6 +74,7 @@ class Executor:
             max_bytes=limits.max_query_bytes,
             delays_names=job.plan.features.delayed_name_removal,
             uses_starts=job.plan.features.use_start_timestamps,
+            uses_types=job.plan.features.type_and_unit_labels,
         )
         if job.timeout_s <= 0:
             raise TimedOutError(TIMED_OUT)

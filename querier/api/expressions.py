@@ -9,6 +9,7 @@ from querier.api.params import MAX_TIME_MS, MIN_TIME_MS, first, invalid, optiona
 from querier.api.tree import tree
 from querier.promql.ast import Expr
 from querier.promql.errors import ParseError
+from querier.promql.features import Features
 from querier.promql.format import pretty
 from querier.promql.height import height
 from querier.promql.parser import parse
@@ -30,25 +31,25 @@ async def in_place_if_short(query: str, work: Callable[[], T]) -> T:
     return work() if len(query) <= LONG_QUERY else await asyncio.to_thread(work)
 
 
-def parse_parameter(text: str) -> Expr:
+def parse_parameter(text: str, features: Features) -> Expr:
     """The tree of a `query` parameter; its errors name the parameter."""
     try:
-        return parse(text)
+        return parse(text, features)
     except ParseError as error:
         raise invalid("query", error) from None
 
 
-def _formatted(text: str) -> bytes:
-    return to_json(pretty(_drawable(text)))
+def _formatted(text: str, features: Features) -> bytes:
+    return to_json(pretty(_drawable(text, features)))
 
 
-def _drawn(text: str) -> bytes:
-    return to_json(tree(_drawable(text)))
+def _drawn(text: str, features: Features) -> bytes:
+    return to_json(tree(_drawable(text, features)))
 
 
-def _drawable(text: str) -> Expr:
+def _drawable(text: str, features: Features) -> Expr:
     """Lines are indented by their level, and JSON nests with it: both grow with the square of a chain's length."""
-    expr = parse_parameter(text)
+    expr = parse_parameter(text, features)
     if height(expr) > MAX_LEVELS:
         raise invalid("query", f"expression has more than {MAX_LEVELS} levels of operators")
     return expr
@@ -73,17 +74,19 @@ class ExpressionApi:
 
     async def _exemplars(self, request: Request) -> Response:
         """Exemplars are not kept yet: the answer is empty, the checks are Prometheus's."""
-        await self._authenticator.authenticate(request.headers.get(b"authorization"))
+        instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
         params = await read_params(request)
         start = optional_time(params, "start", MIN_TIME_MS)
         end = optional_time(params, "end", MAX_TIME_MS)
         if end < start:
             raise BadDataError("end timestamp must not be before start timestamp")
         text = first(params, "query")
-        await in_place_if_short(text, partial(parse, text))  # its error is answered without the parameter's name here
+        await in_place_if_short(
+            text, partial(parse, text, instance.features)
+        )  # its error is answered without the parameter's name here
         return success(b"[]")
 
-    async def _answer(self, request: Request, answer: Callable[[str], bytes]) -> Response:
-        await self._authenticator.authenticate(request.headers.get(b"authorization"))
+    async def _answer(self, request: Request, answer: Callable[[str, Features], bytes]) -> Response:
+        instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
         text = first(await read_params(request), "query")
-        return success(await in_place_if_short(text, partial(answer, text)))
+        return success(await in_place_if_short(text, partial(answer, text, instance.features)))

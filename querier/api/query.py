@@ -20,7 +20,7 @@ from querier.api.params import (
     timeout_s,
 )
 from querier.api.visibility import consistency_of
-from querier.promql import Plan, prepare
+from querier.promql import Features, Plan, prepare
 from querier.promql.tokens import quoted
 from shared.asgi.envelope import success, to_json
 from shared.asgi.messages import ClientGoneError, Request, Response
@@ -115,7 +115,9 @@ class QueryApi:
         lookback = lookback_ms(params, self._lookback_ms)
         began = time.perf_counter()
         text = first(params, "query")
-        plan = await in_place_if_short(text, partial(_plan, text, grid, lookback, is_range=is_range, end_ms=end_ms))
+        plan = await in_place_if_short(
+            text, partial(_plan, text, grid, instance.features, lookback, is_range=is_range, end_ms=end_ms)
+        )
         planned_s = time.perf_counter() - began
         job = Job(
             instance, plan, deadline_s, most, consistency_of(request), is_partial=boolean(params, "partial_response")
@@ -136,9 +138,9 @@ class QueryApi:
         return success(*parts, b"}", warnings=warnings, infos=result.infos)
 
 
-def _plan(text: str, grid: Grid, lookback: int, *, is_range: bool, end_ms: int) -> Plan:
+def _plan(text: str, grid: Grid, features: Features, lookback: int, *, is_range: bool, end_ms: int) -> Plan:
     try:
-        return prepare(text, grid, lookback_ms=lookback, is_range=is_range, end_ms=end_ms)
+        return prepare(text, grid, features, lookback_ms=lookback, is_range=is_range, end_ms=end_ms)
     except (BadDataError, NativeBadDataError) as error:
         raise invalid("query", error) from None
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from querier.api.params import Params, boolean, first, invalid, read_params
+from querier.promql.features import Features
+from querier.promql.functions import FUNCTIONS
 from querier.promql.tokens import quoted
 from shared.asgi.envelope import success, to_json
 from shared.asgi.messages import Request, Response
 from shared.asgi.router import Handler, Route
 from shared.auth.authenticator import Authenticator
+from shared.model.instance import Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +38,19 @@ class StatusApi:
         self._facts = facts
 
     def routes(self) -> dict[str, Route]:
-        answers: dict[str, Callable[[Params], Any]] = {
+        answers: dict[str, Callable[[Params, Instance], Any]] = {
             "status/buildinfo": self._build_info,
             "status/runtimeinfo": self._runtime_info,
-            "status/flags": lambda _: dict(_flat(self._facts.settings)),
+            "status/flags": lambda *_: dict(_flat(self._facts.settings)),
             "status/config": self._config,
-            "features": lambda _: FEATURES,
-            "notifications": lambda _: [],
+            "features": lambda _, instance: _features(instance.features),
+            "notifications": lambda *_: [],
             "rules": _rules,
-            "alerts": lambda _: {"alerts": []},
-            "targets": lambda _: {"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}},
-            "targets/metadata": lambda _: [],
-            "scrape_pools": lambda _: {"scrapePools": []},
-            "alertmanagers": lambda _: {"activeAlertmanagers": [], "droppedAlertmanagers": []},
+            "alerts": lambda *_: {"alerts": []},
+            "targets": lambda *_: {"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}},
+            "targets/metadata": lambda *_: [],
+            "scrape_pools": lambda *_: {"scrapePools": []},
+            "alertmanagers": lambda *_: {"activeAlertmanagers": [], "droppedAlertmanagers": []},
         }
         routes = {
             f"/api/v1/{path}": Route("status", {"GET": self._answering(answer)}) for path, answer in answers.items()
@@ -56,18 +59,18 @@ class StatusApi:
         progress = Route("status", {"GET": self._answering(self._replay)}, early=True)
         return routes | {"/api/v1/status/walreplay": progress}
 
-    def _answering(self, answer: Callable[[Params], Any]) -> Handler:
+    def _answering(self, answer: Callable[[Params, Instance], Any]) -> Handler:
         async def handle(request: Request) -> Response:
-            await self._authenticator.authenticate(request.headers.get(b"authorization"))
-            return success(to_json(answer(await read_params(request))))
+            instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
+            return success(to_json(answer(await read_params(request), instance)))
 
         return handle
 
-    def _replay(self, _: Params) -> dict[str, int]:
+    def _replay(self, *_: object) -> dict[str, int]:
         first, last, current = self._facts.replay()
         return {"min": first, "max": last, "current": current}
 
-    def _build_info(self, _: Params) -> dict[str, str]:
+    def _build_info(self, *_: object) -> dict[str, str]:
         # No `features`: Grafana would take us for Mimir.
         return {
             "version": self._facts.version,
@@ -78,12 +81,12 @@ class StatusApi:
             "goVersion": "",
         }
 
-    def _config(self, _: Params) -> dict[str, str]:
+    def _config(self, *_: object) -> dict[str, str]:
         import yaml  # hardly anybody asks
 
         return {"yaml": yaml.safe_dump(dict(self._facts.settings), sort_keys=False)}
 
-    def _runtime_info(self, _: Params) -> dict[str, Any]:
+    def _runtime_info(self, *_: object) -> dict[str, Any]:
         return {
             "startTime": _rfc3339(self._facts.started_ms),
             "CWD": str(Path.cwd()),
@@ -101,29 +104,43 @@ class StatusApi:
         }
 
 
-FEATURES: dict[str, dict[str, bool]] = {
-    "api": {
-        "exclude_alerts": True,
-        "label_values_match": True,
-        "labels_match": True,
-        "query_stats": True,
-        "time_range_labels": True,
-    },
-    "promql": {
-        "anchored": False,
-        "at_modifier": True,
-        "bool": True,
-        "by": True,
-        "group_left": True,
-        "group_right": True,
-        "negative_offset": True,
-        "subqueries": True,
-        "without": True,
-    },
-}
+def _features(features: Features) -> dict[str, dict[str, bool]]:
+    """What a client of this instance can use."""
+    return {
+        "api": {
+            "exclude_alerts": True,
+            "label_values_match": True,
+            "labels_match": True,
+            "query_stats": True,
+            "time_range_labels": True,
+        },
+        "promql": {
+            "anchored": features.extended_range_selectors,
+            "at_modifier": True,
+            "bool": True,
+            "by": True,
+            "delayed_name_removal": features.delayed_name_removal,
+            "duration_expr": True,
+            "fill": features.binop_fill_modifiers,
+            "fill_left": features.binop_fill_modifiers,
+            "fill_right": features.binop_fill_modifiers,
+            "group_left": True,
+            "group_right": True,
+            "negative_offset": True,
+            "smoothed": features.extended_range_selectors,
+            "start_timestamps": features.use_start_timestamps,
+            "subqueries": True,
+            "type_and_unit_labels": features.type_and_unit_labels,
+            "without": True,
+        },
+        "promql_functions": {
+            name: features.experimental_functions or not function.experimental
+            for name, function in sorted(FUNCTIONS.items())
+        },
+    }
 
 
-def _rules(params: Params) -> dict[str, Any]:
+def _rules(params: Params, _: Instance) -> dict[str, Any]:
     kind = first(params, "type").lower()
     if kind not in {"", "alert", "record"}:
         raise invalid("type", f"not supported value {quoted(kind)}")

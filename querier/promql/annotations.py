@@ -101,6 +101,11 @@ _TEXTS: dict[str, tuple[Literal["warning", "info"], str, str]] = {
         "operand",
         "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {metric}",
     ),
+    "not_typed_a_counter": (
+        "info",
+        "operand",
+        'metric might not be a counter, __type__ label is not set to "counter" or "histogram", got {quoted}: {metric}',
+    ),
     "histogram_not_a_counter": ("warning", "operand", "this native histogram metric is not a counter: {metric}"),
     "histogram_not_a_gauge": ("warning", "operand", "this native histogram metric is not a gauge: {metric}"),
     "ignored_histograms": (

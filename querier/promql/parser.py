@@ -6,7 +6,7 @@ has an error rule: inside an aggregation's parentheses every misplaced token is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NoReturn, cast
 
 from querier.promql.ast import (
     Aggregate,
@@ -51,6 +51,7 @@ from querier.promql.tokens import (
 )
 from querier.promql.types import check
 from shared import native
+from shared.model.features import how_to_enable
 
 if TYPE_CHECKING:
     from querier.promql.ast import Duration
@@ -134,7 +135,9 @@ class _Parser(DurationParser):
             return_bool, matching = self._modifiers()
             right = self._expr(precedence if op == "^" else precedence + 1)
             if not self.features.binop_fill_modifiers and not (matching.fill_left is matching.fill_right is None):
-                self.fail(left.start, "binop fill modifiers are experimental and not enabled")
+                self._disabled(
+                    left.start, "binop fill modifiers are experimental and not enabled", "binop_fill_modifiers"
+                )
             left = Binary(op, left, right, return_bool, matching, left.start, right.end)
         self.depth -= 1
         return left
@@ -248,12 +251,15 @@ class _Parser(DurationParser):
         if op in AGGREGATORS_WITH_PARAMETER:
             if op in EXPERIMENTAL_AGGREGATORS and not self.features.experimental_functions:
                 flag = "must be enabled with --enable-feature=promql-experimental-functions"
-                self.fail(start, f"{op}() is experimental and {flag}")
+                self._disabled(start, f"{op}() is experimental and {flag}", "experimental_functions")
             wanted = 2
         if len(args) != wanted:
             message = "wrong number of arguments for aggregate expression provided"
             self.fail(start, f"{message}, expected {wanted}, got {len(args)}")
         return Aggregate(op, args[-1], args[0] if wanted > 1 else None, grouping, without, start, end)
+
+    def _disabled(self, position: int, message: str, feature: str) -> NoReturn:
+        self.fail(position, f"{message}; to enable it: {how_to_enable(feature)}")
 
     def _grouping(self) -> tuple[bool, list[str]]:
         without = self.kinds[self.index] == "without"
@@ -308,7 +314,7 @@ class _Parser(DurationParser):
         if function is None:
             self.fail(start, f"unknown function with name {quoted(name)}")
         if function.experimental and not self.features.experimental_functions:
-            self.fail(start, f"function {quoted(name)} is not enabled")
+            self._disabled(start, f"function {quoted(name)} is not enabled", "experimental_functions")
         return Call(function, args, start, end)
 
     # ---- selectors -------------------------------------------------------------------------------------------------
@@ -460,7 +466,7 @@ class _Parser(DurationParser):
 
     def _extend(self, expr: Expr, kind: str) -> None:
         if not self.features.extended_range_selectors:
-            self.fail(expr.start, f"{kind} modifier is experimental and not enabled")
+            self._disabled(expr.start, f"{kind} modifier is experimental and not enabled", "extended_range_selectors")
         if isinstance(expr, Subquery):
             self.fail(expr.start, f"{kind} modifier is not supported for subqueries")
         selector = expr.selector if isinstance(expr, MatrixSelector) else expr

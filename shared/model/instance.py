@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from shared.errors import BadDataError
+from shared.model.features import Features
 
 MAX_LIMIT = 1 << 53  # what JSON numbers hold exactly
 SERIES_PER_PARTITION = 5_000_000
@@ -49,6 +50,7 @@ class Instance:
     shards: int = 1
     created_ms: int = 0
     limits: Limits = field(default_factory=Limits)
+    features: Features = field(default_factory=Features)
 
 
 def changed_limits(limits: Limits, changes: Mapping[str, object]) -> Limits:
@@ -94,4 +96,5 @@ def describe(instance: Instance) -> dict[str, Any]:
         "app_id": instance.app_id,
         "created_ms": instance.created_ms,
         "limits": {name: getattr(instance.limits, name) for name in Limits.names()},
+        "features": {name: getattr(instance.features, name) for name in Features.names()},
     }

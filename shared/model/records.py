@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shared.errors import InternalError
+from shared.model.features import Features
 from shared.model.instance import Instance, Limits
 from shared.seams.registry import Cluster
 
@@ -22,16 +23,18 @@ def encode_instance(instance: Instance) -> bytes:
         "shards": instance.shards,
         "created_ms": instance.created_ms,
         "limits": asdict(instance.limits),
+        "features": asdict(instance.features),
     }
     return json.dumps(record, sort_keys=True).encode()
 
 
 def decode_instance(app_id: str, value: bytes) -> Instance:
-    """Limits that this build does not know are left out. InternalError: damaged, or of a newer format."""
+    """Limits and features that this build does not know are left out. InternalError: damaged, or of a newer format."""
     what = f"instance {app_id}"
     record = _record(what, value)
     try:
         known = {name: limit for name, limit in record["limits"].items() if name in Limits.names()}
+        features = {name: is_on for name, is_on in record.get("features", {}).items() if name in Features.names()}
         return Instance(
             app_id=app_id,
             uid=bytes.fromhex(record["uid"]),
@@ -40,6 +43,7 @@ def decode_instance(app_id: str, value: bytes) -> Instance:
             shards=record["shards"],
             created_ms=record["created_ms"],
             limits=Limits(**known),
+            features=Features(**features),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(what, error) from error

@@ -34,8 +34,12 @@ def known_failures() -> dict[str, dict[int, str]]:
 
 @pytest.mark.parametrize("path", _OURS, ids=lambda path: path.stem)
 def test_our_cases(path: Path) -> None:
-    """Names are dropped at once, as is the default, but in the file on dropping them at the end."""
-    features = replace(ALL_FEATURES, delayed_name_removal=path.stem == "delayed_names")
+    """All is on but what changes the meaning of a query: each of that has a file of its own."""
+    features = replace(
+        ALL_FEATURES,
+        delayed_name_removal=path.stem == "delayed_names",
+        type_and_unit_labels=path.stem == "types",
+    )
     outcomes = list(run_file(path, features))
     assert outcomes
     assert [outcome for outcome in outcomes if outcome.failure] == []

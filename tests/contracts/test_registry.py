@@ -2,10 +2,20 @@
 
 from dataclasses import replace
 
+from shared.model.features import Features
 from shared.model.instance import Instance, Limits
 from tests.contracts.harness import PARTITIONS, RegistryHarness
 
-ALICE = Instance("alice", bytes(16), b"a" * 32, b"sealed a", shards=2, created_ms=5, limits=Limits(max_series=7))
+ALICE = Instance(
+    "alice",
+    bytes(16),
+    b"a" * 32,
+    b"sealed a",
+    shards=2,
+    created_ms=5,
+    limits=Limits(max_series=7),
+    features=Features(delayed_name_removal=True),
+)
 BOB = Instance("bob", bytes(range(16)), b"b" * 32, b"sealed b")
 
 

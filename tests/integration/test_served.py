@@ -105,12 +105,17 @@ def test_instances_from_the_command_line(server: Served) -> None:
     cli("set-limit", team, "max_query_points=5", "max_age_s=none")
     assert json.loads(cli("show", team))["limits"]["max_query_points"] == 5
     within_change(as_team(fresh, "/api/v1/query_range?query=1&start=0&end=10&step=1"), 400)
+    features = "/api/v1/parse_query?query=pi()%20%2B%20start()"
+    assert "set-feature APPID experimental_functions=on" in as_team(fresh, features)().body.decode()
+    cli("set-feature", team, "experimental_functions=on")
+    within_change(as_team(fresh, features), 200)
     cli("delete", team, "--yes")
     within_change(as_team(fresh), 401)
     for arguments, message in (
         (["show", team], f"there is no instance {team}"),
         (["set-limit", server.app_id, "max_serie=1"], "there is no limit max_serie"),
         (["set-limit", server.app_id, "max_series"], "NAME=VALUE"),
+        (["set-feature", server.app_id, "fast=on"], "there is no feature fast"),
         (["create", "--app-id", server.app_id], "already"),
         (["create", "--token", "short"], "16 to 512 characters"),
     ):

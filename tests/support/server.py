@@ -54,6 +54,11 @@ class Server:
         instance, token = await self.instances.create()
         return replace(self, app_id=instance.app_id, token=token)
 
+    async def set_features(self, **features: bool) -> None:
+        path = f"/api/v1/admin/instances/{self.app_id}/features"
+        answer = await self.client.patch(path, json=features, headers=ADMIN_HEADER)
+        assert answer.status_code == 200, answer.text
+
     async def set_limits(self, **limits: float | None) -> None:
         path = f"/api/v1/admin/instances/{self.app_id}/limits"
         answer = await self.client.patch(path, json=limits, headers=ADMIN_HEADER)

@@ -192,6 +192,12 @@ async def test_status_pages(server: Server) -> None:
     assert set(replay) == {"min", "max", "current"}
     features = await data_of(server, "/api/v1/features")
     assert all(isinstance(value, bool) for category in features.values() for value in category.values())
+    assert not features["promql"]["anchored"]
+    assert not features["promql_functions"]["info"]
+    await server.set_features(extended_range_selectors=True, experimental_functions=True)
+    features = await data_of(server, "/api/v1/features")
+    assert features["promql"]["anchored"]
+    assert features["promql_functions"]["info"]
 
 
 async def test_cardinality_of_the_last_hour(server: Server) -> None:

@@ -10,6 +10,7 @@ from shared.auth.tokens import TokenVault, token_sha256
 from shared.clock import SystemClock
 from shared.errors import BadDataError, ConflictError, NotFoundError
 from shared.local.registry import LocalRegistry
+from shared.model.features import Features
 from shared.model.instance import Instance, Limits, changed_limits, shards_for
 from shared.native import Files
 
@@ -27,7 +28,7 @@ def registry(files: Files, partitions: int = 4) -> LocalRegistry:
 
 
 def instances(held: LocalRegistry) -> Instances:
-    return Instances(held, TokenVault([bytes(32)]), SystemClock(), Limits())
+    return Instances(held, TokenVault([bytes(32)]), SystemClock(), Limits(), Features())
 
 
 async def test_an_instance_is_found_by_name_and_token_and_survives_a_power_cut(files: Files) -> None:
@@ -41,6 +42,19 @@ async def test_an_instance_is_found_by_name_and_token_and_survives_a_power_cut(f
     assert await again.instances() == [made]
     assert instances(again).token_of(made) == TOKEN
     assert (await again.cluster()).hash_secret == (await held.cluster()).hash_secret
+
+
+async def test_features_are_switched_by_name(files: Files) -> None:
+    service = instances(registry(files))
+    made, _ = await service.create("a", features={"experimental_functions": True})
+    assert made.features == Features(experimental_functions=True)
+    changed = await service.set_features("a", {"experimental_functions": "off", "type_and_unit_labels": "ON"})
+    assert changed.features == Features(type_and_unit_labels=True)
+    assert await registry(files.power_cut()).by_app_id("a") == changed
+    with pytest.raises(BadDataError, match="there is no feature speed; the features are experimental_functions, "):
+        await service.set_features("a", {"speed": "on"})
+    with pytest.raises(BadDataError, match="type_and_unit_labels must be on or off, not 'perhaps'"):
+        await service.set_features("a", {"type_and_unit_labels": "perhaps"})
 
 
 async def test_partitions_are_fixed_at_creation(files: Files) -> None:

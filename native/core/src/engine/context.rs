@@ -37,6 +37,8 @@ pub struct Options {
     pub delays_names: bool,
     /// Start times of samples are looked at.
     pub uses_starts: bool,
+    /// The label `__type__` tells what is a counter, not the name.
+    pub uses_types: bool,
 }
 
 /// Safe to share between threads; `cancel` may come from any of them.
@@ -100,6 +102,11 @@ impl QueryContext {
     /// Whether the start times of samples are looked at, or taken for unknown.
     pub fn uses_starts(&self) -> bool {
         self.options.uses_starts
+    }
+
+    /// Whether the label `__type__` tells what is a counter.
+    pub fn uses_types(&self) -> bool {
+        self.options.uses_types
     }
 
     /// Fails once the query was cancelled. Cheap enough to call for every row.

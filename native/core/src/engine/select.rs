@@ -186,8 +186,9 @@ impl RowKernel<'_> {
 /// What the rows of a chunk tell the reader of the answer.
 #[derive(Debug, Default)]
 struct Observed {
-    /// Value ids of the names of rows with results, for functions that want counters.
-    names: Vec<u32>,
+    /// Value ids of names and types of rows with results, for functions that want counters. A type is looked at only if
+    /// types tell what is a counter.
+    names: Vec<(u32, u32)>,
     /// Steps with results, for functions with a parameter that is out of range at some.
     steps: Vec<bool>,
     /// Notes of rows, by the value id of the name.
@@ -220,6 +221,7 @@ fn run_rows(
     if wants_steps {
         observed.steps.resize(plan.steps(), false);
     }
+    let type_label = context.uses_types().then(|| context.symbols().intern("__type__"));
     let mut samples_read = 0;
     for row in rows {
         context.check()?;
@@ -242,8 +244,9 @@ fn run_rows(
         }
         if wants_counter && cells.kind.contains(&FLOAT) {
             let name = series.table.value(row, Symbols::NAME);
-            if name != Symbols::EMPTY && !observed.names.contains(&name) {
-                observed.names.push(name);
+            let kind = type_label.map_or(Symbols::EMPTY, |label| series.table.value(row, label));
+            if name != Symbols::EMPTY && !observed.names.contains(&(name, kind)) {
+                observed.names.push((name, kind));
             }
         }
         for (seen, &kind) in observed.steps.iter_mut().zip(&cells.kind) {
@@ -258,9 +261,13 @@ fn run_rows(
 /// Turns what chunks observed into notes.
 fn note(context: &QueryContext, plan: &RowPlan, observed: &Observed) {
     let symbols = context.symbols();
-    for &name in &observed.names {
-        let name = symbols.get(name);
-        if !["_total", "_sum", "_count", "_bucket"]
+    for &(name, kind) in &observed.names {
+        let (name, kind) = (symbols.get(name), symbols.get(kind));
+        if context.uses_types() {
+            if !["counter", "histogram"].contains(&kind) {
+                context.note_of("not_typed_a_counter", kind, name);
+            }
+        } else if !["_total", "_sum", "_count", "_bucket"]
             .iter()
             .any(|suffix| name.ends_with(suffix))
         {

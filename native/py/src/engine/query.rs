@@ -13,13 +13,14 @@ pub struct Query {
 #[pymethods]
 impl Query {
     #[new]
-    #[pyo3(signature = (*, max_samples=None, max_series=None, max_bytes=None, delays_names=false, uses_starts=false))]
+    #[pyo3(signature = (*, max_samples=None, max_series=None, max_bytes=None, delays_names=false, uses_starts=false, uses_types=false))]
     fn new(
         max_samples: Option<u64>,
         max_series: Option<u64>,
         max_bytes: Option<u64>,
         delays_names: bool,
         uses_starts: bool,
+        uses_types: bool,
     ) -> Self {
         let default = Limits::default();
         let limits = Limits {
@@ -33,6 +34,7 @@ impl Query {
                 Options {
                     delays_names,
                     uses_starts,
+                    uses_types,
                 },
             )),
         }
