@@ -65,7 +65,7 @@ class _Seen:
 
 
 class OwnersGuard:
-    """`distributor.write.SeriesGuard`.
+    """`distributor.intake.SeriesGuard`.
 
     Under its limit an instance passes without being looked at: every few seconds its series are counted, and as many
     series as there is room for may come before the next count. Over it the owners are asked which of the series they do

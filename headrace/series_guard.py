@@ -7,7 +7,7 @@ from shared.native import Head, SplitBatch, Splitter
 
 
 class HeadGuard:
-    """`distributor.write.SeriesGuard`.
+    """`distributor.intake.SeriesGuard`.
 
     Counting asks every head of the instance, so it is done only when what was counted last and all that came since
     could pass the limit: for an instance far below its limit, once in thousands of requests. Batches that wait in the

@@ -17,6 +17,7 @@ __all__ = [
     "HeadPart",
     "HeadSearch",
     "Histogram",
+    "Import",
     "IncomingPart",
     "Journal",
     "KnownSeries",
@@ -53,6 +54,7 @@ __all__ = [
     "binary_scalars",
     "broadcast",
     "crc32c",
+    "decompress",
     "drop_names",
     "elements",
     "finish_names",
@@ -157,6 +159,8 @@ class Splitter:
         remembered of valid label bytes, at 16 bytes a series; memory is taken as it fills."""
     def split(self, body: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
         """Decode, validate, split. Raises TooLargeError or BadDataError if nothing of the body can be used at all."""
+    def split_plain(self, plain: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
+        """As `split`, of a request in another form that was written as a remote-write message, not compressed."""
     def partitions_of(self, uid: bytes, shards: int) -> list[int]:
         """The partitions an instance uses: `shards` (a power of two) consecutive ones, from the hash of its uid."""
 
@@ -174,6 +178,26 @@ class KnownSeries:
     def age(self) -> None:
         """Called now and then: what nobody asked for between two calls is forgotten."""
     def __len__(self) -> int: ...
+
+# ---- exposition formats --------------------------------------------------------------------------------------------
+
+@final
+class Import:
+    """An exposition in text with timestamps, read piece by piece. Samples without one are at `now_ms`."""
+
+    def __new__(cls, body: bytes, *, open_metrics: bool, now_ms: int) -> Import: ...
+    def next_piece(self, max_bytes: int) -> bytes | None:
+        """A remote-write message for `Splitter.split_plain`, of `max_bytes` and what one line more makes of it; None at the end. Lines that
+        make no sense are left out."""
+    @property
+    def bad(self) -> list[tuple[int, str]]:
+        """(line, why) of the first lines that were left out."""
+    @property
+    def bad_lines(self) -> int:
+        """How many were left out."""
+
+def decompress(body: bytes, encoding: str, *, limit: int) -> bytes:
+    """Of `snappy` (the stream format) or `zstd`. TooLargeError above `limit` bytes, BadDataError for what is none."""
 
 # ---- files, log, journal, packs ------------------------------------------------------------------------------------
 

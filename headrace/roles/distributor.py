@@ -1,8 +1,8 @@
 """The distributor: remote write in, log out."""
 
+from distributor.intake import Intake, SeriesGuard
 from distributor.rejections import Rejections
 from distributor.routes import routes
-from distributor.write import SeriesGuard, WriteDependencies, WriteHandler
 from headrace.core import Core
 from headrace.roles.running import Routes
 from headrace.settings import Settings
@@ -19,16 +19,12 @@ def splitter_of(settings: Settings, cluster: Cluster) -> Splitter:
 
 def distributor_routes(core: Core, *, log: Log, splitter: Splitter, guard: SeriesGuard) -> Routes:
     """It has no state of its own: nothing runs beside the requests, and nothing is to be closed."""
-    write = WriteHandler(
-        WriteDependencies(
-            authenticator=core.authenticator,
-            splitter=splitter,
-            guard=guard,
-            log=log,
-            clock=core.clock,
-            metrics=core.metrics,
-            rejections=Rejections(core.clock),
-        ),
-        max_inflight_bytes=core.settings.write.max_inflight_bytes,
+    intake = Intake(
+        splitter=splitter,
+        guard=guard,
+        log=log,
+        clock=core.clock,
+        metrics=core.metrics,
+        rejections=Rejections(core.clock),
     )
-    return Routes(routes(write))
+    return Routes(routes(core.authenticator, intake, max_inflight_bytes=core.settings.write.max_inflight_bytes))

@@ -32,6 +32,7 @@ EVERY_ROUTE = [
     ("GET", "/api/v1/features"),
     ("POST", "/api/v1/write"),
     ("POST", "/api/v1/prom/write"),
+    ("POST", "/api/v1/import/prometheus"),
 ]
 
 

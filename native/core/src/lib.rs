@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`model`] | instances, samples, label tables, matchers: the words everything else speaks |
 //! | [`wire`] | remote-write bodies: bounded snappy, one-pass split, label rules, log records |
+//! | [`exposition`] | text formats of metrics, read |
 //! | [`fs`] | the file layer: the real one, and one that loses what was not synced |
 //! | [`log`] | segment files with group commit |
 //! | [`records`] | records of one partition each, for a log elsewhere: written, collected on their way out, read |
@@ -20,6 +21,7 @@ pub mod block;
 pub mod codec;
 pub mod engine;
 pub mod error;
+pub mod exposition;
 pub mod fs;
 pub mod head;
 pub mod kernel;

@@ -6,6 +6,7 @@ mod block;
 mod checksum;
 mod engine;
 mod errors;
+mod exposition;
 mod files;
 mod head;
 mod load;
@@ -23,6 +24,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     checksum::register(module)?;
     files::register(module)?;
     wire::register(module)?;
+    exposition::register(module)?;
     block::register(module)?;
     head::register(module)?;
     load::register(module)?;

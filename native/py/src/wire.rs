@@ -135,6 +135,21 @@ impl Splitter {
         Ok(SplitBatch(Arc::new(batch)))
     }
 
+    #[pyo3(signature = (plain, *, uid, shards, limits, now_ms))]
+    fn split_plain(
+        &self,
+        py: Python<'_>,
+        plain: Vec<u8>,
+        uid: &[u8],
+        shards: u16,
+        limits: &WriteLimits,
+        now_ms: Millis,
+    ) -> PyResult<SplitBatch> {
+        let uid = uid_of(uid)?;
+        let batch = detached(py, || self.0.split_plain(plain, uid, shards, &limits.0, now_ms))?;
+        Ok(SplitBatch(Arc::new(batch)))
+    }
+
     fn partitions_of(&self, uid: &[u8], shards: u16) -> PyResult<Vec<u16>> {
         self.0.partitions_of(uid_of(uid)?, shards).map_err(to_py)
     }

@@ -84,6 +84,34 @@ impl Splitter {
         Ok(batch)
     }
 
+    /// As `split`, of a request that came in another form and was written as a remote-write message, not compressed.
+    pub fn split_plain(
+        &self,
+        plain: Vec<u8>,
+        uid: Uid,
+        shards: u16,
+        limits: &WriteLimits,
+        now: Millis,
+    ) -> Result<SplitBatch> {
+        let keys = InstanceKeys::new(&self.secret, uid);
+        let placement = self.placement(&keys, shards)?;
+        let body = snappy::compress(&plain)?;
+        let request = Request {
+            keys: &keys,
+            placement,
+            limits,
+            now,
+            takes_histograms: false,
+        };
+        let mut batch = self.columns(plain, uid, shards, &request)?;
+        batch.body = if batch.refused.is_empty() {
+            body
+        } else {
+            batch.encode()?
+        };
+        Ok(batch)
+    }
+
     /// The columns of a body that was accepted before: those that its live split had. [`SplitBatch::body`] stays empty.
     pub fn replay(&self, body: &[u8], uid: Uid, shards: u16) -> Result<SplitBatch> {
         let keys = InstanceKeys::new(&self.secret, uid);
