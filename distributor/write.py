@@ -48,14 +48,15 @@ class WriteHandler:
     async def rejections(self, request: Request) -> Response:
         """GET /api/v1/status/rejections: the caller's own."""
         instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
-        reasons = self._intake.rejections.of(instance.uid)
+        reasons, warnings = await self._intake.rejections.of(instance.uid)
         return success(
             to_json(
                 [
                     {"reason": reason, "samples": r.samples, "lastSeen": r.last_ms / 1000, "example": r.example}
                     for reason, r in sorted(reasons.items())
                 ]
-            )
+            ),
+            warnings=warnings,
         )
 
     def _check_headers(self, encoding: bytes | None, content_type: bytes | None) -> None:

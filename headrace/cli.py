@@ -202,13 +202,22 @@ def fsck(
             show_default=False,
         ),
     ] = None,
+    brokers: Annotated[
+        str | None,
+        typer.Option(
+            "--kafka-brokers",
+            help="Compare its cursors with the log too; kafka.topic, kafka.tls and the others as set.",
+            metavar="HOST:PORT[,HOST:PORT…]",
+            show_default=False,
+        ),
+    ] = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """Check manifests, payload and cursors against each other, and the log of a data folder.
+    """Check manifests, payload and cursors against each other and against the log.
 
     A standalone server must not be running. A cluster may run: it is only read.
     """
-    flags = {"data": None if data is None else str(data), "redis.url": redis}
+    flags = {"data": None if data is None else str(data), "redis.url": redis, "kafka.brokers": brokers}
     loaded = _load(config_file, flags)
     from headrace.fsck import CheckError, check
 

@@ -1,10 +1,12 @@
 """Checks what a cluster keeps in Redis, while it runs or not. Nothing is changed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from headrace.core import vault_of
 from headrace.fsck.report import DAMAGE, CheckError, Report
-from headrace.fsck.store import check_store
+from headrace.fsck.store import Ends, check_store
 from headrace.settings import Settings
 from shared.errors import HeadraceError, InternalError
 from shared.redis.client import Client, Command
@@ -35,7 +37,8 @@ async def _check(settings: Settings) -> Report:
             partitions = range((await registry.cluster()).partitions)
             known = {instance.uid for instance in await registry.instances()} | set(await registry.deleted_uids())
             store = RedisStore(client)
-            await check_store(store, partitions, known=known, ends=None, report=report)
+            async with _log_ends(settings, registry, report) as ends:
+                await check_store(store, partitions, known=known, ends=ends, report=report)
             try:
                 await check_strays(store, partitions, report)
             except InternalError as error:  # a directory that cannot be read, which was told above
@@ -45,6 +48,18 @@ async def _check(settings: Settings) -> Report:
         return report
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def _log_ends(settings: Settings, registry: RedisRegistry, report: Report) -> AsyncIterator[Ends | None]:
+    if not settings.kafka.brokers:
+        report.facts.append("log: cursors were not compared with it, for want of kafka.brokers (--kafka-brokers)")
+        yield None
+        return
+    from headrace.fsck.kafka import log_ends  # a store alone needs no client of Kafka
+
+    async with log_ends(settings.kafka.connection(), registry, report) as ends:
+        yield ends
 
 
 async def check_registry(registry: RedisRegistry, settings: Settings, report: Report) -> None:

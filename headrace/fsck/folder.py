@@ -4,7 +4,7 @@ import asyncio
 
 from headrace.core import vault_of
 from headrace.fsck.report import DAMAGE, CheckError, Report
-from headrace.fsck.store import check_store
+from headrace.fsck.store import check_store, fixed
 from headrace.settings import STANDALONE_PARTITIONS, Settings
 from shared.auth.tokens import open_vault
 from shared.local.registry import LocalRegistry
@@ -87,7 +87,7 @@ class _Checker:
             return
         known = {instance.uid for instance in await registry.instances()} | set(await registry.deleted_uids())
         partitions = range((await registry.cluster()).partitions)
-        every = None if ends is None else dict.fromkeys(partitions, ends)  # one sequence of offsets for all
+        every = None if ends is None else fixed(*ends)
         try:
             await check_store(store, partitions, known=known, ends=every, report=self._report)
         finally:

@@ -1,6 +1,6 @@
 """Checks a block store, whatever it lies on."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
 from headrace.fsck.report import DAMAGE, Report
 from ingester.canary import is_canary
@@ -8,8 +8,20 @@ from shared.errors import UnavailableError
 from shared.native import BlockReader
 from shared.seams.store import BlockStore, Directory, Manifest
 
-Ends = Mapping[int, tuple[int, int]]
-"""partition -> (first offset that the log holds, first offset that it does not hold)."""
+Ends = Callable[[int], Awaitable[tuple[int, int]]]
+"""partition -> (first offset that the log holds, first offset that it does not hold).
+
+Asked after the partition's directory was read: a log that is in use may then have gone on, but never lag behind it.
+"""
+
+
+def fixed(first: int, end: int) -> Ends:
+    """Of a log that is not in use, and has one sequence of offsets for all partitions."""
+
+    async def of(_: int) -> tuple[int, int]:
+        return first, end
+
+    return of
 
 
 async def check_store(
@@ -24,8 +36,8 @@ async def check_store(
 
     `known`: uids that exist or were deleted; None: not known, and not checked.
 
-    The store may be in use: of a block that a compaction has replaced meanwhile nothing is said. `ends` are those of a
-    log that is not; None: they are not compared.
+    The store may be in use: of a block that a compaction has replaced meanwhile nothing is said. Without `ends` cursors
+    are not compared with the log.
     """
     for partition in partitions:
         try:
@@ -40,7 +52,7 @@ async def check_store(
             f"partition {partition}: {len(manifests)} blocks, {sum(m.samples for m in manifests)} samples, "
             f"generation {directory.generation}, replay from {directory.replay_from}"
         )
-        problems = [*cursor_problems(directory, None if ends is None else ends.get(partition))]
+        problems = [*cursor_problems(directory, None if ends is None else await ends(partition))]
         if known is not None:
             strangers = [m for m in manifests if m.uid not in known and not is_canary(m.uid)]
             problems += [f"block {m.root_key}: its instance does not exist" for m in strangers]
@@ -58,7 +70,11 @@ def cursor_problems(directory: Directory, ends: tuple[int, int] | None) -> Itera
     if ends is not None:
         first, end = ends
         if first > directory.replay_from:
-            yield f"replay begins at {directory.replay_from}, the log at {first}: what lies between is gone"
+            lost = first - directory.replay_from
+            yield (
+                f"replay begins at {directory.replay_from}, the log at {first}: {lost} records that may hold what is "
+                "not stored are gone"
+            )
         contained = max([directory.replay_from, *directory.through.values()])
         if contained > end:
             yield f"the store holds the log up to {contained}, but the log ends at {end}: it was replaced or cut"

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from distributor.owners import RemoteOwners
+from distributor.rejections import SharedRejections
 from distributor.series_guard import OwnersGuard
 from headrace.observe import observe_calls, observe_kafka
 from headrace.roles.administration import flush_route
@@ -13,6 +14,7 @@ from headrace.roles.ground import Ground
 from headrace.roles.peers import Peers
 from headrace.roles.running import Routes
 from shared.redis.membership import RedisMembership
+from shared.redis.rejections import RedisRejections
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class ClusterDistributor:
     ground: Ground
     peers: Peers
     guard: OwnersGuard
+    rejections: SharedRejections
 
     @classmethod
     async def open(cls, ground: Ground, opened: AsyncExitStack) -> "ClusterDistributor":
@@ -30,11 +33,13 @@ class ClusterDistributor:
         guard = OwnersGuard(RemoteOwners(peers.replicas, peers.channels), core.metrics)
         observe_kafka(core.metrics, ground.log)
         observe_calls(core.metrics, peers.channels)
-        return cls(ground, peers, guard)
+        return cls(ground, peers, guard, SharedRejections(core.clock, RedisRejections(ground.redis)))
 
     def routes(self) -> Routes:
         ground = self.ground
-        write = distributor_routes(ground.core, log=ground.log, splitter=ground.splitter, guard=self.guard)
+        write = distributor_routes(
+            ground.core, log=ground.log, splitter=ground.splitter, guard=self.guard, rejections=self.rejections
+        )
         return write | flush_route(ground.front.gate, self.peers.flush)
 
     def missing(self) -> str | None:
@@ -44,6 +49,9 @@ class ClusterDistributor:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.peers.run(), name="peers")
             tasks.create_task(self.guard.poll(), name="series-guard")
+            tasks.create_task(self.rejections.run(), name="rejections")
 
     async def close(self, hurried: asyncio.Event) -> None:
         """Every request has ended; what it stands on is closed by others."""
+        if not hurried.is_set():
+            await self.rejections.publish()

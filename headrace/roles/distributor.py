@@ -17,7 +17,9 @@ def splitter_of(settings: Settings, cluster: Cluster) -> Splitter:
     )
 
 
-def distributor_routes(core: Core, *, log: Log, splitter: Splitter, guard: SeriesGuard) -> Routes:
+def distributor_routes(
+    core: Core, *, log: Log, splitter: Splitter, guard: SeriesGuard, rejections: Rejections
+) -> Routes:
     """It has no state of its own: nothing runs beside the requests, and nothing is to be closed."""
     intake = Intake(
         splitter=splitter,
@@ -25,6 +27,6 @@ def distributor_routes(core: Core, *, log: Log, splitter: Splitter, guard: Serie
         log=log,
         clock=core.clock,
         metrics=core.metrics,
-        rejections=Rejections(core.clock),
+        rejections=rejections,
     )
     return Routes(routes(core.authenticator, intake, max_inflight_bytes=core.settings.write.max_inflight_bytes))

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from distributor.rejections import OwnRejections
 from headrace.core import Core
 from headrace.front import Front
 from headrace.observe import observe_local
@@ -72,8 +73,9 @@ class Standalone:
 
     def routes(self) -> Routes:
         guard = HeadGuard(self.splitter, self.ingester.ingester.head)
+        rejections = OwnRejections(self.core.clock)
         return (
-            distributor_routes(self.core, log=self.log, splitter=self.splitter, guard=guard)
+            distributor_routes(self.core, log=self.log, splitter=self.splitter, guard=guard, rejections=rejections)
             | self.querier.routes
             | flush_route(self.front.gate, self.ingester.flush)
         )

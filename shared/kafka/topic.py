@@ -5,7 +5,7 @@ Every wish comes with the command that fulfils it. kafka-python's calls block, s
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -65,17 +65,34 @@ def prepare(settings: KafkaSettings, *, partitions: int, needed_s: int = DAY_S) 
     finally:
         admin.close()
     look = _Look(settings, described["partitions"], configs, partitions, needed_s)
-    return Topic(
-        identity=f"{cluster_id}/{described['topic_id']}",
-        partitions=len(described["partitions"]),
-        refusals=tuple(look.refusals()),
-        notes=tuple(look.notes()),
-    )
+    return replace(_topic(cluster_id, described), refusals=tuple(look.refusals()), notes=tuple(look.notes()))
+
+
+def _topic(cluster_id: str, described: dict[str, Any]) -> Topic:
+    return Topic(f"{cluster_id}/{described['topic_id']}", len(described["partitions"]))
+
+
+def find(settings: KafkaSettings) -> Topic | None:
+    """The topic as it is, without a look at what it should be; None: there is none of that name. Blocks. Errors as of
+    `prepare`.
+    """
+    admin = clients.admin(settings)
+    try:
+        with _translated():
+            cluster_id = admin.describe_cluster()["cluster_id"]
+            described = _describe(admin, settings.topic)
+    finally:
+        admin.close()
+    return None if described is None else _topic(cluster_id, described)
 
 
 async def check_identity(registry: Registry, topic: Topic, settings: KafkaSettings) -> str | None:
     """None, or why this is not the log that the store's cursors speak of. The first topic that comes is pinned."""
-    pinned = await registry.pin(LOG, topic.identity)
+    return stranger(await registry.pin(LOG, topic.identity), topic, settings)
+
+
+def stranger(pinned: str, topic: Topic, settings: KafkaSettings) -> str | None:
+    """None, or why `topic` is not the one that was pinned."""
     if pinned == topic.identity:
         return None
     kafka, _, topic_id = pinned.partition("/")

@@ -21,6 +21,11 @@ INSTANCES = "hr:{registry}:instances"
 TOKENS = "hr:{registry}:tokens"
 DELETED = "hr:{registry}:deleted"
 
+
+def rejections_key(uid: bytes) -> str:
+    return f"hr:{{rejections:{uid.hex()}}}"
+
+
 _NEIGHBOURS = 16
 """Values of one attempt in one slot: of 64 KiB each, a megabyte in one reply."""
 

@@ -359,3 +359,15 @@ bump(state, changes, next_generation(state), mark, {}, {digits})
 return 1
 """
 )
+
+ADD_REJECTIONS = Script(
+    """#!lua
+-- KEYS: an instance's rejections. ARGV: how long they are kept in ms; reason, samples, time in ms, example, …
+for i = 2, #ARGV, 4 do
+  redis.call('HINCRBY', KEYS[1], 'samples ' .. ARGV[i], ARGV[i + 1])
+  redis.call('HSET', KEYS[1], 'last ' .. ARGV[i], ARGV[i + 2], 'example ' .. ARGV[i], ARGV[i + 3])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+"""
+)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import START_S, Cluster, Role, Tenant, within_change
+from tests.support.cluster import CHANGE_S, START_S, Cluster, Role, Tenant, within_change
 from tests.support.kafka import Kafka, topic_name
 from tests.support.processes import ADMIN_TOKEN, APP_ID, TOKEN, Api, fetch, free_port, points_of
 from tests.support.redis import RedisServer
@@ -166,6 +166,25 @@ def test_the_limit_of_series_refuses_new_ones_and_no_others(cluster: Cluster) ->
     assert {row["metric"]["n"] for row in tenant.query("m", time=at_ms / 1000 + 1)} == set(held)
     tenant.set_limits(max_series=200)
     within_change(lambda: first.write(numbered("m", 1000, 50, at_ms + 2)), 204)
+
+
+def test_every_distributor_tells_what_any_of_them_refused(cluster: Cluster, tenant: Tenant) -> None:
+    writing = [process_as(role, tenant) for role in cluster.distributors]
+    nameless = body([({"job": "x"}, [(now_ms(), 1.0)])])
+    for times, api in enumerate(writing, 1):
+        for _ in range(times):
+            assert api.write(nameless).status == 400
+
+    def told(api: Api) -> list[tuple[str, int]]:
+        rows = api.get("/api/v1/status/rejections").json()["data"]
+        return [(row["reason"], row["samples"]) for row in rows]
+
+    end = time.monotonic() + CHANGE_S
+    expected = [("missing_name", sum(range(len(writing) + 1)))]
+    while any(told(api) != expected for api in writing):
+        assert time.monotonic() < end, [told(api) for api in writing]
+        time.sleep(0.05)
+    assert told(process_as(cluster.distributors[0], cluster.fresh())) == []
 
 
 # ---- processes that end ----

@@ -7,16 +7,24 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from kafka import TopicPartition
 
 from headrace.fsck import CheckError, Report, check
-from headrace.fsck.store import check_store
+from headrace.fsck.kafka import log_ends
+from headrace.fsck.store import check_store, fixed
 from headrace.settings import load
+from shared.errors import UnavailableError
+from shared.kafka.settings import KafkaSettings
+from shared.kafka.topic import LOG, find
 from shared.native import Files
 from shared.redis.keys import PartitionKeys, payload_key
 from shared.redis.registry import RedisRegistry
 from shared.redis.store import RedisStore
 from shared.seams.store import Payload, payload_keys
 from tests.integration.redis.conftest import Connect
+from tests.support.kafka import Kafka, topic_name
+from tests.support.kafka_log import Topic
+from tests.support.processes import free_port
 from tests.support.redis import RedisCluster, RedisServer
 from tests.support.redis_world import RedisWorld
 from tests.support.world import PARTITIONS, series
@@ -50,14 +58,22 @@ async def world(servers: Servers, connect: Connect) -> AsyncIterator[RedisWorld]
     await world.crash()
 
 
-async def checked(servers: Servers) -> Report:
-    variables = {"REDIS__URL": servers.url, "REDIS__CLUSTER": str(servers.is_cluster)}
+async def checked(servers: Servers, **more: str) -> Report:
+    variables = {"REDIS__URL": servers.url, "REDIS__CLUSTER": str(servers.is_cluster), **more}
     settings = load(environment={f"HEADRACE_{name}": value for name, value in variables.items()}).settings
     return await asyncio.to_thread(check, settings)
 
 
 def node_of(servers: Servers, key: str) -> RedisServer:
     return servers if isinstance(servers, RedisServer) else servers.leader_of(key)
+
+
+def set_cursor(servers: Servers, partition: int, *, replay_from: int, through: int) -> None:
+    keys = PartitionKeys(partition)
+    node = node_of(servers, keys.cursor)
+    node.command("HSET", keys.cursor, "replay_from", replay_from)
+    for window in node.command("HKEYS", keys.through):
+        node.command("HSET", keys.through, window, through)
 
 
 async def first_key(world: RedisWorld) -> tuple[int, str]:
@@ -191,13 +207,74 @@ class TestLog:
         end = max([directory.replay_from, *directory.through.values()])
         for ends, expected in (
             ((0, end), []),
-            ((directory.replay_from + 1, end), ["what lies between is gone"]),
+            ((directory.replay_from + 1, end), ["1 records that may hold what is not stored are gone"]),
             ((0, end - 1), ["it was replaced or cut"]),
         ):
             report = Report()
-            await check_store(world.store, [0], known=None, ends={0: ends}, report=report)
+            await check_store(world.store, [0], known=None, ends=fixed(*ends), report=report)
             assert len(report.problems) == len(expected)
             assert all(text in problem for text, problem in zip(expected, report.problems, strict=True))
+
+
+class TestKafka:
+    """Against the log itself, on a real broker: `directory` says what the store contains, the topic what it holds."""
+
+    @pytest.fixture
+    async def log(self, kafka: Kafka, world: RedisWorld, servers: Servers, connect: Connect) -> str:
+        """A topic of ten records in each partition, which is pinned as the log."""
+        topic = await asyncio.to_thread(Topic, kafka, partitions=PARTITIONS)
+        for number in range(PARTITIONS):
+            await asyncio.to_thread(topic.put, number, *[b"x"] * 10)
+            # The world has a log of its own; these lie within the topic.
+            set_cursor(servers, number, replay_from=4, through=6)
+        registry = await RedisRegistry.open(connect(servers), partitions=PARTITIONS)
+        found = await asyncio.to_thread(find, topic.settings())
+        assert found is not None
+        assert await registry.pin(LOG, found.identity) == found.identity
+        await registry.close()
+        del world
+        return topic.name
+
+    async def test_cursors_within_the_log(self, kafka: Kafka, servers: Servers, log: str) -> None:
+        report = await checked(servers, KAFKA__BROKERS=kafka.bootstrap, KAFKA__TOPIC=log)
+        assert f"log: topic {log} of {PARTITIONS} partitions, {10 * PARTITIONS} offsets held" in report.facts
+        assert not [problem for problem in report.problems if " the log" in problem]
+
+    async def test_a_cursor_beyond_the_end(self, kafka: Kafka, servers: Servers, log: str) -> None:
+        set_cursor(servers, 1, replay_from=4, through=11)
+        report = await checked(servers, KAFKA__BROKERS=kafka.bootstrap, KAFKA__TOPIC=log)
+        assert "partition 1: the store holds the log up to 11, but the log ends at 10: it was replaced or cut" in (
+            report.problems
+        )
+
+    async def test_records_that_are_gone_before_they_were_stored(
+        self, kafka: Kafka, servers: Servers, log: str
+    ) -> None:
+        with kafka.admin() as admin:
+            await asyncio.to_thread(admin.delete_records, {TopicPartition(log, 2): 7})
+        report = await checked(servers, KAFKA__BROKERS=kafka.bootstrap, KAFKA__TOPIC=log)
+        assert [problem for problem in report.problems if "the log" in problem] == [
+            "partition 2: replay begins at 4, the log at 7: 3 records that may hold what is not stored are gone"
+        ]
+
+    @pytest.mark.usefixtures("log")
+    async def test_another_topic(self, kafka: Kafka, servers: Servers) -> None:
+        other = topic_name()
+        report = await checked(servers, KAFKA__BROKERS=kafka.bootstrap, KAFKA__TOPIC=other)
+        assert any(f"log: there is no topic {other}" in problem for problem in report.problems)
+        await asyncio.to_thread(kafka.create_topic, other, partitions=PARTITIONS)
+        report = await checked(servers, KAFKA__BROKERS=kafka.bootstrap, KAFKA__TOPIC=other)
+        assert any("is not the one that was the log of this cluster" in problem for problem in report.problems)
+
+    async def test_brokers_that_do_not_answer(self, world: RedisWorld) -> None:
+        settings = KafkaSettings((f"127.0.0.1:{free_port()}",), connect_s=0.5)
+        with pytest.raises(UnavailableError, match="no Kafka broker answers"):
+            async with log_ends(settings, world.registry, Report()):
+                pass
+
+    @pytest.mark.usefixtures("world")
+    async def test_without_brokers_it_says_that_it_did_not_look(self, servers: Servers) -> None:
+        assert any("for want of kafka.brokers" in fact for fact in (await checked(servers)).facts)
 
 
 class TestCommand:
