@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
     from querier.directories import Directories
     from querier.roots import Roots
+    from querier.tracing import Trace
     from shared.native import Matcher, Query, SeriesSet
     from shared.seams.ingester_client import Answers, IngesterClient
-    from shared.seams.store import BlockStore, Directory
+    from shared.seams.store import Directory
 
 DIRECT_S = 0.001
 """After something that took longer, the rest is done in worker threads: handing it over costs about a tenth of this."""
@@ -39,11 +41,17 @@ class _MovedError(Exception):
     """Blocks were replaced while we were reading: start again."""
 
 
+class PayloadSource(Protocol):
+    """The part of `shared.seams.store.BlockStore` that readings use."""
+
+    async def fetch(self, keys: Sequence[str]) -> list[bytes]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What all readings of a querier share."""
 
-    store: BlockStore
+    store: PayloadSource
     directories: Directories
     roots: Roots
     client: IngesterClient
@@ -76,6 +84,12 @@ class Reading:
         self._oldest_ms = oldest_ms
         self.warnings = warnings
         self._is_partial = is_partial
+
+    def traced(self, trace: Trace) -> Reading:
+        """The same reading, watched."""
+        watched = copy(self)
+        watched._sources = trace.around(self._sources)  # noqa: SLF001  it is one of us
+        return watched
 
     async def select(self, query: Query, matchers: Sequence[Matcher], min_ms: int, max_ms: int) -> SeriesSet:
         """The series that match and their samples with min_ms <= time <= max_ms, as far back as the retention goes.

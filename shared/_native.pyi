@@ -529,6 +529,9 @@ class HeadSearch:
 class HeadPart:
     """What one head holds of one selector, copied; its memory counts in the query's budget."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(series, bytes); (0, 0) once it was added or encoded."""
     def encode(self) -> OutgoingPart:
         """For another process. RuntimeError: it was added or encoded before."""
 
@@ -685,6 +688,9 @@ class Frame:
     def rows(self) -> int: ...
     @property
     def steps(self) -> int: ...
+    @property
+    def bytes(self) -> int:
+        """Of cells and labels, which other frames may share."""
 
 @final
 class Histogram:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from querier.api.places import Places
 from querier.promql import Plan, Result, evaluate
+from querier.reading import Reading
 from querier.storage import Consistency, Storage
+from querier.tracing import Trace
 from shared.asgi.leaving import Leaving
 from shared.asgi.messages import Request
 from shared.errors import TimedOutError
@@ -39,6 +41,8 @@ class Job:
     limit: int
     consistency: Consistency
     is_partial: bool = False
+    is_traced: bool = False
+    """Its selections are watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ class Outcome:
     evaluated_s: float
     samples_read: int
     peak_samples: int
+    peak_bytes: int
+    traces: Sequence[Trace] = ()
+    """One for each selection, of a query that is traced."""
 
 
 class Executor:
@@ -94,10 +101,8 @@ class Executor:
         try:
             began = time.perf_counter()
             reading = await self._storage.read(job.instance, job.consistency, is_partial=job.is_partial)
-            sets = [
-                await reading.select(query, select.matchers, select.min_ms, select.max_ms)
-                for select in job.plan.selects
-            ]
+            traces = [Trace() for _ in job.plan.selects] if job.is_traced else []
+            sets = await _select(reading, job.plan, query, traces)
             selected = time.perf_counter()
             if _estimate_ns(job.plan, sets) <= INLINE_NS:
                 result = evaluate(job.plan, sets, query, job.limit)
@@ -115,6 +120,8 @@ class Executor:
             evaluated_s=done - selected,
             samples_read=query.samples_read,
             peak_samples=query.peak_samples,
+            peak_bytes=query.peak_bytes,
+            traces=traces,
         )
 
     async def _in_thread(self, job: Job, sets: Sequence[SeriesSet], query: Query) -> Result:
@@ -129,6 +136,19 @@ class Executor:
                 query.cancel()
                 await asyncio.wait({evaluating})
                 evaluating.exception()  # that of the cancellation: nobody is there to read it
+
+
+async def _select(reading: Reading, plan: Plan, query: Query, traces: Sequence[Trace]) -> list[SeriesSet]:
+    """The series of each selection of the plan, watched by the trace of its number if there are any."""
+    sets = []
+    for index, select in enumerate(plan.selects):
+        began = time.perf_counter()
+        source = reading.traced(traces[index]) if traces else reading
+        sets.append(await source.select(query, select.matchers, select.min_ms, select.max_ms))
+        if traces:
+            traces[index].seconds = time.perf_counter() - began
+            traces[index].series = len(sets[-1])
+    return sets
 
 
 def _estimate_ns(plan: Plan, sets: Sequence[SeriesSet]) -> int:

@@ -1,7 +1,9 @@
 """query and query_range: parameters in Prometheus's order, one answer put together from bytes."""
 
 import time
+from enum import Enum
 from functools import partial
+from typing import Any
 
 from querier.api.execution import Executor, Job, Outcome
 from querier.api.expressions import in_place_if_short
@@ -21,6 +23,8 @@ from querier.api.params import (
 )
 from querier.api.visibility import consistency_of
 from querier.promql import Features, Plan, prepare
+from querier.promql.explain import explained
+from querier.promql.profile import timed
 from querier.promql.tokens import quoted
 from shared.asgi.envelope import success, to_json
 from shared.asgi.messages import ClientGoneError, Request, Response
@@ -119,8 +123,19 @@ class QueryApi:
             text, partial(_plan, text, grid, instance.features, lookback, is_range=is_range, end_ms=end_ms)
         )
         planned_s = time.perf_counter() - began
+        wanted = _explanation(params)
+        if wanted is Explanation.PLAN:
+            return success(b'{"explain":', to_json(explained(plan)), b"}")
+        if wanted is Explanation.ANALYSIS:
+            plan = timed(plan)
         job = Job(
-            instance, plan, deadline_s, most, consistency_of(request), is_partial=boolean(params, "partial_response")
+            instance,
+            plan,
+            deadline_s,
+            most,
+            consistency_of(request),
+            is_partial=boolean(params, "partial_response"),
+            is_traced=wanted is Explanation.ANALYSIS,
         )
         outcome = await self._executor.run(job, request)
         result = outcome.result
@@ -128,14 +143,46 @@ class QueryApi:
         if result.is_truncated:
             warnings.append(TRUNCATED)
         parts = [b'{"resultType":"', result.type.encode(), b'","result":', result.json]
-        if wanted := first(params, "stats"):
+        if wanted is Explanation.ANALYSIS:
+            parts += [b',"explain":', to_json(_analysis(plan, outcome, planned_s))]
+        if stats := first(params, "stats"):
             parts += [b',"stats":', to_json(_stats(outcome, planned_s))]
-            if wanted not in {"true", "all"}:
+            if stats not in {"true", "all"}:
                 warnings.append(
-                    f'value {quoted(wanted)} for parameter "stats" is deprecated and will be rejected in the next '
+                    f'value {quoted(stats)} for parameter "stats" is deprecated and will be rejected in the next '
                     'major release, use "true" or "all"'
                 )
         return success(*parts, b"}", warnings=warnings, infos=result.infos)
+
+
+class Explanation(Enum):
+    """What the parameter `explain` asks for besides, or instead of, the answer."""
+
+    NONE = "none"
+    PLAN = "plan"  # the plan, without running it
+    ANALYSIS = "analysis"  # the answer, and what each part of the plan took
+
+
+def _explanation(params: Params) -> Explanation:
+    if first(params, "explain") == "analyze":
+        return Explanation.ANALYSIS
+    return Explanation.PLAN if boolean(params, "explain") else Explanation.NONE
+
+
+def _analysis(plan: Plan, outcome: Outcome, planned_s: float) -> dict[str, Any]:
+    explanation = explained(plan)
+    for select, trace in zip(explanation["selects"], outcome.traces, strict=True):
+        select["took"] = trace.shown()
+    explanation["took"] = {
+        "planSeconds": planned_s,
+        "queueSeconds": outcome.queued_s,
+        "selectSeconds": outcome.selected_s,
+        "evaluateSeconds": outcome.evaluated_s,
+        "samplesRead": outcome.samples_read,
+        "peakSamples": outcome.peak_samples,
+        "peakBytes": outcome.peak_bytes,
+    }
+    return explanation
 
 
 def _plan(text: str, grid: Grid, features: Features, lookback: int, *, is_range: bool, end_ms: int) -> Plan:
@@ -167,7 +214,9 @@ def _grid(start_ms: int, end_ms: int, step_ns: int, most: int) -> Grid:
 
 
 def _stats(outcome: Outcome, planned_s: float) -> dict[str, dict[str, float]]:
-    """By Prometheus's names. Sorting and printing are part of evaluating here and show no time of their own."""
+    """By Prometheus's names, and the most memory that the query held at one time. Sorting and printing are part of
+    evaluating here and show no time of their own.
+    """
     prepared_s = planned_s + outcome.selected_s
     return {
         "timings": {
@@ -183,4 +232,5 @@ def _stats(outcome: Outcome, planned_s: float) -> dict[str, dict[str, float]]:
             "samplesRead": outcome.samples_read,
             "peakSamples": outcome.peak_samples,
         },
+        "memory": {"peakBytes": outcome.peak_bytes},
     }

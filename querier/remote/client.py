@@ -74,7 +74,10 @@ class RemoteClient:
                 uid=uid, partitions=wanted, matchers=messages, min_ms=min_ms, max_ms=max_ms, limits=_limits(query)
             )
             frames = self._channels.stream(address, SELECT, request, self._timeout_s)
-            return await _collect(query, frames, answers, IncomingPart.head_part)
+            missing = await _collect(query, frames, answers, IncomingPart.head_part)
+            for partition in wanted.keys() & answers.keys():
+                answers[partition].replica = address
+            return missing
 
         return _sorted(*await ask(self._replicas, partitions, select))
 

@@ -29,6 +29,8 @@ class Answer(Generic[Part]):
     through: Mapping[int, int]
     part: Part | None
     """None: the head holds nothing of what was asked for."""
+    replica: str | None = None
+    """The address that answered; None within one process."""
 
 
 @dataclass(slots=True)

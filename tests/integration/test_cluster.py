@@ -83,6 +83,15 @@ def test_every_process_counts_what_it_does(cluster: Cluster, tenant: Tenant) -> 
     assert cluster.metric("headrace_instances", "querier") >= 2
 
 
+def test_an_analysis_names_the_replica_that_answered_for_each_partition(tenant: Tenant) -> None:
+    assert tenant.write(some_samples()).status == 204
+    answer = tenant.get("/api/v1/query", query="count(up)", explain="analyze").json()
+    assert answer["data"]["result"][0]["value"][1] == "3"
+    heads = answer["data"]["explain"]["selects"][0]["took"]["sources"]["heads"]
+    assert heads["partitions"]
+    assert all(head["replica"].startswith("127.0.0.1:") for head in heads["partitions"])
+
+
 # ---- instances ----
 
 

@@ -260,6 +260,13 @@ pub struct HeadPart(Mutex<Option<Box<select::HeadPart>>>);
 
 #[pymethods]
 impl HeadPart {
+    /// (series, bytes); nothing once it was added or encoded.
+    #[getter]
+    fn size(&self) -> (usize, usize) {
+        let part = self.0.lock();
+        part.as_ref().map_or((0, 0), |part| (part.len(), part.bytes()))
+    }
+
     fn encode(&self, py: Python<'_>) -> PyResult<OutgoingPart> {
         let part = self.0.lock().take().ok_or_else(added)?;
         Ok(OutgoingPart(detached(py, || part.encode())?))

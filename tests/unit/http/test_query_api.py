@@ -205,6 +205,7 @@ async def test_stats_are_shown_if_asked_for(server: Server) -> None:
         "execTotalTime",
     }
     assert answer["data"]["stats"]["samples"]["samplesRead"] >= 1
+    assert answer["data"]["stats"]["memory"]["peakBytes"] > 0
     assert "warnings" not in answer
     odd = (await server.get("/api/v1/query", query="up", time=T, stats="x")).json()
     assert "stats" in odd["data"]
@@ -212,6 +213,40 @@ async def test_stats_are_shown_if_asked_for(server: Server) -> None:
         'value "x" for parameter "stats" is deprecated and will be rejected in the next major release, '
         'use "true" or "all"'
     ]
+
+
+async def test_an_explanation_runs_nothing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution.Executor, "run", None)
+    answer = (await server.get("/api/v1/query", query="sum(up)", time=T, explain="1")).json()
+    assert list(answer["data"]) == ["explain"]
+    assert answer["data"]["explain"]["selects"][0]["through"] == T
+    ranged = (await server.get("/api/v1/query_range", **RANGE, explain="true")).json()
+    assert ranged["data"]["explain"]["steps"] > 1
+
+
+async def test_an_analysis_says_what_each_part_took(server: Server) -> None:
+    await fill(server, up("a"), up("b"))
+    plain = (await server.get("/api/v1/query", query="sum(up) + sum(up)", time=T)).json()
+    answer = (await server.get("/api/v1/query", query="sum(up) + sum(up)", time=T, explain="analyze")).json()
+    assert answer["data"]["result"] == plain["data"]["result"]
+    explanation = answer["data"]["explain"]
+    [select] = explanation["selects"]
+    assert (select["readers"], select["took"]["series"]) == (2, 2)
+    heads = select["took"]["sources"]["heads"]
+    assert sum(head["series"] for head in heads["partitions"]) == 2
+    assert sum(head["bytes"] for head in heads["partitions"]) > 0
+    assert heads["missing"] == []
+    assert select["took"]["sources"]["store"]["values"] == 0
+    assert explanation["plan"]["took"]["series"] == 1
+    assert explanation["took"]["peakBytes"] > 0
+    assert explanation["took"]["evaluateSeconds"] > 0
+
+
+async def test_an_explanation_is_asked_for_by_known_words(server: Server) -> None:
+    status, error = await error_of(server, "/api/v1/query", query="up", explain="please")
+    assert status == 400
+    assert error.startswith('invalid parameter "explain": ')
+    assert "explain" not in (await server.get("/api/v1/query", query="up", explain="false")).json()["data"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/query", "/api/v1/query_range"])

@@ -108,6 +108,12 @@ impl Frame {
         self.table.len()
     }
 
+    /// Of its cells and labels, which other frames may share.
+    pub fn bytes(&self) -> usize {
+        let histograms = self.cells.histograms.iter().map(|histogram| histogram.bytes());
+        self.table.bytes() + self.cells.value.len() * 9 + histograms.sum::<usize>()
+    }
+
     /// The kinds and values of a row.
     pub fn row(&self, row: usize) -> (&[u8], &[f64]) {
         let cells = row * self.steps..(row + 1) * self.steps;

@@ -88,6 +88,19 @@ impl HeadPart {
         Ok(Some(Box::new(Self { rows, charge })))
     }
 
+    pub fn len(&self) -> usize {
+        self.rows.table.len()
+    }
+
+    /// Whether there is none: never, as it is made.
+    pub fn is_empty(&self) -> bool {
+        self.rows.table.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.rows.table.bytes() + self.rows.samples.bytes()
+    }
+
     pub(super) fn from_inner(rows: HeadRows, charge: Charge) -> Self {
         Self { rows, charge }
     }

@@ -34,6 +34,11 @@ impl Frame {
     fn steps(&self) -> usize {
         self.inner.steps
     }
+
+    #[getter]
+    fn bytes(&self) -> usize {
+        self.inner.bytes()
+    }
 }
 
 /// The labels of a row, and what stands at each step.
