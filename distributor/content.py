@@ -1,10 +1,11 @@
 """What a write request says it carries."""
 
+from shared.asgi.types import Headers
 from shared.errors import UnsupportedTypeError
 
 MEDIA_TYPE = "application/x-protobuf"
-VERSION_1 = "prometheus.WriteRequest"
-VERSION_2 = "io.prometheus.write.v2.Request"
+VERSIONS = {"prometheus.WriteRequest": 1, "io.prometheus.write.v2.Request": 2}
+"""Protobuf message -> version of remote write."""
 
 
 def check_encoding(value: bytes | None) -> None:
@@ -16,24 +17,35 @@ def check_encoding(value: bytes | None) -> None:
         )
 
 
-def check_content_type(value: bytes | None) -> None:
-    """Raises UnsupportedTypeError. Unlike with Prometheus, blanks, quotes and the case of the type do not matter."""
+def version_of(value: bytes | None) -> int:
+    """The version of remote write that a Content-Type names, 1 or 2. Raises UnsupportedTypeError.
+
+    Unlike with Prometheus, blanks, quotes and the case of the type do not matter.
+    """
     if not value:
-        return
+        return 1
     text = value.decode("latin-1")
     media, *parameters = (part.strip() for part in text.split(";"))
     if media.lower() != MEDIA_TYPE:
         raise UnsupportedTypeError(f"expected {MEDIA_TYPE} as the first (media) part, got {text[:200]} content-type")
     for parameter in parameters:
         name, _, message = parameter.partition("=")
-        message = message.strip().strip('"')
-        if name.strip().lower() != "proto" or message == VERSION_1:
+        if name.strip().lower() != "proto":
             continue
-        if message == VERSION_2:
+        message = message.strip().strip('"')
+        if message not in VERSIONS:
             raise UnsupportedTypeError(
-                f"{message} protobuf message is not accepted by this server; only accepts {VERSION_1}"
+                f"got {text[:200]} content type; unknown type for remote write protobuf message {message[:100]}, "
+                f"supported: {', '.join(VERSIONS)}"
             )
-        raise UnsupportedTypeError(
-            f"got {text[:200]} content type; unknown type for remote write protobuf message {message[:100]}, "
-            f"supported: {VERSION_1}"
-        )
+        return VERSIONS[message]
+    return 1
+
+
+def written(samples: int, histograms: int, exemplars: int) -> Headers:
+    """What was stored of a request of version 2; its sender takes an answer without them for one of a 1.0 receiver."""
+    return [
+        (b"x-prometheus-remote-write-samples-written", b"%d" % samples),
+        (b"x-prometheus-remote-write-histograms-written", b"%d" % histograms),
+        (b"x-prometheus-remote-write-exemplars-written", b"%d" % exemplars),
+    ]

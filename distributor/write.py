@@ -1,8 +1,8 @@
-"""POST /api/v1/prom/write: remote write 1.0 in, durable when answered with 204."""
+"""POST /api/v1/prom/write: remote write 1.0 and 2.0 in, durable when answered with 204."""
 
 import asyncio
 
-from distributor.content import check_content_type, check_encoding
+from distributor.content import check_encoding, version_of, written
 from distributor.inflight import Inflight
 from distributor.intake import Intake, KnownLimits, Refused, summary
 from shared.asgi.envelope import failure, success, to_json
@@ -29,21 +29,26 @@ class WriteHandler:
         self._intake = intake
         self._inflight = inflight
         self._limits = KnownLimits()
-        self._good_types: set[bytes | None] = set()
+        self._versions: dict[bytes | None, int] = {}  # by Content-Type
 
     async def __call__(self, request: Request) -> Response:
         headers = request.headers
         instance = await self._authenticator.authenticate(headers.get(b"authorization"))
-        self._check_headers(headers.get(b"content-encoding"), headers.get(b"content-type"))
+        version = self._version_of(headers.get(b"content-encoding"), headers.get(b"content-type"))
+        if version != 1:
+            request.failure_headers = written(0, 0, 0)
         most = instance.limits.max_body_bytes
         with self._inflight.body(request, most):
             body = await request.body(most)
-            batch = await self._intake.guard.admit(instance, await self._split(instance, body))
+            batch = await self._intake.guard.admit(instance, await self._split(instance, version, body))
             await self._intake.append(batch)
         self._intake.count(batch, len(body))
         self._intake.metrics.write_body.observe(len(body))
         refused = batch.refused
-        return Response(204, b"", None) if not refused else self._refused(instance, batch, refused)
+        response = Response(204, b"", None) if not refused else self._refused(instance, batch, refused)
+        if version != 1:
+            response.headers += written(batch.samples, 0, 0)
+        return response
 
     async def rejections(self, request: Request) -> Response:
         """GET /api/v1/status/rejections: the caller's own."""
@@ -59,15 +64,17 @@ class WriteHandler:
             warnings=warnings,
         )
 
-    def _check_headers(self, encoding: bytes | None, content_type: bytes | None) -> None:
+    def _version_of(self, encoding: bytes | None, content_type: bytes | None) -> int:
         if encoding != b"snappy":
             check_encoding(encoding)
-        if content_type not in self._good_types:
-            check_content_type(content_type)
-            if len(self._good_types) < MAX_KNOWN_TYPES:
-                self._good_types.add(content_type)
+        version = self._versions.get(content_type)
+        if version is None:
+            version = version_of(content_type)
+            if len(self._versions) < MAX_KNOWN_TYPES:
+                self._versions[content_type] = version
+        return version
 
-    async def _split(self, instance: Instance, body: bytes) -> SplitBatch:
+    async def _split(self, instance: Instance, version: int, body: bytes) -> SplitBatch:
         limits = self._limits.of(instance)
 
         def split() -> SplitBatch:
@@ -77,6 +84,7 @@ class WriteHandler:
                 shards=instance.shards,
                 limits=limits,
                 now_ms=self._intake.clock.now_ms(),
+                version=version,
             )
 
         return split() if len(body) <= THREAD_ABOVE_BYTES else await asyncio.to_thread(split)

@@ -240,6 +240,8 @@ class Ingester:
             eta_s = figures.replay(self._holdings).eta_s
             left = "" if eta_s is None else f", about {eta_s:.0f} s left"
             return f"replaying the log, partition {', '.join(replaying)}{left}"
+        if joining := [str(p.number) for p in self._holdings.partitions.values() if p.replaying]:
+            return f"joining after the replay, partition {', '.join(joining)}"
         return self._ownership.missing()
 
     def stats(self) -> Stats:

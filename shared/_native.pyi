@@ -141,14 +141,14 @@ class SplitBatch:
         """(reason, samples refused, a one-line message with an example series) for each reason met.
 
         Reasons: missing_name, empty_label_name, invalid_utf8, duplicate_label, too_many_labels, label_name_too_long,
-        label_value_too_long, too_old, too_far_in_future, invalid_histogram, series_limit; and invalid_metadata, which
-        counts entries.
+        label_value_too_long, too_old, too_far_in_future, invalid_histogram, series_limit, invalid_symbols, and
+        invalid_metadata and empty_series, which count entries and series.
         """
     def without(self, keys: bytes) -> SplitBatch:
         """The batch without the series of these keys, refused as `series_limit`; see `KnownSeries`."""
     @property
     def body(self) -> bytes:
-        """A remote-write 1.0 body in snappy holding exactly what was accepted; the sender's own bytes if all was."""
+        """The sender's own bytes if all was accepted, else a remote-write 1.0 body in snappy that holds what was."""
 
 @final
 class Splitter:
@@ -157,8 +157,11 @@ class Splitter:
     def __new__(cls, *, secret: bytes, partitions: int, cache_bytes: int = ...) -> Splitter:
         """`secret` keys every hash and stays the same for as long as the log is kept. `cache_bytes` bounds what is
         remembered of valid label bytes, at 16 bytes a series; memory is taken as it fills."""
-    def split(self, body: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
-        """Decode, validate, split. Raises TooLargeError or BadDataError if nothing of the body can be used at all."""
+    def split(
+        self, body: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int, version: int = 1
+    ) -> SplitBatch:
+        """Decode, validate, split. `version` 1: the body is a `prometheus.WriteRequest`; 2: an
+        `io.prometheus.write.v2.Request`. Raises TooLargeError or BadDataError if nothing of the body can be used at all."""
     def split_plain(self, plain: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
         """As `split`, of a request in another form that was written as a remote-write message, not compressed."""
     def partitions_of(self, uid: bytes, shards: int) -> list[int]:

@@ -16,7 +16,7 @@ class ClientGoneError(Exception):
 class Request:
     """The parts of a request that our routes look at."""
 
-    __slots__ = ("headers", "method", "path", "query_string", "raw_path", "receive")
+    __slots__ = ("failure_headers", "headers", "method", "path", "query_string", "raw_path", "receive")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -25,6 +25,7 @@ class Request:
         self.query_string: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])  # names in lower case, as ASGI has them
         self.receive = receive
+        self.failure_headers: Headers = []  # of the answer if its handler raises
 
     @property
     def declared_bytes(self) -> int | None:

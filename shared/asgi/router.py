@@ -153,9 +153,10 @@ def _failed(error: Exception, request: Request) -> Response:
     response = failure_of(error)
     if response is None:
         log.exception("request_failed", path=request.path, method=request.method)
-        return failure(500, "internal", "an error inside Headrace; its log has the details")
-    if response.status == 500:
+        response = failure(500, "internal", "an error inside Headrace; its log has the details")
+    elif response.status == 500:
         log.error("request_failed", path=request.path, method=request.method, error=str(error))
+    response.headers += request.failure_headers
     return response
 
 

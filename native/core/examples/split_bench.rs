@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use headrace_core::model::Uid;
-use headrace_core::wire::{Splitter, WriteLimits};
+use headrace_core::wire::{Form, Splitter, WriteLimits};
 
 const ROUNDS: usize = 3;
 
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             snappy += start.elapsed();
             std::hint::black_box(decoded);
             let start = Instant::now();
-            let batch = splitter.split(body, uid, 4, &WriteLimits::default(), i64::MAX)?;
+            let batch = splitter.split(body, Form::V1, uid, 4, &WriteLimits::default(), i64::MAX)?;
             split += start.elapsed();
             samples += batch.times.len();
             series += batch.series.len();

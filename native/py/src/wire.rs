@@ -120,7 +120,8 @@ impl Splitter {
         )))
     }
 
-    #[pyo3(signature = (body, *, uid, shards, limits, now_ms))]
+    #[pyo3(signature = (body, *, uid, shards, limits, now_ms, version = 1))]
+    #[expect(clippy::too_many_arguments, reason = "named in Python")]
     fn split(
         &self,
         py: Python<'_>,
@@ -129,9 +130,19 @@ impl Splitter {
         shards: u16,
         limits: &WriteLimits,
         now_ms: Millis,
+        version: u8,
     ) -> PyResult<SplitBatch> {
         let uid = uid_of(uid)?;
-        let batch = detached(py, || self.0.split(body, uid, shards, &limits.0, now_ms))?;
+        let form = match version {
+            1 => wire::Form::V1,
+            2 => wire::Form::V2,
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "remote write has no version {version}"
+                )));
+            }
+        };
+        let batch = detached(py, || self.0.split(body, form, uid, shards, &limits.0, now_ms))?;
         Ok(SplitBatch(Arc::new(batch)))
     }
 

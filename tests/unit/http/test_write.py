@@ -82,8 +82,8 @@ async def test_content_types_that_are_taken(content_type: str | None, server: Se
         ("Content-Type", "application/x-protobuf;proto=x", "unknown type for remote write protobuf message x"),
         (
             "Content-Type",
-            "application/x-protobuf;proto=io.prometheus.write.v2.Request",
-            "protobuf message is not accepted by this server; only accepts prometheus.WriteRequest",
+            "application/x-protobuf;proto=io.prometheus.write.v3.Request",
+            "supported: prometheus.WriteRequest, io.prometheus.write.v2.Request",
         ),
     ],
 )

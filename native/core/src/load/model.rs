@@ -320,7 +320,7 @@ mod tests {
 
     use super::*;
     use crate::model::Uid;
-    use crate::wire::{Splitter, WriteLimits};
+    use crate::wire::{Form, Splitter, WriteLimits};
 
     fn plan() -> Plan {
         Plan {
@@ -352,7 +352,9 @@ mod tests {
             max_age_ms: None,
             max_future_ms: None,
         };
-        let batch = splitter.split(body, Uid([1; 16]), 1, &limits, 0).unwrap();
+        let batch = splitter
+            .split(body, Form::V1, Uid([1; 16]), 1, &limits, 0)
+            .unwrap();
         assert!(batch.refused.is_empty(), "{:?}", batch.refused);
         let samples = batch.series.iter().flat_map(|series| {
             let (times, values) = batch.samples_of(series);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::fs::{FRAME_BYTES, Frame, begin_frame, end_frame};
 use crate::model::{Millis, Uid};
-use crate::wire::SplitBatch;
+use crate::wire::{Form, SplitBatch};
 use crate::{Error, Result};
 
 /// One durable record. Offsets ascend: in segment files by one from record to record, over all partitions.
@@ -19,7 +19,8 @@ pub struct LogRecord {
 #[derive(Debug, Clone)]
 pub enum RecordKind {
     /// What was accepted, in this order: in segment files one request, in records of one partition a batch for each section. Columns
-    /// taken from the live tail and columns decoded from disk are equal.
+    /// taken from the live tail and columns decoded from disk are equal, but for metadata of remote write 2.0 that had been passed on
+    /// before.
     Write { batches: Vec<Arc<SplitBatch>> },
     /// A seal marker: the generation of each named window of the partition ends at exactly this record's offset.
     Seal { partition: u16, windows: Vec<Millis> },
@@ -40,11 +41,12 @@ impl RecordKind {
     }
 }
 
-/// Decodes a stored body: (the sender's compressed body, its instance, the shards it was split by).
-pub type Replay = dyn Fn(&[u8], Uid, u16) -> Result<SplitBatch> + Send + Sync;
+/// Decodes a stored body: (the sender's compressed body, which message it holds, its instance, the shards it was split by).
+pub type Replay = dyn Fn(&[u8], Form, Uid, u16) -> Result<SplitBatch> + Send + Sync;
 
 const WRITE: u8 = 1;
 const SEAL: u8 = 2;
+const WRITE_V2: u8 = 3;
 const UID_BYTES: usize = 16;
 
 /// Bodies are bounded far below this at the door; it keeps frame lengths within their 32 bits.
@@ -72,7 +74,11 @@ pub(super) fn encode(buffer: &mut Vec<u8>, record: &LogRecord) -> Result<()> {
                     "a body of {bytes} bytes; the log takes up to {MAX_BODY_BYTES}"
                 )));
             }
-            let start = begin_frame(buffer, WRITE, batch.shards, *offset, *now_ms);
+            let kind = match batch.form {
+                Form::V1 => WRITE,
+                Form::V2 => WRITE_V2,
+            };
+            let start = begin_frame(buffer, kind, batch.shards, *offset, *now_ms);
             buffer.extend_from_slice(&uid.0);
             buffer.extend_from_slice(&batch.body);
             start
@@ -93,7 +99,7 @@ pub(super) fn encode(buffer: &mut Vec<u8>, record: &LogRecord) -> Result<()> {
 pub(super) fn check(frame: &Frame, payload: &[u8]) -> Result<()> {
     let offset = frame.number;
     match frame.kind {
-        WRITE if payload.len() < UID_BYTES => Err(Error::Corrupt(format!(
+        WRITE | WRITE_V2 if payload.len() < UID_BYTES => Err(Error::Corrupt(format!(
             "record {offset} of the log has {} bytes, no room for an instance",
             payload.len()
         ))),
@@ -101,7 +107,7 @@ pub(super) fn check(frame: &Frame, payload: &[u8]) -> Result<()> {
             "record {offset} of the log, a seal, has {} bytes, not a multiple of 8",
             payload.len()
         ))),
-        WRITE | SEAL => Ok(()),
+        WRITE | WRITE_V2 | SEAL => Ok(()),
         kind => Err(Error::Unsupported(format!(
             "record {offset} of the log has kind {kind}, which a newer build wrote; run that build, or a newer one"
         ))),
@@ -111,9 +117,14 @@ pub(super) fn check(frame: &Frame, payload: &[u8]) -> Result<()> {
 /// Decodes a frame.
 pub(super) fn decode(frame: &Frame, payload: &[u8], replay: &Replay) -> Result<LogRecord> {
     check(frame, payload)?;
-    let kind = match payload.split_first_chunk::<UID_BYTES>() {
-        Some((uid, body)) if frame.kind == WRITE => {
-            let batch = replay(body, Uid(*uid), frame.tag).map_err(|e| {
+    let form = match frame.kind {
+        WRITE => Some(Form::V1),
+        WRITE_V2 => Some(Form::V2),
+        _ => None,
+    };
+    let kind = match (form, payload.split_first_chunk::<UID_BYTES>()) {
+        (Some(form), Some((uid, body))) => {
+            let batch = replay(body, form, Uid(*uid), frame.tag).map_err(|e| {
                 Error::Corrupt(format!(
                     "record {} of the log cannot be decoded: {e}",
                     frame.number

@@ -51,6 +51,16 @@ impl BatchHistogram {
     }
 }
 
+/// Which message a body holds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// `prometheus.WriteRequest`, of remote write 1.0.
+    #[default]
+    V1,
+    /// `io.prometheus.write.v2.Request`, of remote write 2.0.
+    V2,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataEntry {
     pub partition: u16,
@@ -79,9 +89,10 @@ pub struct SplitBatch {
     pub starts: Vec<Millis>,
     pub histograms: Vec<BatchHistogram>,
     pub metadata: Vec<MetadataEntry>,
-    /// What the log keeps: a remote-write 1.0 body in snappy. The sender's own bytes if nothing was refused, else written again from what
-    /// was accepted. Empty in a batch that comes from replay.
+    /// What a log of segment files keeps, in snappy. The sender's own bytes if nothing was refused, else written again, as remote write
+    /// 1.0, from what was accepted. Empty in a batch that comes from replay.
     pub body: Vec<u8>,
+    pub form: Form,
     /// What was refused, one entry per reason in the order of meeting them.
     pub refused: Vec<Refusal>,
 }
@@ -156,7 +167,7 @@ impl SplitBatch {
         });
         kept.refused = refused;
         if !all {
-            kept.body = kept.encode()?;
+            kept.encode_body()?;
         }
         Ok(kept)
     }
@@ -216,7 +227,14 @@ impl SplitBatch {
             + metadata
     }
 
-    /// A body that holds exactly this batch.
+    /// Makes the body one that holds exactly this batch.
+    pub(super) fn encode_body(&mut self) -> Result<()> {
+        self.body = self.encode()?;
+        self.form = Form::V1;
+        Ok(())
+    }
+
+    /// A body of remote write 1.0 that holds exactly this batch.
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
         let mut plain = Vec::new();
         for series in &self.series {

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::model::Uid;
     use crate::wire::encode::{put_label, put_series};
-    use crate::wire::{Splitter, WriteLimits, snappy};
+    use crate::wire::{Form, Splitter, WriteLimits, snappy};
 
     fn batch(names: &[&str]) -> SplitBatch {
         let mut plain = Vec::new();
@@ -140,7 +140,7 @@ mod tests {
         let splitter = Splitter::new(b"secret", 16, 1 << 16).unwrap();
         let body = snappy::compress(&plain).unwrap();
         splitter
-            .split(&body, Uid([1; 16]), 4, &WriteLimits::default(), 1)
+            .split(&body, Form::V1, Uid([1; 16]), 4, &WriteLimits::default(), 1)
             .unwrap()
     }
 

@@ -12,7 +12,7 @@ use super::proto::{BYTES, Reader, expect_wire};
 use super::refusal::Reason;
 use crate::Result;
 
-const METRIC_NAME: &[u8] = b"__name__";
+pub const METRIC_NAME: &[u8] = b"__name__";
 
 /// Prometheus reads 1024 bytes of an error, and an example should not fill them alone.
 const TEXT_BYTES: usize = 400;

@@ -1,9 +1,12 @@
 //! Metadata entries of a request: type, help and unit by metric family.
 
 use super::batch::MetadataEntry;
+use super::cache::LabelCache;
+use super::keys::InstanceKeys;
 use super::limits::WriteLimits;
 use super::proto::{BYTES, Reader, VARINT, expect_wire};
 use super::refusal::{Reason, Refusal, refuse};
+use crate::model::Millis;
 use crate::{Error, Result};
 
 /// Senders batch 2,000. An entry takes far more memory than its shortest message has bytes, so their number is bounded.
@@ -12,24 +15,37 @@ pub const MAX_ENTRIES: usize = 1 << 16;
 /// The highest number of `MetricMetadata.MetricType`.
 const MAX_KIND: u64 = 7;
 
-/// Decodes the `MetricMetadata` messages at `extents` of `decoded`; `partition` places a family.
+/// An entry as it came.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Raw<'a> {
+    pub kind: u64,
+    pub family: &'a [u8],
+    pub help: &'a [u8],
+    pub unit: &'a [u8],
+}
+
+/// Decodes the `MetricMetadata` messages at `extents` of `decoded`.
+pub fn read<'a>(decoded: &'a [u8], extents: &[(u32, u32)]) -> Result<Vec<Raw<'a>>> {
+    check_number(extents.len())?;
+    extents
+        .iter()
+        .map(|&(start, len)| {
+            let start = start as usize;
+            decode(Reader::over(decoded, start..start + len as usize))
+        })
+        .collect()
+}
+
+/// The valid ones; `partition` places a family.
 pub fn entries(
-    decoded: &[u8],
-    extents: &[(u32, u32)],
+    raw: &[Raw<'_>],
     limits: &WriteLimits,
     refused: &mut Vec<Refusal>,
     partition: impl Fn(&str) -> u16,
 ) -> Result<Vec<MetadataEntry>> {
-    if extents.len() > MAX_ENTRIES {
-        return Err(Error::TooLarge(format!(
-            "{} metadata entries in one request, the limit is {MAX_ENTRIES}; send smaller batches",
-            extents.len()
-        )));
-    }
-    let mut entries = Vec::with_capacity(extents.len());
-    for &(start, len) in extents {
-        let start = start as usize;
-        let raw = decode(Reader::over(decoded, start..start + len as usize))?;
+    check_number(raw.len())?;
+    let mut entries = Vec::with_capacity(raw.len());
+    for raw in raw {
         match raw.check(limits) {
             Ok((family, help, unit)) => entries.push(MetadataEntry {
                 partition: partition(family),
@@ -45,12 +61,55 @@ pub fn entries(
     Ok(entries)
 }
 
-#[derive(Default)]
-struct Raw<'a> {
-    kind: u64,
-    family: &'a [u8],
-    help: &'a [u8],
-    unit: &'a [u8],
+fn check_number(entries: usize) -> Result<()> {
+    if entries > MAX_ENTRIES {
+        return Err(Error::TooLarge(format!(
+            "{entries} metadata entries in one request, the limit is {MAX_ENTRIES}; send smaller batches"
+        )));
+    }
+    Ok(())
+}
+
+/// Descriptions that were passed on lately. Senders of remote write 2.0 repeat them with every series of every request; the log
+/// would hold little else.
+#[derive(Debug)]
+pub struct Described {
+    cache: LabelCache,
+    scratch: Vec<u8>,
+}
+
+/// A description is passed on again so often: if the request that it came with never reached the log, the next after this does.
+const REPEATED_MS: Millis = 300_000;
+
+impl Described {
+    /// Remembers in at most so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self {
+            cache: LabelCache::new(bytes),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Keeps those entries that were not passed on for this instance in the present interval, and remembers them.
+    pub fn retain_new(&mut self, entries: &mut Vec<Raw<'_>>, keys: &InstanceKeys, now: Millis) {
+        let interval = now.div_euclid(REPEATED_MS).to_le_bytes();
+        entries.retain(|entry| {
+            let scratch = &mut self.scratch;
+            scratch.clear();
+            scratch.extend_from_slice(&interval);
+            scratch.extend_from_slice(&entry.kind.to_le_bytes());
+            for text in [entry.family, entry.help, entry.unit] {
+                scratch.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                scratch.extend_from_slice(text);
+            }
+            let key = keys.hash(scratch);
+            let known = self.cache.get(key).is_some();
+            if !known {
+                self.cache.insert(key, 0);
+            }
+            !known
+        });
+    }
 }
 
 fn decode(mut reader: Reader<'_>) -> Result<Raw<'_>> {

@@ -5,6 +5,8 @@
 //! | [`snappy`] | the block format, its declared size checked before anything is allocated |
 //! | [`proto`] | a bounded reader of protobuf fields |
 //! | [`scan`] | the hot pass over a decoded request: where labels lie, what the samples are |
+//! | [`v2`] | the same of a remote-write 2.0 request |
+//! | [`symbols`] | its table of strings, and label bytes written from references |
 //! | [`labels`] | the label rules, and label bytes as text |
 //! | [`keys`] | keyed hashes: label keys and partitions |
 //! | [`cache`] | label bytes already known to be valid |
@@ -29,11 +31,13 @@ mod refusal;
 mod scan;
 pub(crate) mod snappy;
 mod split;
+mod symbols;
+mod v2;
 
 #[cfg(test)]
 mod properties;
 
-pub use batch::{BatchHistogram, BatchSeries, MetadataEntry, SplitBatch};
+pub use batch::{BatchHistogram, BatchSeries, Form, MetadataEntry, SplitBatch};
 pub use histogram::MAX_HISTOGRAM_BYTES;
 pub use known::KnownSeries;
 pub use limits::WriteLimits;

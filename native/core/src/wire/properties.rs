@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::batch::{BatchSeries, MetadataEntry, SplitBatch};
+use super::batch::{BatchSeries, Form, MetadataEntry, SplitBatch};
 use super::encode::{put_bytes, put_label, put_metadata, put_varint};
 use super::refusal::Reason;
 use super::{Splitter, WriteLimits, snappy};
 use crate::Error;
 use crate::model::{Millis, Uid};
+
+mod v2;
 
 const UID: Uid = Uid([7; 16]);
 const SHARDS: u16 = 8;
@@ -330,7 +332,7 @@ proptest! {
         let splitter = splitter();
         let mut batches = Vec::new();
         for _ in 0..2 {
-            let batch = splitter.split(&body, UID, SHARDS, &LIMITS, NOW).unwrap();
+            let batch = splitter.split(&body, Form::V1, UID, SHARDS, &LIMITS, NOW).unwrap();
             prop_assert_eq!(&kept(&batch), &expected);
             let refused: BTreeMap<_, _> = batch.refused.iter().map(|r| (r.reason.name(), r.samples)).collect();
             prop_assert_eq!(&refused, &expected_refused);
@@ -348,11 +350,11 @@ proptest! {
     #[test]
     fn replay_equals_the_live_split(sent in sent(), metadata in metadata()) {
         let body = snappy::compress(&request(&sent, &metadata)).unwrap();
-        let live = splitter().split(&body, UID, SHARDS, &LIMITS, NOW).unwrap();
-        let replayed = splitter().replay(&live.body, UID, SHARDS).unwrap();
+        let live = splitter().split(&body, Form::V1, UID, SHARDS, &LIMITS, NOW).unwrap();
+        let replayed = splitter().replay(&live.body, Form::V1, UID, SHARDS).unwrap();
         prop_assert_eq!(columns(&replayed), columns(&live));
         prop_assert!(replayed.refused.is_empty());
-        let again = splitter().split(&live.body, UID, SHARDS, &LIMITS, NOW).unwrap();
+        let again = splitter().split(&live.body, Form::V1, UID, SHARDS, &LIMITS, NOW).unwrap();
         prop_assert!(again.refused.is_empty());
         prop_assert_eq!(&again.body, &live.body);
     }
@@ -360,13 +362,13 @@ proptest! {
     #[test]
     fn retain_keeps_exactly_what_is_asked(sent in sent(), keep in prop::collection::vec(any::<bool>(), 20)) {
         let body = snappy::compress(&request(&sent, &vec![])).unwrap();
-        let whole = splitter().split(&body, UID, SHARDS, &LIMITS, NOW).unwrap();
+        let whole = splitter().split(&body, Form::V1, UID, SHARDS, &LIMITS, NOW).unwrap();
         let part = whole.retain(|i| keep[i], Reason::SeriesLimit, "the limit is reached").unwrap();
         let expected: Kept = kept(&whole).into_iter().zip(&keep).filter(|(_, keep)| **keep).map(|(s, _)| s).collect();
         prop_assert_eq!(kept(&part), expected);
         let limited: u64 = part.refused.iter().filter(|r| r.reason == Reason::SeriesLimit).map(|r| r.samples).sum();
         prop_assert_eq!(part.times.len() as u64 + limited, whole.times.len() as u64);
-        prop_assert_eq!(columns(&splitter().replay(&part.body, UID, SHARDS).unwrap()), columns(&part));
+        prop_assert_eq!(columns(&splitter().replay(&part.body, Form::V1, UID, SHARDS).unwrap()), columns(&part));
     }
 
     /// However a sender writes a label set, its series is one: same partition, so that one head meets all of it.
@@ -388,7 +390,7 @@ proptest! {
                 }
                 let sent = Sent { labels, samples: vec![(NOW, 1); 3], histograms: 0, shape };
                 let body = snappy::compress(&request(&[sent], &vec![])).unwrap();
-                let batch = splitter.split(&body, UID, SHARDS, &LIMITS, NOW).unwrap();
+                let batch = splitter.split(&body, Form::V1, UID, SHARDS, &LIMITS, NOW).unwrap();
                 partitions.push(batch.series[0].partition);
             }
         }
@@ -420,20 +422,20 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         check_proportion(&bytes)?;
-        let as_body = splitter().split(&bytes, UID, SHARDS, &LIMITS, NOW);
+        let as_body = splitter().split(&bytes, Form::V1, UID, SHARDS, &LIMITS, NOW);
         prop_assert!(as_body.is_ok() || matches!(as_body, Err(Error::BadData(_) | Error::TooLarge(_))));
     }
 }
 
 fn check_proportion(plain: &[u8]) -> Result<(), TestCaseError> {
     let body = snappy::compress(plain).unwrap();
-    match splitter().split(&body, UID, SHARDS, &LIMITS, NOW) {
+    match splitter().split(&body, Form::V1, UID, SHARDS, &LIMITS, NOW) {
         Ok(batch) => {
             // A sample takes two bytes at least, a series four, and label bytes are at most gathered and rewritten once.
             prop_assert!(batch.times.capacity() <= plain.len().max(8));
             prop_assert!(batch.series.capacity() <= plain.len().max(8));
             prop_assert!(batch.labels.len() <= 3 * plain.len());
-            let replayed = splitter().replay(&batch.body, UID, SHARDS).unwrap();
+            let replayed = splitter().replay(&batch.body, Form::V1, UID, SHARDS).unwrap();
             prop_assert_eq!(columns(&replayed), columns(&batch));
         }
         Err(error) => prop_assert!(matches!(error, Error::BadData(_)), "{error}"),

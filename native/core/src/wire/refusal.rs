@@ -19,6 +19,10 @@ pub enum Reason {
     InvalidHistogram,
     InvalidMetadata,
     SeriesLimit,
+    /// Remote write 2.0: references that the table of symbols does not hold, or a name without a value.
+    InvalidSymbols,
+    /// Remote write 2.0: a series without samples.
+    EmptySeries,
 }
 
 impl Reason {
@@ -36,6 +40,8 @@ impl Reason {
             Self::InvalidHistogram => "invalid_histogram",
             Self::InvalidMetadata => "invalid_metadata",
             Self::SeriesLimit => "series_limit",
+            Self::InvalidSymbols => "invalid_symbols",
+            Self::EmptySeries => "empty_series",
         }
     }
 }

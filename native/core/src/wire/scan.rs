@@ -49,6 +49,13 @@ pub struct Exception {
     pub why: String,
 }
 
+impl Exception {
+    /// How many were left out.
+    pub fn samples(&self) -> u64 {
+        u64::from(self.too_old) + u64::from(self.too_new) + u64::from(self.invalid)
+    }
+}
+
 /// Walks a `WriteRequest`. Samples outside of `bounds` (both ends belong to them) are left out.
 pub fn scan(
     decoded: &[u8],
@@ -56,20 +63,13 @@ pub fn scan(
     bounds: (Millis, Millis),
     takes_histograms: bool,
 ) -> Result<Found> {
-    let expected = decoded.len() / BYTES_PER_SERIES;
-    let found = Found {
-        series: Vec::with_capacity(expected),
-        times: Vec::with_capacity(expected),
-        values: Vec::with_capacity(expected),
-        ..Found::default()
-    };
-    let mut scan = Scan {
+    let mut scan = Scan::new(
         decoded,
         keys,
         bounds,
         takes_histograms,
-        found,
-    };
+        decoded.len() / BYTES_PER_SERIES,
+    );
     let mut request = Reader::new(decoded);
     while !request.is_empty() {
         let (field, wire) = request.tag()?;
@@ -88,26 +88,62 @@ pub fn scan(
             _ => request.skip(wire)?,
         }
     }
-    let mut found = scan.found;
-    if !found.starts.is_empty() {
-        found.starts.resize(found.times.len(), 0);
-    }
-    Ok(found)
+    Ok(scan.finish())
 }
 
-struct Scan<'a> {
-    decoded: &'a [u8],
-    keys: &'a InstanceKeys,
+pub struct Scan<'a> {
+    pub decoded: &'a [u8],
+    pub keys: &'a InstanceKeys,
     bounds: (Millis, Millis),
     /// Heads do not hold them yet, so none are accepted.
     takes_histograms: bool,
-    found: Found,
+    /// The field of a `Sample` that holds its start timestamp.
+    pub start_field: u32,
+    pub found: Found,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    /// With room for so many series of one sample each.
+    pub fn new(
+        decoded: &'a [u8],
+        keys: &'a InstanceKeys,
+        bounds: (Millis, Millis),
+        takes_histograms: bool,
+        expected: usize,
+    ) -> Self {
+        let found = Found {
+            series: Vec::with_capacity(expected),
+            times: Vec::with_capacity(expected),
+            values: Vec::with_capacity(expected),
+            ..Found::default()
+        };
+        Self {
+            decoded,
+            keys,
+            bounds,
+            takes_histograms,
+            start_field: START_FIELD,
+            found,
+        }
+    }
+
+    pub fn finish(self) -> Found {
+        let mut found = self.found;
+        if !found.starts.is_empty() {
+            found.starts.resize(found.times.len(), 0);
+        }
+        found
+    }
+
+    /// Samples and histograms so far.
+    #[inline]
+    pub fn position(&self) -> (usize, usize) {
+        (self.found.times.len(), self.found.histograms.len())
+    }
+
     fn series(&mut self, extent: Range<usize>) -> Result<()> {
         let mut reader = Reader::over(self.decoded, extent);
-        let first = (self.found.times.len(), self.found.histograms.len());
+        let first = self.position();
         let first_label = reader.position();
         while reader.short_field(LABEL_TAG).is_some() {}
         let mut labels = first_label..reader.position();
@@ -155,12 +191,7 @@ impl Scan<'_> {
     fn finish_series(&mut self, labels: &Range<usize>, (first_row, first_histogram): (usize, usize)) {
         let rows = self.found.times.len() - first_row;
         let histograms = self.found.histograms.len() - first_histogram;
-        let excepted = self
-            .found
-            .exceptions
-            .last()
-            .is_some_and(|last| last.series == self.found.series.len());
-        if rows + histograms == 0 && !excepted {
+        if rows + histograms == 0 && !self.is_excepted() {
             return;
         }
         let bytes = if labels.start < self.decoded.len() {
@@ -178,11 +209,34 @@ impl Scan<'_> {
         });
     }
 
+    /// Whether something of the series that is being read was left out.
     #[inline]
-    fn sample(&mut self, extent: Range<usize>) -> Result<()> {
+    pub fn is_excepted(&self) -> bool {
+        let last = self.found.exceptions.last();
+        last.is_some_and(|last| last.series == self.found.series.len())
+    }
+
+    /// Takes back what was read of the series that is being read, from its first row and histogram on: so many samples.
+    #[cold]
+    pub fn take_back(&mut self, (first_row, first_histogram): (usize, usize)) -> u64 {
+        let found = &mut self.found;
+        let mut samples = (found.times.len() - first_row + found.histograms.len() - first_histogram) as u64;
+        found.times.truncate(first_row);
+        found.values.truncate(first_row);
+        found.starts.truncate(first_row);
+        found.histograms.truncate(first_histogram);
+        let number = found.series.len();
+        if let Some(exception) = found.exceptions.pop_if(|last| last.series == number) {
+            samples += exception.samples();
+        }
+        samples
+    }
+
+    #[inline]
+    pub fn sample(&mut self, extent: Range<usize>) -> Result<()> {
         let (time, value, start) = match plain_sample(&self.decoded[extent.clone()]) {
             Some((time, value)) => (time, value, 0),
-            None => any_sample(Reader::over(self.decoded, extent))?,
+            None => any_sample(Reader::over(self.decoded, extent), self.start_field)?,
         };
         if time < self.bounds.0 || time > self.bounds.1 {
             self.out_of_bounds(time);
@@ -205,7 +259,7 @@ impl Scan<'_> {
     }
 
     #[cold]
-    fn histogram(&mut self, extent: Range<usize>) -> Result<()> {
+    pub fn histogram(&mut self, extent: Range<usize>) -> Result<()> {
         let sent = SentHistogram::decode(self.decoded, extent.clone())?;
         if sent.time < self.bounds.0 || sent.time > self.bounds.1 {
             self.out_of_bounds(sent.time);
@@ -274,7 +328,7 @@ impl Scan<'_> {
 
     /// The exception of the series that is being read.
     #[cold]
-    fn exception(&mut self) -> &mut Exception {
+    pub fn exception(&mut self) -> &mut Exception {
         let series = self.found.series.len();
         let exceptions = &mut self.found.exceptions;
         if exceptions.last().is_none_or(|last| last.series != series) {
@@ -321,7 +375,7 @@ fn plain_sample(message: &[u8]) -> Option<(Millis, f64)> {
 
 /// A sample in any encoding: what is missing is zero, of what is repeated the last counts.
 #[cold]
-fn any_sample(mut reader: Reader<'_>) -> Result<(Millis, f64, Millis)> {
+fn any_sample(mut reader: Reader<'_>, start_field: u32) -> Result<(Millis, f64, Millis)> {
     let (mut time, mut bits, mut start) = (0, 0, 0);
     while !reader.is_empty() {
         let (field, wire) = reader.tag()?;
@@ -334,7 +388,7 @@ fn any_sample(mut reader: Reader<'_>) -> Result<(Millis, f64, Millis)> {
                 expect_wire(wire, VARINT, "a sample's timestamp", reader.position())?;
                 time = reader.varint()?;
             }
-            START_FIELD => {
+            _ if field == start_field => {
                 expect_wire(wire, VARINT, "a sample's start timestamp", reader.position())?;
                 start = reader.varint()?;
             }

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 const MAX_RATIO: usize = 22;
 
 /// Positions inside a decoded body, and inside the label bytes appended to it, are `u32`.
-const MAX_DECODED: usize = 1 << 30;
+pub const MAX_DECODED: usize = 1 << 30;
 
 /// Decompresses a block of at most `limit` bytes. Nothing is allocated before the declared size has been checked.
 pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>> {

@@ -3,17 +3,21 @@
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::batch::SplitBatch;
+use super::batch::{Form, MetadataEntry, SplitBatch};
 use super::cache::LabelCache;
 use super::keys::{InstanceKeys, Placement};
 use super::labels::{self, Verdict, series_text};
 use super::limits::WriteLimits;
-use super::metadata;
+use super::metadata::{self, Described};
 use super::refusal::{Reason, Refusal, refuse};
 use super::scan::{Exception, Found, scan};
 use super::snappy;
+use super::v2::scan_v2;
 use crate::model::{Millis, Uid};
 use crate::{Error, Result};
+
+/// Of the memory for valid label bytes the part that metadata gets besides: families are far fewer than series.
+const DESCRIBED_SHARE: usize = 32;
 
 /// Splits remote-write bodies by series hash. Shared between threads.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub struct Splitter {
     secret: Vec<u8>,
     partitions: u16,
     cache: Mutex<LabelCache>,
+    described: Mutex<Described>,
 }
 
 /// One request on its way through.
@@ -30,6 +35,8 @@ struct Request<'a> {
     limits: &'a WriteLimits,
     now: Millis,
     takes_histograms: bool,
+    /// What was said of metrics lately; `None`: all that is said is to be kept.
+    described: Option<&'a Mutex<Described>>,
 }
 
 impl Splitter {
@@ -45,6 +52,7 @@ impl Splitter {
             secret: secret.to_vec(),
             partitions,
             cache: Mutex::new(LabelCache::new(cache_bytes)),
+            described: Mutex::new(Described::new(cache_bytes / DESCRIBED_SHARE)),
         })
     }
 
@@ -53,6 +61,7 @@ impl Splitter {
     pub fn split(
         &self,
         body: &[u8],
+        form: Form,
         uid: Uid,
         shards: u16,
         limits: &WriteLimits,
@@ -74,13 +83,15 @@ impl Splitter {
             limits,
             now,
             takes_histograms: false,
+            described: Some(&self.described),
         };
-        let mut batch = self.columns(decoded, uid, shards, &request)?;
-        batch.body = if batch.refused.is_empty() {
-            body.to_vec()
+        let mut batch = self.columns(decoded, form, uid, shards, &request)?;
+        if batch.refused.is_empty() {
+            batch.body = body.to_vec();
+            batch.form = form;
         } else {
-            batch.encode()?
-        };
+            batch.encode_body()?;
+        }
         Ok(batch)
     }
 
@@ -102,22 +113,23 @@ impl Splitter {
             limits,
             now,
             takes_histograms: false,
+            described: None,
         };
-        let mut batch = self.columns(plain, uid, shards, &request)?;
-        batch.body = if batch.refused.is_empty() {
-            body
+        let mut batch = self.columns(plain, Form::V1, uid, shards, &request)?;
+        if batch.refused.is_empty() {
+            batch.body = body;
         } else {
-            batch.encode()?
-        };
+            batch.encode_body()?;
+        }
         Ok(batch)
     }
 
     /// The columns of a body that was accepted before: those that its live split had. [`SplitBatch::body`] stays empty.
-    pub fn replay(&self, body: &[u8], uid: Uid, shards: u16) -> Result<SplitBatch> {
+    pub fn replay(&self, body: &[u8], form: Form, uid: Uid, shards: u16) -> Result<SplitBatch> {
         let keys = InstanceKeys::new(&self.secret, uid);
         let placement = self.placement(&keys, shards)?;
         let decoded = snappy::decompress(body, WriteLimits::REPLAY.max_decoded_bytes)?;
-        self.columns(decoded, uid, shards, &Request::replay(&keys, placement))
+        self.columns(decoded, form, uid, shards, &Request::replay(&keys, placement))
     }
 
     /// The columns of what was written of accepted requests for one partition, not compressed. Where it was found counts: all of it
@@ -125,7 +137,7 @@ impl Splitter {
     pub fn replay_part(&self, plain: Vec<u8>, uid: Uid, shards: u16, partition: u16) -> Result<SplitBatch> {
         let keys = InstanceKeys::new(&self.secret, uid);
         let request = Request::replay(&keys, Placement::only(partition));
-        self.columns(plain, uid, shards, &request)
+        self.columns(plain, Form::V1, uid, shards, &request)
     }
 
     /// The partitions an instance uses.
@@ -145,28 +157,48 @@ impl Splitter {
         Ok(keys.placement(shards, self.partitions))
     }
 
-    fn columns(&self, decoded: Vec<u8>, uid: Uid, shards: u16, request: &Request<'_>) -> Result<SplitBatch> {
-        let &Request {
-            keys, limits, now, ..
-        } = request;
+    fn columns(
+        &self,
+        decoded: Vec<u8>,
+        form: Form,
+        uid: Uid,
+        shards: u16,
+        request: &Request<'_>,
+    ) -> Result<SplitBatch> {
+        let keys = request.keys;
+        let bounds = request.limits.time_bounds(request.now);
+        let (found, labels, metadata, refused) = match form {
+            Form::V1 => {
+                let mut found = scan(&decoded, keys, bounds, request.takes_histograms)?;
+                let raw = metadata::read(&decoded, &found.metadata)?;
+                let (metadata, refused) = request.metadata(&raw, Vec::new())?;
+                let mut labels = decoded;
+                labels.append(&mut found.gathered);
+                (found, labels, metadata, refused)
+            }
+            Form::V2 => {
+                let max_label_bytes = request.limits.max_decoded_bytes.min(snappy::MAX_DECODED);
+                let mut v2 = scan_v2(&decoded, keys, bounds, request.takes_histograms, max_label_bytes)?;
+                if let Some(described) = request.described {
+                    described.lock().retain_new(&mut v2.metadata, keys, request.now);
+                }
+                let (metadata, refused) = request.metadata(&v2.metadata, v2.refused)?;
+                (v2.found, v2.labels, metadata, refused)
+            }
+        };
         let Found {
             series,
             times,
             values,
             starts,
             histograms,
-            metadata,
-            gathered,
             exceptions,
-        } = scan(&decoded, keys, limits.time_bounds(now), request.takes_histograms)?;
-        let mut refused = Vec::new();
-        let metadata = metadata::entries(&decoded, &metadata, limits, &mut refused, |family| {
-            request.placement.partition(keys.hash(family.as_bytes()) as u16)
-        })?;
+            ..
+        } = found;
         let mut batch = SplitBatch {
             uid: Some(uid),
             shards,
-            labels: decoded,
+            labels,
             series,
             times,
             values,
@@ -176,7 +208,6 @@ impl Splitter {
             refused,
             ..SplitBatch::default()
         };
-        batch.labels.extend_from_slice(&gathered);
         let invalid = self.place(&mut batch, request)?;
         request.drop_refused(&mut batch, &exceptions, invalid);
         Ok(batch)
@@ -246,7 +277,19 @@ impl<'a> Request<'a> {
             limits: &WriteLimits::REPLAY,
             now: 0,
             takes_histograms: true,
+            described: None,
         }
+    }
+
+    /// Checks and places metadata; what is refused joins `refused`.
+    fn metadata(
+        &self,
+        raw: &[metadata::Raw<'_>],
+        mut refused: Vec<Refusal>,
+    ) -> Result<(Vec<MetadataEntry>, Vec<Refusal>)> {
+        let place = |family: &str| self.placement.partition(self.keys.hash(family.as_bytes()) as u16);
+        let entries = metadata::entries(raw, self.limits, &mut refused, place)?;
+        Ok((entries, refused))
     }
 
     /// Counts what the scan left out and what the label rules refuse, and drops series that have nothing left.
@@ -269,7 +312,7 @@ impl<'a> Request<'a> {
             let series = &batch.series[number];
             let mut samples = series.len();
             if let Some(e) = left_out.next_if(|exception| exception.series == number) {
-                samples += u64::from(e.too_old) + u64::from(e.too_new) + u64::from(e.invalid);
+                samples += e.samples();
             }
             let text = || format!("{why}: {}", series_text(batch.labels_of(series)));
             refuse(&mut refused, reason, samples, text);

@@ -107,7 +107,8 @@ impl LocalLog {
         let splitter = splitter.0.clone();
         let layer = files.layer.clone();
         let opened = detached(py, || {
-            let replay = Box::new(move |body: &[u8], uid, shards| splitter.replay(body, uid, shards));
+            let replay =
+                Box::new(move |body: &[u8], form, uid, shards| splitter.replay(body, form, uid, shards));
             log::LocalLog::open(layer, Path::new(folder), options, replay)
         })?;
         Ok(Self(opened))

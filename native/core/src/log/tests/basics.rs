@@ -43,6 +43,25 @@ fn records_come_back_from_memory_and_from_disk() {
 }
 
 #[test]
+fn a_body_comes_back_as_the_message_that_it_is() {
+    let files = SimulatedFiles::new(1);
+    let log = open(&files, SMALL).unwrap();
+    for form in [Form::V2, Form::V1, Form::V2] {
+        let mut batch = SplitBatch::clone(&batch(log.committed(), 100));
+        batch.form = form;
+        log.append(Arc::new(batch), 0).unwrap();
+        log.commit();
+    }
+    drop(log);
+    let records = read_all(&open(&files, SMALL).unwrap(), 0).unwrap();
+    let forms = records.iter().map(|record| match &record.kind {
+        RecordKind::Write { batches } => batches[0].form,
+        RecordKind::Seal { .. } => panic!("a seal"),
+    });
+    assert!(forms.eq([Form::V2, Form::V1, Form::V2]));
+}
+
+#[test]
 fn reading_may_start_anywhere() {
     let files = SimulatedFiles::new(1);
     let log = open(

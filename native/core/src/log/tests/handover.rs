@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::encode::{put_bytes, put_label, put_metadata, put_series};
-use crate::wire::{Splitter, WriteLimits};
+use crate::wire::{Form, Splitter, WriteLimits};
 
 const UID: Uid = Uid([3; 16]);
 const SHARDS: u16 = 4;
@@ -72,7 +72,7 @@ fn open_with_splitter(files: &SimulatedFiles, options: LogOptions) -> (Engine, A
     let splitter = Arc::new(Splitter::new(b"secret", 8, 1 << 20).unwrap());
     let replay = {
         let splitter = splitter.clone();
-        Box::new(move |body: &[u8], uid, shards| splitter.replay(body, uid, shards))
+        Box::new(move |body: &[u8], form, uid, shards| splitter.replay(body, form, uid, shards))
     };
     (
         Engine::open(Arc::new(files.clone()), Path::new("log"), options, replay).unwrap(),
@@ -86,7 +86,9 @@ fn append(log: &Engine, splitter: &Splitter, number: u64) {
         max_future_ms: None,
         ..WriteLimits::default()
     };
-    let batch = splitter.split(&request(number), UID, SHARDS, &limits, 0).unwrap();
+    let batch = splitter
+        .split(&request(number), Form::V1, UID, SHARDS, &limits, 0)
+        .unwrap();
     assert_eq!(batch.refused.is_empty(), number % 7 != 6);
     log.append(Arc::new(batch), number as i64).unwrap();
     log.commit();

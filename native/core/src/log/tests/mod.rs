@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::*;
 use crate::fs::SimulatedFiles;
 use crate::model::Uid;
-use crate::wire::SplitBatch;
+use crate::wire::{Form, SplitBatch};
 use crate::{Error, Result};
 
 pub const SMALL: LogOptions = LogOptions {
@@ -26,12 +26,12 @@ pub const SMALL: LogOptions = LogOptions {
 pub fn batch(number: u64, filling: usize) -> Arc<SplitBatch> {
     let mut body = number.to_le_bytes().to_vec();
     body.resize(8 + filling, 0xee);
-    let mut batch = replay(&body, Uid([7; 16]), 2).unwrap();
+    let mut batch = replay(&body, Form::V1, Uid([7; 16]), 2).unwrap();
     batch.body = body;
     Arc::new(batch)
 }
 
-pub fn replay(body: &[u8], uid: Uid, shards: u16) -> Result<SplitBatch> {
+pub fn replay(body: &[u8], form: Form, uid: Uid, shards: u16) -> Result<SplitBatch> {
     let number = body
         .first_chunk()
         .ok_or_else(|| Error::BadData("too short".to_owned()))?;
@@ -40,6 +40,7 @@ pub fn replay(body: &[u8], uid: Uid, shards: u16) -> Result<SplitBatch> {
         shards,
         times: vec![i64::from_le_bytes(*number)],
         values: vec![0.0],
+        form,
         ..SplitBatch::default()
     })
 }

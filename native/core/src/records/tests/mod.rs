@@ -12,7 +12,7 @@ use super::*;
 use crate::log::{LogRecord, RecordKind};
 use crate::model::{Millis, Uid};
 use crate::wire::encode::{put_label, put_metadata, put_series};
-use crate::wire::{SplitBatch, Splitter, WriteLimits};
+use crate::wire::{Form, SplitBatch, Splitter, WriteLimits};
 
 pub const PARTITIONS: u16 = 8;
 
@@ -60,7 +60,9 @@ pub fn batch(
         put_metadata(&mut plain, 1, family, "help", "unit");
     }
     let body = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
-    let batch = splitter.split(&body, uid, shards, &ANYTHING, 0).unwrap();
+    let batch = splitter
+        .split(&body, Form::V1, uid, shards, &ANYTHING, 0)
+        .unwrap();
     assert!(batch.refused.is_empty(), "{:?}", batch.refused);
     Arc::new(batch)
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::head::Head;
 use crate::records::format::MAX_PLAIN_BYTES;
-use crate::wire::MAX_METADATA_ENTRIES;
+use crate::wire::{Form, MAX_METADATA_ENTRIES};
 
 /// What a head sees, in its order: each sample with the key of its series' label bytes, and metadata.
 #[derive(Debug, Default, PartialEq)]
@@ -247,7 +247,7 @@ fn metadata_of_many_requests_stays_readable() {
     let mut plain = Vec::new();
     many(&mut plain);
     let body = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
-    let one = Arc::new(splitter.split(&body, uid(1), 1, &ANYTHING, 0).unwrap());
+    let one = Arc::new(splitter.split(&body, Form::V1, uid(1), 1, &ANYTHING, 0).unwrap());
     let partition = one.partitions()[0];
     let all = vec![one; 3];
     let records = through_records(&splitter, &all, partition);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::encode::{put_bytes, put_histogram, put_label, put_series};
-use super::super::{Splitter, snappy};
+use super::super::{Form, Splitter, snappy};
 use super::*;
 use crate::model::{STALE_BITS, Uid};
 
@@ -195,7 +195,7 @@ fn histograms_lie_beside_the_floats_of_their_series() {
     put_bytes(&mut plain, 0x0a, &message);
     let splitter = Splitter::new(b"secret", 4, 1 << 16).unwrap();
     let body = snappy::compress(&plain).unwrap();
-    let batch = splitter.replay(&body, Uid([1; 16]), 4).unwrap();
+    let batch = splitter.replay(&body, Form::V1, Uid([1; 16]), 4).unwrap();
     assert_eq!(batch.times, [NOW - 1, NOW + 1, NOW + 2]);
     assert_eq!(batch.values[2].to_bits(), STALE_BITS);
     assert_eq!(batch.starts, [0, 5, 0]);
@@ -210,7 +210,7 @@ fn histograms_lie_beside_the_floats_of_their_series() {
     assert!(kept.is_same(&custom(&[0.5, 1.0])) && start == 9);
     // Written for the log, it reads the same; without one series, only the other is left.
     let again = splitter
-        .replay(&batch.encode().unwrap(), Uid([1; 16]), 4)
+        .replay(&batch.encode().unwrap(), Form::V1, Uid([1; 16]), 4)
         .unwrap();
     let rows = |batch: &super::super::SplitBatch| {
         let histograms: Vec<_> = batch
@@ -224,7 +224,11 @@ fn histograms_lie_beside_the_floats_of_their_series() {
     let keep = |wanted: usize| {
         let mut part = batch.clone();
         part.retain_series(|at| at == wanted);
-        rows(&splitter.replay(&part.encode().unwrap(), Uid([1; 16]), 4).unwrap())
+        rows(
+            &splitter
+                .replay(&part.encode().unwrap(), Form::V1, Uid([1; 16]), 4)
+                .unwrap(),
+        )
     };
     assert_eq!(keep(0), (vec![NOW - 1], vec![], vec![]));
     assert_eq!(keep(1), (vec![NOW + 1, NOW + 2], vec![5, 0], rows(&batch).2));

@@ -30,7 +30,9 @@ fn up() -> Vec<u8> {
 }
 
 fn split(body: &[u8], limits: &WriteLimits) -> SplitBatch {
-    splitter().split(body, Uid([1; 16]), 4, limits, NOW).unwrap()
+    splitter()
+        .split(body, Form::V1, Uid([1; 16]), 4, limits, NOW)
+        .unwrap()
 }
 
 #[test]
@@ -117,7 +119,7 @@ fn keys_of_two_instances_are_unrelated_and_keys_of_one_stay() {
     let splitter = splitter();
     let key = |uid| {
         let batch = splitter
-            .split(&up(), Uid([uid; 16]), 1, &WriteLimits::default(), NOW)
+            .split(&up(), Form::V1, Uid([uid; 16]), 1, &WriteLimits::default(), NOW)
             .unwrap();
         batch.series[0].key
     };
@@ -130,7 +132,7 @@ fn a_lowered_limit_holds_for_labels_seen_before() {
     let splitter = splitter();
     let split = |limits: WriteLimits| {
         splitter
-            .split(&up(), Uid([1; 16]), 1, &limits, NOW)
+            .split(&up(), Form::V1, Uid([1; 16]), 1, &limits, NOW)
             .unwrap()
             .refused
             .len()
@@ -167,7 +169,14 @@ fn a_cached_series_follows_when_its_instance_gets_more_shards() {
         for uid in 0..20 {
             let split = |splitter: &Splitter| {
                 let batch = splitter
-                    .split(&up(), Uid([uid; 16]), shards, &WriteLimits::default(), NOW)
+                    .split(
+                        &up(),
+                        Form::V1,
+                        Uid([uid; 16]),
+                        shards,
+                        &WriteLimits::default(),
+                        NOW,
+                    )
                     .unwrap();
                 batch.series[0].partition
             };
@@ -205,7 +214,7 @@ fn a_cache_of_one_set_only_costs_time() {
     });
     let split = || {
         splitter
-            .split(&body, Uid([1; 16]), 4, &WriteLimits::default(), NOW)
+            .split(&body, Form::V1, Uid([1; 16]), 4, &WriteLimits::default(), NOW)
             .unwrap()
             .series
     };
@@ -244,7 +253,7 @@ fn metadata_is_decoded_and_placed_within_the_instance() {
 fn metadata_entries_are_bounded_in_number() {
     let body = body(|out| out.extend([0x1a, 0].repeat(70_000)));
     let error = splitter()
-        .split(&body, Uid([1; 16]), 1, &WriteLimits::default(), NOW)
+        .split(&body, Form::V1, Uid([1; 16]), 1, &WriteLimits::default(), NOW)
         .unwrap_err();
     assert!(
         matches!(&error, Error::TooLarge(m) if m.contains("70000 metadata entries")),
@@ -254,7 +263,11 @@ fn metadata_entries_are_bounded_in_number() {
 
 #[test]
 fn sizes_are_checked_first() {
-    let split = |limits: &WriteLimits| splitter().split(&up(), Uid([1; 16]), 1, limits, NOW).unwrap_err();
+    let split = |limits: &WriteLimits| {
+        splitter()
+            .split(&up(), Form::V1, Uid([1; 16]), 1, limits, NOW)
+            .unwrap_err()
+    };
     let error = split(&WriteLimits {
         max_body_bytes: 10,
         ..WriteLimits::default()
@@ -284,7 +297,7 @@ fn damage_is_an_error_of_the_whole_request() {
         &[0x0b],
     ] {
         let body = snappy::compress(&[&good, damage].concat()).unwrap();
-        let result = splitter().split(&body, Uid([1; 16]), 1, &WriteLimits::default(), NOW);
+        let result = splitter().split(&body, Form::V1, Uid([1; 16]), 1, &WriteLimits::default(), NOW);
         assert!(matches!(result, Err(Error::BadData(_))), "{damage:?}: {result:?}");
     }
 }

@@ -1,0 +1,296 @@
+//! The pass over a decoded remote-write 2.0 request. Each series is turned into the form of 1.0: label bytes and columns.
+
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+use super::batch::BatchSeries;
+use super::keys::InstanceKeys;
+use super::metadata::Raw;
+use super::proto::{BYTES, Reader, VARINT, expect_wire};
+use super::refusal::{Reason, Refusal, refuse};
+use super::scan::{Found, Scan};
+use super::symbols::{LabelBytes, Symbols, read_refs, to_ref};
+use crate::Result;
+use crate::model::Millis;
+
+/// Fields 1 and 2 with length-delimited content: packed label references and a `Sample` inside a `TimeSeries`.
+const REFS_TAG: u8 = 0x0a;
+const SAMPLE_TAG: u8 = 0x12;
+
+/// Of a `Sample`.
+const START_FIELD: u32 = 3;
+
+/// What the label bytes of a recorded scrape take per series.
+const LABEL_BYTES_PER_SERIES: usize = 192;
+
+/// References that the message about a refused series shows.
+const SHOWN_REFS: usize = 32;
+
+const HISTOGRAM: u64 = 3;
+const GAUGE_HISTOGRAM: u64 = 4;
+const SUMMARY: u64 = 5;
+
+/// What a pass found. Label bytes and histograms lie in [`FoundV2::labels`], which nothing precedes.
+#[derive(Debug)]
+pub struct FoundV2<'a> {
+    pub found: Found,
+    pub labels: Vec<u8>,
+    /// Each metric's description, once for each that the request gives it.
+    pub metadata: Vec<Raw<'a>>,
+    /// Series that cannot be told or that hold nothing.
+    pub refused: Vec<Refusal>,
+}
+
+/// Walks a `Request`. Samples outside of `bounds` (both ends belong to them) are left out; the labels and histograms of all
+/// series may come to `max_label_bytes`.
+pub fn scan_v2<'a>(
+    decoded: &'a [u8],
+    keys: &'a InstanceKeys,
+    bounds: (Millis, Millis),
+    takes_histograms: bool,
+    max_label_bytes: usize,
+) -> Result<FoundV2<'a>> {
+    let mut symbols = Symbols::new(decoded);
+    let mut extents: Vec<(u32, u32)> = Vec::with_capacity(decoded.len() / 64);
+    let mut request = Reader::new(decoded);
+    while !request.is_empty() {
+        let (field, wire) = request.tag()?;
+        match field {
+            4 => {
+                expect_wire(wire, BYTES, "a symbol", request.position())?;
+                symbols.push(request.extent()?);
+            }
+            5 => {
+                expect_wire(wire, BYTES, "a time series", request.position())?;
+                let extent = request.extent()?;
+                extents.push((extent.start as u32, extent.end as u32));
+            }
+            _ => request.skip(wire)?,
+        }
+    }
+    symbols.check()?;
+    let expected = (extents.len() * LABEL_BYTES_PER_SERIES).min(max_label_bytes);
+    let mut pass = Pass {
+        scan: Scan::new(decoded, keys, bounds, takes_histograms, extents.len()),
+        symbols,
+        labels: LabelBytes::new(expected, max_label_bytes),
+        metadata: Vec::new(),
+        described: HashMap::new(),
+        refused: Vec::new(),
+        refs: Vec::new(),
+    };
+    pass.scan.start_field = START_FIELD;
+    for (start, end) in extents {
+        pass.series(start as usize..end as usize)?;
+    }
+    Ok(FoundV2 {
+        found: pass.scan.finish(),
+        labels: pass.labels.finish(),
+        metadata: pass.metadata,
+        refused: pass.refused,
+    })
+}
+
+struct Pass<'a> {
+    scan: Scan<'a>,
+    symbols: Symbols<'a>,
+    labels: LabelBytes,
+    metadata: Vec<Raw<'a>>,
+    /// By the reference of a metric's name what was said of it last.
+    described: HashMap<u32, Description>,
+    refused: Vec<Refusal>,
+    /// Of the series that is being read.
+    refs: Vec<u32>,
+}
+
+/// A `Metadata` message: the number of a type, and references.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Description {
+    kind: u64,
+    help: u32,
+    unit: u32,
+}
+
+impl<'a> Pass<'a> {
+    fn series(&mut self, extent: Range<usize>) -> Result<()> {
+        let decoded = self.scan.decoded;
+        let mut reader = Reader::over(decoded, extent);
+        let first = self.scan.position();
+        self.refs.clear();
+        if let Some(refs) = reader.short_field(REFS_TAG) {
+            read_refs(Reader::over(decoded, refs), &mut self.refs)?;
+        }
+        let mut description = Description::default();
+        while !reader.is_empty() {
+            match reader.short_field(SAMPLE_TAG) {
+                Some(sample) => self.scan.sample(sample)?,
+                None => self.other_field(&mut reader, &mut description)?,
+            }
+        }
+        self.finish_series(first, description)
+    }
+
+    /// A field of a `TimeSeries` that is not a sample of the usual length.
+    fn other_field(&mut self, reader: &mut Reader<'a>, description: &mut Description) -> Result<()> {
+        let at = reader.position();
+        let (field, wire) = reader.tag()?;
+        match field {
+            1 if wire == VARINT => {
+                self.refs.push(to_ref(reader.varint()?));
+                Ok(())
+            }
+            1 => {
+                expect_wire(wire, BYTES, "label references", at)?;
+                let refs = reader.extent()?;
+                read_refs(Reader::over(self.scan.decoded, refs), &mut self.refs)
+            }
+            2 => {
+                expect_wire(wire, BYTES, "a sample", at)?;
+                let sample = reader.extent()?;
+                self.scan.sample(sample)
+            }
+            3 => {
+                expect_wire(wire, BYTES, "a histogram", at)?;
+                let histogram = reader.extent()?;
+                self.scan.histogram(histogram)
+            }
+            // Exemplars: accepted and not kept.
+            4 => {
+                expect_wire(wire, BYTES, "an exemplar", at)?;
+                reader.extent().map(drop)
+            }
+            5 => {
+                expect_wire(wire, BYTES, "metadata", at)?;
+                let message = reader.extent()?;
+                describe(Reader::over(self.scan.decoded, message), description)
+            }
+            _ => reader.skip(wire),
+        }
+    }
+
+    #[inline]
+    fn finish_series(&mut self, first: (usize, usize), description: Description) -> Result<()> {
+        let end = self.scan.position();
+        let (rows, histograms) = (end.0 - first.0, end.1 - first.1);
+        if rows + histograms == 0 && !self.scan.is_excepted() {
+            self.refuse_empty();
+            return Ok(());
+        }
+        let Some(labels) = self.labels.write(&self.symbols, &self.refs)? else {
+            let fault = self.symbols.fault(&self.refs);
+            self.refuse_series(first, "labels", &fault);
+            return Ok(());
+        };
+        if description != Description::default()
+            && let Err(fault) = self.describe_metric(description)
+        {
+            self.labels.truncate(labels.0);
+            self.refuse_series(first, "metadata", &fault);
+            return Ok(());
+        }
+        for histogram in &mut self.scan.found.histograms[first.1..] {
+            let (start, len) = (histogram.bytes.0 as usize, histogram.bytes.1 as usize);
+            histogram.bytes = self.labels.put_bytes(&self.scan.decoded[start..start + len])?;
+        }
+        let key = self.scan.keys.hash(self.labels.get(labels));
+        self.scan.found.series.push(BatchSeries {
+            partition: 0,
+            key,
+            labels,
+            samples: (first.0 as u32, rows as u32),
+            histograms: (first.1 as u32, histograms as u32),
+        });
+        Ok(())
+    }
+
+    /// Notes the metadata of the metric at hand, or says which reference is wrong. A series without a name has none.
+    fn describe_metric(&mut self, description: Description) -> Result<(), String> {
+        let text = |reference: u32, what: &str| {
+            self.symbols.get(reference).ok_or_else(|| {
+                let size = self.symbols.len();
+                format!("{what}_ref {reference} outside of symbols table (size {size})")
+            })
+        };
+        let (unit, help) = (text(description.unit, "unit")?, text(description.help, "help")?);
+        let Some(name) = self.symbols.name_of(&self.refs) else {
+            return Ok(());
+        };
+        if self.described.get(&name) == Some(&description) {
+            return Ok(());
+        }
+        self.described.insert(name, description);
+        let kind = description.kind;
+        let name = self.symbols.get(name).unwrap_or_default();
+        if !name.is_empty() {
+            self.metadata.push(Raw {
+                kind,
+                family: family_of(name, kind),
+                help,
+                unit,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes back the samples of the series at hand and counts it as refused.
+    #[cold]
+    fn refuse_series(&mut self, first: (usize, usize), what: &str, fault: &str) {
+        let samples = self.scan.take_back(first);
+        let refs = &self.refs;
+        refuse(&mut self.refused, Reason::InvalidSymbols, samples, || {
+            format!("parsing {what} for series {}: {fault}", shown(refs))
+        });
+    }
+
+    /// The specification wants a sample in each series.
+    #[cold]
+    fn refuse_empty(&mut self) {
+        let refs = &self.refs;
+        refuse(&mut self.refused, Reason::EmptySeries, 1, || {
+            format!(
+                "TimeSeries must contain at least one sample or histogram: series of label references {}",
+                shown(refs)
+            )
+        });
+    }
+}
+
+/// What is missing is zero, of what is repeated the last counts.
+fn describe(mut reader: Reader<'_>, description: &mut Description) -> Result<()> {
+    while !reader.is_empty() {
+        let (field, wire) = reader.tag()?;
+        match field {
+            1 | 3 | 4 => {
+                expect_wire(wire, VARINT, "metadata of a series", reader.position())?;
+                let number = reader.varint()?;
+                match field {
+                    1 => description.kind = number,
+                    3 => description.help = to_ref(number),
+                    _ => description.unit = to_ref(number),
+                }
+            }
+            _ => reader.skip(wire)?,
+        }
+    }
+    Ok(())
+}
+
+/// The metric family of a series' name: the message does not say it, and series of classic histograms and summaries have suffixes.
+fn family_of(name: &[u8], kind: u64) -> &[u8] {
+    let suffixes: &[&[u8]] = match kind {
+        HISTOGRAM => &[b"_bucket", b"_count", b"_sum"],
+        GAUGE_HISTOGRAM => &[b"_bucket", b"_gcount", b"_gsum", b"_count", b"_sum"],
+        SUMMARY => &[b"_count", b"_sum"],
+        _ => &[],
+    };
+    let stripped = suffixes.iter().find_map(|suffix| name.strip_suffix(*suffix));
+    stripped.filter(|family| !family.is_empty()).unwrap_or(name)
+}
+
+/// References as Prometheus prints them.
+fn shown(refs: &[u32]) -> String {
+    let numbers: Vec<String> = refs.iter().take(SHOWN_REFS).map(u32::to_string).collect();
+    let more = if refs.len() > SHOWN_REFS { " …" } else { "" };
+    format!("[{}{more}]", numbers.join(" "))
+}
