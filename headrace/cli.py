@@ -12,6 +12,7 @@ import typer
 
 from headrace import release
 from headrace.load.command import load as load_command
+from headrace.query.command import query as query_command
 from headrace.settings import SERVER_VARIABLE, ClusterRole, Loaded, SettingsError, check_needs, load
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ config = typer.Typer(no_args_is_help=True, help="Look at settings without starti
 app.add_typer(instances, name="instances")
 app.add_typer(config, name="config")
 app.command("load")(load_command)
+app.command("query")(query_command)
 
 Data = Annotated[
     Path | None,

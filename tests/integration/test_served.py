@@ -2,10 +2,12 @@
 
 import json
 import secrets
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.support.cluster import within_change
-from tests.support.processes import ADMIN_TOKEN, Answer, fetch
+from tests.support.processes import ADMIN_TOKEN, Answer, fetch, run
 from tests.support.remote_write import body, some_samples
 from tests.support.served import Served
 
@@ -123,6 +125,28 @@ def test_instances_from_the_command_line(server: Served) -> None:
         answer = server.instances(*arguments)
         assert answer.returncode == 2
         assert message in answer.stderr
+
+
+def test_questions_from_the_command_line(server: Served, tmp_path: Path) -> None:
+    assert server.write(some_samples()).status == 204
+
+    def ask(*arguments: str, token: str = server.token) -> subprocess.CompletedProcess[str]:
+        return run("query", *arguments, "--url", server.base, cwd=tmp_path, HEADRACE_TOKEN=token)
+
+    assert ask("count(up)").stdout.split() == ["series", "value", "{}", "3"]
+    assert json.loads(ask("count(up)", "-o", "json").stdout)["data"]["resultType"] == "vector"
+    assert "up{" in ask("up", "--start", "5m", "-o", "graph").stdout
+    assert "AggregateInstant op=count" in ask("count(up)", "--explain").stdout
+    assert "samples read" in ask("count(up)", "--analyze").stdout
+    for arguments, token, message in (
+        (["up{"], server.token, 'invalid parameter "query": 1:4: parse error'),
+        (["up"], "a-token-that-nobody-knows", "the server does not know this token"),
+        (["up"], "", "give it with --token-file or in HEADRACE_TOKEN"),
+    ):
+        answer = ask(*arguments, token=token)
+        assert answer.returncode == 1
+        assert message in answer.stderr
+        assert "Traceback" not in answer.stderr
 
 
 def test_admin_api_answers_in_envelopes(server: Served) -> None:
