@@ -100,7 +100,8 @@ class Instances:
         limits = changed_limits(old.limits, changes)
         # Partitions are only ever added: what was written stays where it is, and readers ask all of them.
         shards = max(old.shards, shards_for(limits, (await self._registry.cluster()).partitions))
-        return await self._update(old, replace(old, limits=limits, shards=shards))
+        has_grown = old.has_grown or shards > old.shards
+        return await self._update(old, replace(old, limits=limits, shards=shards, has_grown=has_grown))
 
     async def set_features(self, app_id: str, changes: Mapping[str, object]) -> Instance:
         old = await self.named(app_id)

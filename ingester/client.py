@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ingester.holdings import Holdings
     from ingester.partition import Partition
     from shared.native import HeadPart, Matcher, NamesPart, Query
+    from shared.seams.ingester_client import Fold
 
 Part = TypeVar("Part")
 
@@ -48,8 +49,11 @@ class LocalClient:
         matchers: Sequence[Matcher],
         min_ms: int,
         max_ms: int,
+        fold: Fold | None = None,  # noqa: ARG002
     ) -> Answers[HeadPart]:
-        return await self._ask(partitions, HeadSearch(query, uid, matchers, min_ms, max_ms).parts)
+        """Series, whatever is to become of them: who asks folds them in this process as well."""
+        search = HeadSearch(query, uid, matchers, min_ms, max_ms)
+        return await self._ask(partitions, search.parts, max_ms)
 
     async def names(
         self,
@@ -79,8 +83,15 @@ class LocalClient:
                 missing[number] = str(error)
         return serving, missing
 
-    async def _ask(self, partitions: Mapping[int, int], parts_of: Callable[..., list[Part | None]]) -> Answers[Part]:
-        """`partitions` need no look at their offsets: a head in this process has applied what a wait saw it apply."""
+    async def _ask(
+        self,
+        partitions: Mapping[int, int],
+        parts_of: Callable[..., list[Part | None]],
+        complete_to_ms: int | None = None,
+    ) -> Answers[Part]:
+        """With `complete_to_ms` answers say from when on to there they are complete.
+
+        `partitions` need no look at their offsets: a head in this process has applied what a wait saw it apply."""
         serving, missing = self._serving(partitions)
         heads = [partition.head for partition in serving]
         parts = parts_of(heads, DIRECT_S)
@@ -89,7 +100,13 @@ class LocalClient:
         # The generation is read after the heads: it is raised before a head lets go of anything. The store is in this
         # process, too: it is never turned back while heads live, and no window needs naming.
         given = [
-            Answer(partition.number, partition.generation, _NO_WINDOWS, part)
+            Answer(
+                partition.number,
+                partition.generation,
+                _NO_WINDOWS,
+                part,
+                None if complete_to_ms is None else partition.complete_from_ms(complete_to_ms),
+            )
             for partition, part in zip(serving, parts, strict=True)
         ]
         return Answers(given, missing)

@@ -8,6 +8,9 @@ from ingester.encode import Encoded
 from shared.native import Head
 from shared.seams.store import Directory, Generation, Metadata, Payload
 
+EVER_MS = -(1 << 63)
+"""Before every time there is."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Retained:
@@ -61,6 +64,11 @@ class Partition:
         head.set_through(directory.through)
         begin = directory.replay_from
         return cls(number, head, dict(directory.through), directory.generation, begin, begin)
+
+    def complete_from_ms(self, max_ms: int) -> int:
+        """The head has let go of no sample from here to `max_ms`."""
+        width_ms = self.head.window_ms
+        return max((window for window in self.boundaries if window <= max_ms), default=EVER_MS - width_ms) + width_ms
 
     def target(self) -> int:
         """Where a replay has to begin. `applied` is read first, since what is applied later lies above it; `retained`

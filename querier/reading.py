@@ -6,10 +6,12 @@ import asyncio
 import time
 from copy import copy
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from shared.errors import InternalError, NotFoundError, UnavailableError
-from shared.native import BlockReader, CorruptError, Names, Selection
+from shared.native import BlockReader, CorruptError, FoldedPart, Names, Selection
+from shared.seams.ingester_client import Answer, Answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from querier.directories import Directories
     from querier.roots import Roots
     from querier.tracing import Trace
-    from shared.native import Matcher, Query, SeriesSet
-    from shared.seams.ingester_client import Answers, IngesterClient
+    from shared.native import HeadPart, Matcher, Query, SeriesSet
+    from shared.seams.ingester_client import Fold, IngesterClient
     from shared.seams.store import Directory
 
 DIRECT_S = 0.001
@@ -35,6 +37,18 @@ class _Target(Protocol[_PartIn]):
 
     def add_block(self, reader: BlockReader) -> Sequence[int] | None: ...
     def add_part(self, part: _PartIn) -> None: ...
+
+
+class Folds(Enum):
+    """What becomes of aggregations over series of partitions whose heads hold all that there is of them.
+
+    Folding a partition by itself is right if no series is in two of them. `HERE` and `PUSHED` give the same results to
+    the last bit.
+    """
+
+    NONE = "none"  # everything is folded together
+    HERE = "here"  # each such partition is folded by itself, from its series
+    PUSHED = "pushed"  # and where the ingester can, there
 
 
 class _MovedError(Exception):
@@ -65,7 +79,7 @@ class Reading:
     are seen twice merge.
     """
 
-    __slots__ = ("_is_partial", "_oldest_ms", "_partitions", "_sources", "_uid", "warnings")
+    __slots__ = ("_folds", "_is_partial", "_oldest_ms", "_partitions", "_sources", "_uid", "warnings")
 
     def __init__(
         self,
@@ -76,6 +90,7 @@ class Reading:
         oldest_ms: int,
         warnings: list[str],
         is_partial: bool,
+        folds: Folds,
     ) -> None:
         """`partitions`: see `IngesterClient`. `oldest_ms`: what is older is not shown."""
         self._sources = sources
@@ -84,6 +99,7 @@ class Reading:
         self._oldest_ms = oldest_ms
         self.warnings = warnings
         self._is_partial = is_partial
+        self._folds = folds
 
     def traced(self, trace: Trace) -> Reading:
         """The same reading, watched."""
@@ -91,18 +107,26 @@ class Reading:
         watched._sources = trace.around(self._sources)  # noqa: SLF001  it is one of us
         return watched
 
-    async def select(self, query: Query, matchers: Sequence[Matcher], min_ms: int, max_ms: int) -> SeriesSet:
+    async def select(
+        self, query: Query, matchers: Sequence[Matcher], min_ms: int, max_ms: int, fold: Fold | None = None
+    ) -> SeriesSet:
         """The series that match and their samples with min_ms <= time <= max_ms, as far back as the retention goes.
         Blocks are read by runs of samples, so that a few more may come along.
+
+        With `fold` the series are for that aggregation alone.
         """
+        if self._folds is Folds.NONE:
+            fold = None
+        pushed = fold if self._folds is Folds.PUSHED else None
         min_ms = max(min_ms, self._oldest_ms)
         for _ in range(_ATTEMPTS):
             selection = Selection(query, matchers, min_ms, max_ms)
             try:
                 answers = await self._sources.client.select(
-                    query, self._uid, self._partitions, matchers, min_ms, max_ms
+                    query, self._uid, self._partitions, matchers, min_ms, max_ms, pushed
                 )
-                is_heavy = await self._fill(selection, answers, min_ms, max_ms)
+                rest = _without_whole(selection, answers, min_ms) if fold is not None else _all_series(answers)
+                is_heavy = await self._fill(selection, rest, min_ms, max_ms)
                 return await asyncio.to_thread(selection.finish) if is_heavy else selection.finish()
             except _MovedError:
                 continue
@@ -202,6 +226,31 @@ class Reading:
         reader = BlockReader.open(root)
         self._sources.roots.add(root_key, reader)
         return reader
+
+
+def _without_whole(selection: Selection, answers: Answers[HeadPart | FoldedPart], min_ms: int) -> Answers[HeadPart]:
+    """Adds what is all that there is of its partition; the other answers are left."""
+    rest: list[Answer[HeadPart]] = []
+    for answer in answers.given:
+        part, complete_from_ms = answer.part, answer.complete_from_ms
+        if complete_from_ms is None or complete_from_ms > min_ms:
+            rest.append(_series(answer))
+        elif isinstance(part, FoldedPart):
+            selection.add_folded(part)
+        elif part is not None:
+            selection.add_whole(part)
+    return Answers(rest, answers.missing)
+
+
+def _all_series(answers: Answers[HeadPart | FoldedPart]) -> Answers[HeadPart]:
+    return Answers([_series(answer) for answer in answers.given], answers.missing)
+
+
+def _series(answer: Answer[HeadPart | FoldedPart]) -> Answer[HeadPart]:
+    part = answer.part
+    if isinstance(part, FoldedPart):
+        raise InternalError(f"partition {answer.partition}: a partial result, though series are needed")
+    return Answer(answer.partition, answer.generation, answer.through, part, answer.complete_from_ms)
 
 
 def _restless() -> UnavailableError:

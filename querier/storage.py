@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from querier.directories import Directories
-from querier.reading import Reading, Sources
+from querier.reading import Folds, Reading, Sources
 from querier.roots import Roots
 from shared.errors import UnavailableError
 
@@ -59,12 +59,17 @@ class Storage:
         self._sources = Sources(store, Directories(store, look_up), Roots(cache_bytes), client)
 
     async def read(
-        self, instance: Instance, consistency: Consistency = Consistency.DEFAULT, *, is_partial: bool = False
+        self,
+        instance: Instance,
+        consistency: Consistency = Consistency.DEFAULT,
+        *,
+        is_partial: bool = False,
+        pushes_down: bool = True,
     ) -> Reading:
         """Waits, for `wait_s` at most, until the heads have applied every sample acknowledged before the call.
 
         UnavailableError: the wait was in vain and `consistency` is strong. `is_partial`: what nobody can answer for may
-        be missing.
+        be missing. `pushes_down`: whether ingesters may aggregate.
         """
         numbers = self._partitions_of(instance.uid, instance.shards)
         warnings: list[str] = []
@@ -85,6 +90,7 @@ class Storage:
             oldest_ms=self._oldest_ms(instance),
             warnings=warnings,
             is_partial=is_partial,
+            folds=_folds(instance, pushes_down=pushes_down),
         )
 
     def _explain(self, lag: dict[int, int]) -> str:
@@ -99,3 +105,10 @@ class Storage:
         own = instance.limits.retention_s
         retention_s = self._retention_s if own is None else own
         return _EVER_MS if retention_s is None else self._clock.now_ms() - retention_s * 1000
+
+
+def _folds(instance: Instance, *, pushes_down: bool) -> Folds:
+    """An instance that was given more partitions may have older samples of a series in another one than newer ones."""
+    if instance.has_grown:
+        return Folds.NONE
+    return Folds.PUSHED if pushes_down else Folds.HERE

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from shared.native import FoldedPart
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from querier.reading import PayloadSource, Sources
     from shared.native import HeadPart, Matcher, NamesPart, Query
-    from shared.seams.ingester_client import Answers, Described, IngesterClient
+    from shared.seams.ingester_client import Answers, Described, Fold, IngesterClient
 
 
 @dataclass(slots=True)
@@ -22,6 +24,8 @@ class HeadFigures:
     replica: str | None
     series: int
     bytes: int
+    is_folded: bool
+    """The ingester gave partial results."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,7 @@ class Trace:
         heads = [
             {"partition": head.partition, "series": head.series, "bytes": head.bytes}
             | ({} if head.replica is None else {"replica": head.replica})
+            | ({"folded": True} if head.is_folded else {})
             for head in self.heads
         ]
         return {
@@ -82,14 +87,20 @@ class _TracedClient:
         matchers: Sequence[Matcher],
         min_ms: int,
         max_ms: int,
-    ) -> Answers[HeadPart]:
+        fold: Fold | None = None,
+    ) -> Answers[HeadPart | FoldedPart]:
         began = perf_counter()
-        answers = await self._client.select(query, uid, partitions, matchers, min_ms, max_ms)
+        answers = await self._client.select(query, uid, partitions, matchers, min_ms, max_ms, fold)
         self._trace.head_seconds += perf_counter() - began
         self._trace.missing = sorted(answers.missing)
         # A repetition counts once: what counts is what the answer is made of.
         self._trace.heads = [
-            HeadFigures(answer.partition, answer.replica, *((0, 0) if answer.part is None else answer.part.size))
+            HeadFigures(
+                answer.partition,
+                answer.replica,
+                *((0, 0) if answer.part is None else answer.part.size),
+                is_folded=isinstance(answer.part, FoldedPart),
+            )
             for answer in answers.given
         ]
         return answers

@@ -11,6 +11,8 @@ __all__ = [
     "CorruptError",
     "ExecutionError",
     "Files",
+    "Fold",
+    "FoldedPart",
     "FolderLock",
     "Frame",
     "Head",
@@ -535,8 +537,40 @@ class HeadPart:
     @property
     def size(self) -> tuple[int, int]:
         """(series, bytes); (0, 0) once it was added or encoded."""
+    def fold(self, fold: Fold) -> FoldedPart | None:
+        """What the series come to; the part stays. None: there are histograms, or the series are the smaller. Raises what an
+        evaluation raises. RuntimeError: it was added or encoded before."""
     def encode(self) -> OutgoingPart:
         """For another process. RuntimeError: it was added or encoded before."""
+
+@final
+class Fold:
+    """`op` (sum avg count min max group) of a range function without parameters, or with None of the newest samples, which
+    may be older than a step by less than `range_ms`."""
+
+    def __new__(
+        cls,
+        query: Query,
+        grid: tuple[int, int, int],
+        function: str | None,
+        *,
+        range_ms: int,
+        offset_ms: int,
+        op: str,
+        without: bool,
+        labels: Sequence[str],
+    ) -> Fold:
+        """BadDataError: there is no such function or aggregation."""
+
+@final
+class FoldedPart:
+    """What the series of one head come to in a `Fold`: partial results; their memory counts in the query's budget."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(series, bytes of the results); (0, 0) once it was added or encoded."""
+    def encode(self) -> OutgoingPart:
+        """As `HeadPart.encode`."""
 
 @final
 class Selection:
@@ -550,13 +584,21 @@ class Selection:
         """The pages that the last `add_block` named, in its order."""
     def add_part(self, part: HeadPart) -> None:
         """What a head gave to this query, behind the blocks of its partition. RuntimeError: it was added before."""
+    def add_whole(self, part: HeadPart) -> None:
+        """All that there is of a partition whose series are in no other one; it needs no blocks. The selection is then for
+        an aggregation alone, which goes over the series of each such partition by themselves, in the order of adding, and
+        merges what they come to: the same to the last bit, wherever a partition is folded."""
+    def add_folded(self, part: FoldedPart) -> None:
+        """As `add_whole`, after `part.fold`: the aggregation has to be the same. ExecutionError: the series read for it are
+        more than the query may read."""
     def finish(self) -> SeriesSet: ...
 
 @final
 class SeriesSet:
     """Rows of labels with a way to read their samples."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Without those that were folded."""
 
 @final
 class NamesSearch:
@@ -596,6 +638,8 @@ class IncomingPart:
     def is_complete(self) -> bool: ...
     def head_part(self) -> HeadPart:
         """Once it is complete. CorruptError: a selection's part it is not; UnsupportedError: of a newer format."""
+    def folded_part(self) -> FoldedPart:
+        """As `head_part`, of what was folded."""
     def names_part(self) -> NamesPart:
         """As `head_part`, of a `NamesSearch`."""
 
@@ -640,6 +684,14 @@ class Query:
         in the window at hand. A histogram counts as a sixteenth of its bytes. None takes the default: 50 million samples,
         2 million series, 4 GiB. Without `uses_starts` start times of samples are taken for unknown. With
         `uses_types` the label `__type__` tells what is a counter."""
+    @property
+    def max_samples(self) -> int: ...
+    @property
+    def delays_names(self) -> bool: ...
+    @property
+    def uses_starts(self) -> bool: ...
+    @property
+    def uses_types(self) -> bool: ...
     @property
     def max_series(self) -> int: ...
     @property

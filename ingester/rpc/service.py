@@ -8,11 +8,11 @@ from ingester.holdings import Holdings
 from ingester.partition import Partition
 from ingester.rpc.unsent import Unsent
 from shared.errors import UnavailableError
-from shared.native import Head, HeadPart, HeadSearch, Matcher, NamesPart, NamesSearch, Query
+from shared.native import Fold, FoldedPart, Head, HeadPart, HeadSearch, Matcher, NamesPart, NamesSearch, Query
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.settings import FRAME_BYTES, HEARTBEAT_S
 
-Part: TypeAlias = HeadPart | NamesPart
+Part: TypeAlias = HeadPart | FoldedPart | NamesPart
 
 CATCH_UP_S = 1.0
 """How long a partition that lags behind what a question needs may take; the other zone may be quicker after that."""
@@ -29,6 +29,9 @@ UNSENT_BYTES = 1 << 30
 
 DIRECT_SERIES = 500
 """An instance with fewer in a head is looked through on the event loop: that takes less than handing it to a thread."""
+
+DIRECT_STEPS = 10
+"""An aggregation at fewer steps over so few series is evaluated there, too."""
 
 
 class Service:
@@ -48,9 +51,10 @@ class Service:
 
     async def select(self, request: pb.SelectRequest) -> AsyncIterator[pb.Frame]:
         matchers = [_matcher(matcher) for matcher in request.matchers]
-        query = _query(request.limits)
+        query = _query(request.limits, request.fold)
         search = HeadSearch(query, request.uid, matchers, request.min_ms, request.max_ms)
-        async for frame in self._answer(request, query, search.parts):
+        fold = _fold(query, request.fold) if request.HasField("fold") else None
+        async for frame in self._answer(request, query, search.parts, fold):
             yield frame
 
     async def names(self, request: pb.NamesRequest) -> AsyncIterator[pb.Frame]:
@@ -101,8 +105,10 @@ class Service:
         request: pb.SelectRequest | pb.NamesRequest,
         query: Query,
         parts_of: Callable[[Sequence[Head]], Sequence[Part | None]],
+        fold: Fold | None = None,
     ) -> AsyncIterator[pb.Frame]:
         """One partition after the other, so that what waits to be sent is one partition's."""
+        is_short = isinstance(request, pb.SelectRequest) and request.fold.steps < DIRECT_STEPS
         serving, missing = self._serving(request.partitions)
         for number, why in missing.items():
             yield pb.Frame(missing=pb.Missing(partition=number, why=why))
@@ -128,9 +134,20 @@ class Service:
                     generation=partition.generation,
                     through=self._through(partition.boundaries, request.min_ms, request.max_ms),
                 )
+                head.complete_from_ms = partition.complete_from_ms(request.max_ms)
                 if part is None:
                     yield pb.Frame(head=head)
                     continue
+                if fold is not None and isinstance(part, HeadPart) and head.complete_from_ms <= request.min_ms:
+                    if is_small and is_short:
+                        folded = part.fold(fold)
+                    else:
+                        folding = asyncio.create_task(asyncio.to_thread(part.fold, fold))
+                        async for sign in _signs_of_life(folding):
+                            yield sign
+                        folded = folding.result()
+                    if folded is not None:
+                        part, head.is_folded = folded, True
                 data = part.encode() if is_small else await asyncio.to_thread(part.encode)
                 head.bytes = len(data)
                 with self._unsent.holding(head.bytes):
@@ -182,9 +199,29 @@ async def _signs_of_life(work: asyncio.Task[Any]) -> AsyncIterator[pb.Frame]:
         work.cancel()
 
 
-def _query(limits: pb.Limits) -> Query:
+def _fold(query: Query, asked: pb.Fold) -> Fold:
+    return Fold(
+        query,
+        (asked.start_ms, asked.step_ms, asked.steps),
+        asked.function or None,
+        range_ms=asked.range_ms,
+        offset_ms=asked.offset_ms,
+        op=asked.op,
+        without=asked.without,
+        labels=asked.labels,
+    )
+
+
+def _query(limits: pb.Limits, fold: pb.Fold | None = None) -> Query:
     """What one answer may use here: not more than the whole query there."""
-    return Query(max_series=limits.max_series or None, max_bytes=min(limits.max_bytes or PART_BYTES, PART_BYTES))
+    return Query(
+        max_samples=limits.max_samples or None,
+        max_series=limits.max_series or None,
+        max_bytes=min(limits.max_bytes or PART_BYTES, PART_BYTES),
+        delays_names=fold is not None and fold.delays_names,
+        uses_starts=fold is not None and fold.uses_starts,
+        uses_types=fold is not None and fold.uses_types,
+    )
 
 
 def _matcher(message: pb.Matcher) -> Matcher:

@@ -43,6 +43,7 @@ class Job:
     is_partial: bool = False
     is_traced: bool = False
     """Its selections are watched."""
+    pushes_down: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ class Executor:
         await self._places.take(job.instance)
         try:
             began = time.perf_counter()
-            reading = await self._storage.read(job.instance, job.consistency, is_partial=job.is_partial)
+            reading = await self._storage.read(
+                job.instance, job.consistency, is_partial=job.is_partial, pushes_down=job.pushes_down
+            )
             traces = [Trace() for _ in job.plan.selects] if job.is_traced else []
             sets = await _select(reading, job.plan, query, traces)
             selected = time.perf_counter()
@@ -144,7 +147,7 @@ async def _select(reading: Reading, plan: Plan, query: Query, traces: Sequence[T
     for index, select in enumerate(plan.selects):
         began = time.perf_counter()
         source = reading.traced(traces[index]) if traces else reading
-        sets.append(await source.select(query, select.matchers, select.min_ms, select.max_ms))
+        sets.append(await source.select(query, select.matchers, select.min_ms, select.max_ms, select.fold))
         if traces:
             traces[index].seconds = time.perf_counter() - began
             traces[index].series = len(sets[-1])

@@ -178,10 +178,12 @@ def limit(params: Params) -> int:
     return value
 
 
-def boolean(params: Params, name: str) -> bool:
-    """As Go's ParseBool; false if it is not there."""
+def boolean(params: Params, name: str, *, default: bool = False) -> bool:
+    """As Go's ParseBool."""
     text = first(params, name)
-    if text and text not in _TRUE | _FALSE:
+    if not text:
+        return default
+    if text not in _TRUE | _FALSE:
         raise invalid(name, f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax")
     return text in _TRUE
 

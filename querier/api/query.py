@@ -136,6 +136,7 @@ class QueryApi:
             consistency_of(request),
             is_partial=boolean(params, "partial_response"),
             is_traced=wanted is Explanation.ANALYSIS,
+            pushes_down=boolean(params, "pushdown", default=True),
         )
         outcome = await self._executor.run(job, request)
         result = outcome.result

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from querier.promql.operators.sources import Samples
     from querier.promql.run import Operator
     from shared.native import Grid, Matcher
+    from shared.seams.ingester_client import Fold
 
 DEFAULT_LOOKBACK_MS = 5 * 60_000
 DEFAULT_SUBQUERY_STEP_MS = 60_000
@@ -31,13 +32,14 @@ DEFAULT_SUBQUERY_STEP_MS = 60_000
 class Select:
     """The samples of one selector that the query may look at; times are inclusive.
 
-    `matchers` are those of `selector`, compiled.
+    `matchers` are those of `selector`, compiled. `fold` is the aggregation over them if nothing else looks at them.
     """
 
     selector: Sequence[LabelMatcher]
     matchers: Sequence[Matcher]
     min_ms: int
     max_ms: int
+    fold: Fold | None
 
 
 @dataclass(slots=True, frozen=True)

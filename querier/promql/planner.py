@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from querier.promql.run import Operator
     from querier.promql.statistics import StatisticsOnly
     from shared.native import Grid, Matcher
+    from shared.seams.ingester_client import Fold
 
 MAX_SUBQUERY_STEPS = 10_000_000
 """Their times alone are 80 MB. Prometheus stops at some point behind, when the samples are too many."""
@@ -59,6 +60,7 @@ class Planner:
     """Plans one query. `bounds` are the query's start and end, `step_ms` is 0 for an instant query."""
 
     __slots__ = (
+        "_by_index",
         "_selects",
         "bounds",
         "features",
@@ -91,11 +93,16 @@ class Planner:
         self.features = features
         self.inner_steps = 0
         self._selects: dict[tuple[tuple[str, str, str], ...], _Needed] = {}
+        self._by_index: list[_Needed] = []
 
-    def needed(self) -> Iterator[tuple[Sequence[LabelMatcher], Sequence[Matcher], int, int]]:
-        """Matchers and inclusive times of each distinct selector, in the order of the operators' indices."""
+    def needed(self) -> Iterator[tuple[Sequence[LabelMatcher], Sequence[Matcher], int, int, Fold | None]]:
+        """Matchers and inclusive times of each distinct selector, in the order of the operators' indices, and the
+        aggregation over its series if they are for that alone.
+        """
         for needed in self._selects.values():
-            yield needed.matchers, [matcher.to_native() for matcher in needed.matchers], needed.min_ms, needed.max_ms
+            matchers = [matcher.to_native() for matcher in needed.matchers]
+            fold = needed.fold if needed.readers == 1 else None
+            yield needed.matchers, matchers, needed.min_ms, needed.max_ms, fold
 
     def plan(self, expr: Expr, grid: Grid) -> Operator:
         """The operator of a scalar or vector expression. What never varies is planned for one step."""
@@ -220,9 +227,11 @@ class Planner:
         needed = self._selects.get(key)
         if needed is None:
             needed = self._selects[key] = _Needed(len(self._selects), selector.matchers, min_ms, max_ms)
+            self._by_index.append(needed)
         else:
             needed.min_ms = min(needed.min_ms, min_ms)
             needed.max_ms = max(needed.max_ms, max_ms)
+            needed.readers += 1
         return Source(needed.index, self.statistics.holds(selector))
 
     # ---- operators -------------------------------------------------------------------------------------------------
@@ -274,12 +283,17 @@ class Planner:
         position = expr.expr.start
         if expr.op in _FUSED:
             if isinstance(operand, InstantSelect):
-                return AggregateInstant(operand, expr.op, expr.without, expr.grouping)
+                newest = AggregateInstant(operand, expr.op, expr.without, expr.grouping)
+                self._set_fold(operand.source, newest.fold())
+                return newest
             if isinstance(operand, RangeFunction) and self._is_one_metric(expr.expr):
                 labels = expr.grouping
                 if not (expr.without or operand.keeps_name or self.features.delayed_name_removal):
                     labels = [label for label in labels if label != "__name__"]
-                return AggregateRange(operand, expr.op, expr.without, labels, position)
+                windows = AggregateRange(operand, expr.op, expr.without, labels, position)
+                if isinstance(operand.samples, Selected) and not operand.params:
+                    self._set_fold(operand.samples.source, windows.fold())
+                return windows
         param: Operator | None = None
         text: str | None = None
         param_position = expr.start
@@ -295,6 +309,9 @@ class Planner:
             position = expr.start
         return Aggregation(expr.op, operand, expr.without, expr.grouping, param, text, position, param_position)
 
+    def _set_fold(self, source: Source, fold: Fold) -> None:
+        self._by_index[source.select].fold = fold
+
     def _is_one_metric(self, expr: Expr) -> bool:
         """Whether all windows are of series that differ in more than the name, so that dropping it joins none."""
         call = without_parens(expr)
@@ -308,13 +325,15 @@ class Planner:
 
 
 class _Needed:
-    __slots__ = ("index", "matchers", "max_ms", "min_ms")
+    __slots__ = ("fold", "index", "matchers", "max_ms", "min_ms", "readers")
 
     def __init__(self, index: int, matchers: Sequence[LabelMatcher], min_ms: int, max_ms: int) -> None:
         self.index = index
         self.matchers = matchers
         self.min_ms = min_ms
         self.max_ms = max_ms
+        self.readers = 1
+        self.fold: Fold | None = None
 
 
 def check_label_name(name: str) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import UnavailableError
-from shared.native import CorruptError, HeadPart, IncomingPart, NamesPart, UnsupportedError
+from shared.native import CorruptError, FoldedPart, HeadPart, IncomingPart, NamesPart, UnsupportedError
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.fanout import ask
 from shared.rpc.methods import METADATA, NAMES, SELECT, WAIT
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from shared.native import Matcher, Query
     from shared.rpc.channels import Channels
     from shared.rpc.replicas import Replicas
+    from shared.seams.ingester_client import Fold
 
-Part = TypeVar("Part", HeadPart, NamesPart)
+Part = TypeVar("Part", HeadPart | FoldedPart, NamesPart)
 
 THREAD_ABOVE_BYTES = 256 << 10
 """A part larger than this is decoded in a worker thread."""
@@ -66,18 +67,25 @@ class RemoteClient:
         matchers: Sequence[Matcher],
         min_ms: int,
         max_ms: int,
-    ) -> Answers[HeadPart]:
+        fold: Fold | None = None,
+    ) -> Answers[HeadPart | FoldedPart]:
         messages = _messages(matchers)
+        folding = None if fold is None else _fold(query, fold)
 
-        async def select(address: str, wanted: dict[int, int], answers: dict[int, Answer[HeadPart]]) -> dict[int, str]:
+        async def select(
+            address: str, wanted: dict[int, int], answers: dict[int, Answer[HeadPart | FoldedPart]]
+        ) -> dict[int, str]:
             request = pb.SelectRequest(
-                uid=uid, partitions=wanted, matchers=messages, min_ms=min_ms, max_ms=max_ms, limits=_limits(query)
+                uid=uid,
+                partitions=wanted,
+                matchers=messages,
+                min_ms=min_ms,
+                max_ms=max_ms,
+                limits=_limits(query),
+                fold=folding,
             )
             frames = self._channels.stream(address, SELECT, request, self._timeout_s)
-            missing = await _collect(query, frames, answers, IncomingPart.head_part)
-            for partition in wanted.keys() & answers.keys():
-                answers[partition].replica = address
-            return missing
+            return await _collect(query, frames, answers, _selected, address)
 
         return _sorted(*await ask(self._replicas, partitions, select))
 
@@ -97,7 +105,7 @@ class RemoteClient:
                 uid=uid, partitions=wanted, sets=sets, min_ms=min_ms, max_ms=max_ms, limits=_limits(query)
             )
             frames = self._channels.stream(address, NAMES, request, self._timeout_s)
-            return await _collect(query, frames, answers, IncomingPart.names_part)
+            return await _collect(query, frames, answers, _named, address)
 
         return _sorted(*await ask(self._replicas, partitions, names))
 
@@ -120,7 +128,8 @@ async def _collect(
     query: Query,
     frames: AsyncIterator[pb.Frame],
     answers: dict[int, Answer[Part]],
-    finish: Callable[[IncomingPart], Part],
+    finish: Callable[[IncomingPart, pb.HeadAnswer], Part],
+    address: str,
 ) -> dict[int, str]:
     """Adds the answers of one stream; why others are missing. UnavailableError if what comes makes no sense."""
     missing: dict[int, str] = {}
@@ -135,13 +144,15 @@ async def _collect(
                         if head.bytes:
                             incoming = IncomingPart(query, head.bytes)
                         else:
-                            answers[head.partition] = _answer(head, None)
+                            answers[head.partition] = _answer(head, None, address)
                     case "piece" if incoming is not None and head is not None:
                         incoming.add(frame.piece)
                         if incoming.is_complete:
                             is_large = head.bytes > THREAD_ABOVE_BYTES
-                            part = await asyncio.to_thread(finish, incoming) if is_large else finish(incoming)
-                            answers[head.partition] = _answer(head, part)
+                            part = (
+                                await asyncio.to_thread(finish, incoming, head) if is_large else finish(incoming, head)
+                            )
+                            answers[head.partition] = _answer(head, part, address)
                             incoming = None
                     case "missing":
                         missing[frame.missing.partition] = frame.missing.why
@@ -156,8 +167,17 @@ async def _collect(
     return missing
 
 
-def _answer(head: pb.HeadAnswer, part: Part | None) -> Answer[Part]:
-    return Answer(head.partition, head.generation, dict(head.through), part)
+def _selected(incoming: IncomingPart, head: pb.HeadAnswer) -> HeadPart | FoldedPart:
+    return incoming.folded_part() if head.is_folded else incoming.head_part()
+
+
+def _named(incoming: IncomingPart, _head: pb.HeadAnswer) -> NamesPart:
+    return incoming.names_part()
+
+
+def _answer(head: pb.HeadAnswer, part: Part | None, address: str) -> Answer[Part]:
+    complete_from_ms = head.complete_from_ms if head.HasField("complete_from_ms") else None
+    return Answer(head.partition, head.generation, dict(head.through), part, complete_from_ms, address)
 
 
 def _sorted(answers: dict[int, Answer[Part]], missing: dict[int, str]) -> Answers[Part]:
@@ -166,7 +186,25 @@ def _sorted(answers: dict[int, Answer[Part]], missing: dict[int, str]) -> Answer
 
 
 def _limits(query: Query) -> pb.Limits:
-    return pb.Limits(max_series=query.max_series, max_bytes=query.max_bytes)
+    return pb.Limits(max_series=query.max_series, max_bytes=query.max_bytes, max_samples=query.max_samples)
+
+
+def _fold(query: Query, fold: Fold) -> pb.Fold:
+    start_ms, step_ms, steps = fold.grid
+    return pb.Fold(
+        op=fold.op,
+        without=fold.without,
+        labels=fold.labels,
+        function=fold.function or "",
+        start_ms=start_ms,
+        step_ms=step_ms,
+        steps=steps,
+        range_ms=fold.range_ms,
+        offset_ms=fold.offset_ms,
+        delays_names=query.delays_names,
+        uses_starts=query.uses_starts,
+        uses_types=query.uses_types,
+    )
 
 
 def _messages(matchers: Sequence[Matcher]) -> list[pb.Matcher]:

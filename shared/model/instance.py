@@ -48,6 +48,7 @@ class Instance:
     token_sha256: bytes
     token_sealed: bytes = field(repr=False)
     shards: int = 1
+    has_grown: bool = False  # there were fewer shards once
     created_ms: int = 0
     limits: Limits = field(default_factory=Limits)
     features: Features = field(default_factory=Features)

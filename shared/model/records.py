@@ -21,6 +21,7 @@ def encode_instance(instance: Instance) -> bytes:
         "token_sha256": instance.token_sha256.hex(),
         "token_sealed": base64.b64encode(instance.token_sealed).decode(),
         "shards": instance.shards,
+        "has_grown": instance.has_grown,
         "created_ms": instance.created_ms,
         "limits": asdict(instance.limits),
         "features": asdict(instance.features),
@@ -41,6 +42,8 @@ def decode_instance(app_id: str, value: bytes) -> Instance:
             token_sha256=bytes.fromhex(record["token_sha256"]),
             token_sealed=base64.b64decode(record["token_sealed"]),
             shards=record["shards"],
+            # Records of before did not tell: then the worst is assumed.
+            has_grown=record.get("has_grown", record["shards"] > 1),
             created_ms=record["created_ms"],
             limits=Limits(**known),
             features=Features(**features),

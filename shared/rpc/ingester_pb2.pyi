@@ -187,21 +187,82 @@ class Limits(_message.Message):
 
     MAX_SERIES_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_SAMPLES_FIELD_NUMBER: _builtins.int
     max_series: _builtins.int
     max_bytes: _builtins.int
+    max_samples: _builtins.int
     def __init__(
         self,
         *,
         max_series: _builtins.int = ...,
         max_bytes: _builtins.int = ...,
+        max_samples: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_bytes", b"max_bytes", "max_series", b"max_series"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_bytes", b"max_bytes", "max_samples", b"max_samples", "max_series", b"max_series"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
+class Fold(_message.Message):
+    """An aggregation of a range function, or of the newest samples, of the series that are selected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OP_FIELD_NUMBER: _builtins.int
+    WITHOUT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    START_MS_FIELD_NUMBER: _builtins.int
+    STEP_MS_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    RANGE_MS_FIELD_NUMBER: _builtins.int
+    OFFSET_MS_FIELD_NUMBER: _builtins.int
+    DELAYS_NAMES_FIELD_NUMBER: _builtins.int
+    USES_STARTS_FIELD_NUMBER: _builtins.int
+    USES_TYPES_FIELD_NUMBER: _builtins.int
+    op: _builtins.str
+    """sum avg count min max group"""
+    without: _builtins.bool
+    function: _builtins.str
+    """"": the newest sample"""
+    start_ms: _builtins.int
+    step_ms: _builtins.int
+    steps: _builtins.int
+    range_ms: _builtins.int
+    """of the windows, or how old the newest sample may be"""
+    offset_ms: _builtins.int
+    delays_names: _builtins.bool
+    uses_starts: _builtins.bool
+    uses_types: _builtins.bool
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        op: _builtins.str = ...,
+        without: _builtins.bool = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        function: _builtins.str = ...,
+        start_ms: _builtins.int = ...,
+        step_ms: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        range_ms: _builtins.int = ...,
+        offset_ms: _builtins.int = ...,
+        delays_names: _builtins.bool = ...,
+        uses_starts: _builtins.bool = ...,
+        uses_types: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delays_names", b"delays_names", "function", b"function", "labels", b"labels", "offset_ms", b"offset_ms", "op", b"op", "range_ms", b"range_ms", "start_ms", b"start_ms", "step_ms", b"step_ms", "steps", b"steps", "uses_starts", b"uses_starts", "uses_types", b"uses_types", "without", b"without"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fold: _TypeAlias = Fold  # noqa: Y015
 
 @_typing.final
 class SelectRequest(_message.Message):
@@ -233,6 +294,7 @@ class SelectRequest(_message.Message):
     MIN_MS_FIELD_NUMBER: _builtins.int
     MAX_MS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    FOLD_FIELD_NUMBER: _builtins.int
     uid: _builtins.bytes
     min_ms: _builtins.int
     max_ms: _builtins.int
@@ -244,6 +306,10 @@ class SelectRequest(_message.Message):
     def matchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Matcher]: ...
     @_builtins.property
     def limits(self) -> Global___Limits: ...
+    @_builtins.property
+    def fold(self) -> Global___Fold:
+        """asks for partial results where the head holds all that there is; series do as well"""
+
     def __init__(
         self,
         *,
@@ -253,10 +319,11 @@ class SelectRequest(_message.Message):
         min_ms: _builtins.int = ...,
         max_ms: _builtins.int = ...,
         limits: Global___Limits | None = ...,
+        fold: Global___Fold | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fold", b"fold", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "matchers", b"matchers", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fold", b"fold", "limits", b"limits", "matchers", b"matchers", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,10 +416,16 @@ class HeadAnswer(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     THROUGH_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
+    COMPLETE_FROM_MS_FIELD_NUMBER: _builtins.int
+    IS_FOLDED_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     generation: _builtins.int
     bytes: _builtins.int
     """0: nothing"""
+    complete_from_ms: _builtins.int
+    """from here on to the end of the range the head holds all that there is"""
+    is_folded: _builtins.bool
+    """the pieces are partial results"""
     @_builtins.property
     def through(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]: ...
     def __init__(
@@ -362,12 +435,16 @@ class HeadAnswer(_message.Message):
         generation: _builtins.int = ...,
         through: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
         bytes: _builtins.int = ...,
+        complete_from_ms: _builtins.int | None = ...,
+        is_folded: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_complete_from_ms", b"_complete_from_ms", "complete_from_ms", b"complete_from_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "generation", b"generation", "partition", b"partition", "through", b"through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_complete_from_ms", b"_complete_from_ms", "bytes", b"bytes", "complete_from_ms", b"complete_from_ms", "generation", b"generation", "is_folded", b"is_folded", "partition", b"partition", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__complete_from_ms: _TypeAlias = _typing.Literal["complete_from_ms"]  # noqa: Y015
+    _WhichOneofArgType__complete_from_ms: _TypeAlias = _typing.Literal["_complete_from_ms", b"_complete_from_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__complete_from_ms) -> _WhichOneofReturnType__complete_from_ms | None: ...
 
 Global___HeadAnswer: _TypeAlias = HeadAnswer  # noqa: Y015
 

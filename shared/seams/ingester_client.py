@@ -8,12 +8,30 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from shared.native import HeadPart, Matcher, NamesPart, Query
+    from shared.native import FoldedPart, Grid, HeadPart, Matcher, NamesPart, Query
 
-Part = TypeVar("Part")
+Part = TypeVar("Part", covariant=True)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
+class Fold:
+    """An aggregation over the series of one selector: `op` of a range function, or of the newest sample of each.
+
+    `range_ms` is the length of the windows, or how old the newest sample may be. `op` is one of sum avg count min max
+    group. `labels` are those of `by` or `without`. No two series of the selector differ only in a label that the
+    function drops.
+    """
+
+    op: str
+    without: bool
+    labels: Sequence[str]
+    function: str | None
+    grid: Grid
+    range_ms: int
+    offset_ms: int
+
+
+@dataclass(slots=True, frozen=True)
 class Answer(Generic[Part]):
     """What the head of one partition holds, and what it no longer holds: a sample that is missing in `part` is in every
     directory that this answer is covered by.
@@ -29,18 +47,21 @@ class Answer(Generic[Part]):
     through: Mapping[int, int]
     part: Part | None
     """None: the head holds nothing of what was asked for."""
+    complete_from_ms: int | None = None
+    """From here on to the end of the range the head had handed nothing over when its snapshot was made, so that `part`
+    is all that there is. None: it is not known, and need not be for names."""
     replica: str | None = None
     """The address that answered; None within one process."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Answers(Generic[Part]):
     """One answer for each partition that an ingester could answer for.
 
     `missing` maps the others to a sentence that names the partition and says why none could.
     """
 
-    given: list[Answer[Part]]
+    given: Sequence[Answer[Part]]
     missing: Mapping[int, str]
 
 
@@ -74,8 +95,13 @@ class IngesterClient(Protocol):
         matchers: Sequence[Matcher],
         min_ms: int,
         max_ms: int,
-    ) -> Answers[HeadPart]:
-        """The series that match and their samples between two times, both included."""
+        fold: Fold | None = None,
+    ) -> Answers[HeadPart | FoldedPart]:
+        """The series that match and their samples between two times, both included.
+
+        With `fold`, which looks at nothing else, an answer that is complete from `min_ms` on may be what its series
+        come to.
+        """
         ...
 
     async def names(

@@ -97,10 +97,10 @@ fn main() -> headrace_core::Result<()> {
         bytes: u64::MAX,
     };
     let context = Arc::new(QueryContext::new(limits));
-    let series = SeriesSet {
-        table: Arc::new(table(&context, "x_bucket", SERIES)),
-        source: Arc::new(Counters::new(SERIES)),
-    };
+    let series = SeriesSet::new(
+        table(&context, "x_bucket", SERIES),
+        Arc::new(Counters::new(SERIES)),
+    );
     let grid = Grid::new(300_000, 60_000, 55)?;
     let ranges = Ranges {
         grid,
@@ -200,11 +200,7 @@ fn main() -> headrace_core::Result<()> {
     let rows = 100_000;
     let instant = Grid::new(3_600_000, 0, 1)?;
     let side = |name: &str| -> headrace_core::Result<Frame> {
-        let table = Arc::new(table(&context, name, rows));
-        let series = SeriesSet {
-            table,
-            source: Arc::new(Counters::new(rows)),
-        };
+        let series = SeriesSet::new(table(&context, name, rows), Arc::new(Counters::new(rows)));
         let plan = RowPlan::Instant(Instant {
             grid: instant,
             offset: 0,

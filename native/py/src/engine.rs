@@ -15,6 +15,7 @@ mod writers;
 
 pub use frame::Frame;
 pub use query::Query;
+pub use selectors::Fold;
 
 use crate::errors::to_py;
 

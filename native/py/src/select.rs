@@ -12,7 +12,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::block::BlockReader;
-use crate::engine::Query;
+use crate::engine::{Fold, Query};
 use crate::errors::{detached, to_py};
 use crate::head::Head;
 use crate::wire::uid_of;
@@ -135,6 +135,16 @@ impl Selection {
         self.with(py, |selection| selection.add_part(*part))
     }
 
+    fn add_whole(&self, py: Python<'_>, part: &HeadPart) -> PyResult<()> {
+        let part = part.0.lock().take().ok_or_else(added)?;
+        self.with(py, |selection| selection.add_whole(*part))
+    }
+
+    fn add_folded(&self, py: Python<'_>, part: &FoldedPart) -> PyResult<()> {
+        let part = part.0.lock().take().ok_or_else(added)?;
+        self.with(py, |selection| selection.add_folded(part))
+    }
+
     fn finish(&self, py: Python<'_>) -> PyResult<SeriesSet> {
         let set = detached(py, || {
             self.0.lock().take().map(select::Selection::finish).transpose()
@@ -253,7 +263,7 @@ fn each<T: Send>(
     detached(py, || parts(&heads, patience))
 }
 
-/// Taken by `add_part` or `encode`.
+/// Taken by `add_part`, `add_whole` or `encode`.
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
 pub struct HeadPart(Mutex<Option<Box<select::HeadPart>>>);
@@ -265,6 +275,34 @@ impl HeadPart {
     fn size(&self) -> (usize, usize) {
         let part = self.0.lock();
         part.as_ref().map_or((0, 0), |part| (part.len(), part.bytes()))
+    }
+
+    /// The part stays as it is.
+    fn fold(&self, py: Python<'_>, fold: &Fold) -> PyResult<Option<FoldedPart>> {
+        // The lock is taken without the GIL, so that whoever holds it can come to an end.
+        let folded = py.detach(|| self.0.lock().as_ref().map(|part| part.fold(&fold.0)));
+        let folded = folded.ok_or_else(added)?.map_err(to_py)?;
+        Ok(folded.map(|folded| FoldedPart(Mutex::new(Some(folded)))))
+    }
+
+    fn encode(&self, py: Python<'_>) -> PyResult<OutgoingPart> {
+        let part = self.0.lock().take().ok_or_else(added)?;
+        Ok(OutgoingPart(detached(py, || part.encode())?))
+    }
+}
+
+/// Taken by `add_folded` or `encode`.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct FoldedPart(Mutex<Option<headrace_core::engine::Folded>>);
+
+#[pymethods]
+impl FoldedPart {
+    /// (series, bytes); nothing once it was added or encoded.
+    #[getter]
+    fn size(&self) -> (usize, usize) {
+        let part = self.0.lock();
+        part.as_ref().map_or((0, 0), |part| (part.rows(), part.bytes()))
     }
 
     fn encode(&self, py: Python<'_>) -> PyResult<OutgoingPart> {
@@ -303,7 +341,7 @@ impl OutgoingPart {
     }
 }
 
-/// Taken by `head_part` or `names_part`.
+/// Taken by `head_part`, `folded_part` or `names_part`.
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
 pub struct IncomingPart(Mutex<Option<select::Incoming>>);
@@ -340,6 +378,12 @@ impl IncomingPart {
         let incoming = self.taken()?;
         let part = detached(py, || incoming.head_part())?;
         Ok(HeadPart(Mutex::new(Some(Box::new(part)))))
+    }
+
+    fn folded_part(&self, py: Python<'_>) -> PyResult<FoldedPart> {
+        let incoming = self.taken()?;
+        let part = detached(py, || incoming.folded())?;
+        Ok(FoldedPart(Mutex::new(Some(part))))
     }
 
     fn names_part(&self, py: Python<'_>) -> PyResult<NamesPart> {
@@ -408,7 +452,7 @@ pub struct SeriesSet {
 #[pymethods]
 impl SeriesSet {
     fn __len__(&self) -> usize {
-        self.inner.len()
+        self.inner.unread()
     }
 }
 
@@ -416,6 +460,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Matcher>()?;
     module.add_class::<HeadSearch>()?;
     module.add_class::<HeadPart>()?;
+    module.add_class::<FoldedPart>()?;
     module.add_class::<Selection>()?;
     module.add_class::<NamesSearch>()?;
     module.add_class::<NamesPart>()?;

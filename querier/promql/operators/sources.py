@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from shared import native
+from shared.seams.ingester_client import Fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,6 +193,11 @@ class AggregateInstant:
     without: bool
     labels: Sequence[str]
 
+    def fold(self) -> Fold:
+        """The same for who holds the series."""
+        source = self.source
+        return Fold(self.op, self.without, self.labels, None, source.grid, source.lookback_ms, source.offset_ms)
+
     def evaluate(self, run: Run) -> native.Frame:
         source = self.source
         frame = native.aggregate_instant(
@@ -218,6 +224,12 @@ class AggregateRange:
     labels: Sequence[str]
     position: int
     """Where the function stands."""
+
+    def fold(self) -> Fold:
+        """The same for who holds the series; the function has no parameters."""
+        samples = self.source.samples
+        function = self.source.function
+        return Fold(self.op, self.without, self.labels, function, samples.grid, samples.range_ms, samples.offset_ms)
 
     def evaluate(self, run: Run) -> native.Frame:
         function, samples = self.source, self.source.samples

@@ -1,22 +1,19 @@
 //! Aggregations that fold one row after the other into a state of groups × steps: sum avg count min max group.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::cells::{ABSENT, CellBuf, Cells, Element, FLOAT, HISTOGRAM, RowView};
-use super::context::QueryContext;
+use super::cells::{CellBuf, Element, HISTOGRAM, RowView};
 use super::fold_histograms::HistogramCells;
-use super::frame::Frame;
+use super::fold_state::State;
 use super::labels::Groups;
 use super::parallel::fold_chunks;
-use crate::kernel::{Mean, Sum};
 use crate::{Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FoldOp {
-    Sum,
+    Sum = 0,
     Avg,
     Count,
     Min,
@@ -25,6 +22,16 @@ pub enum FoldOp {
 }
 
 impl FoldOp {
+    /// By their numbers on the wire.
+    pub const ALL: [Self; 6] = [
+        Self::Sum,
+        Self::Avg,
+        Self::Count,
+        Self::Min,
+        Self::Max,
+        Self::Group,
+    ];
+
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "sum" => Self::Sum,
@@ -54,202 +61,6 @@ impl FoldOp {
                 "{name:?} cannot be folded; use sum avg count min max group"
             ))
         })
-    }
-}
-
-/// The state of some groups. Cells are indexed by group · steps + step.
-#[derive(Debug)]
-enum State {
-    Sum {
-        seen: Vec<u8>,
-        sum: Vec<f64>,
-        lost: Vec<f64>,
-    },
-    Avg(Vec<Mean>),
-    Count(Vec<u32>),
-    Least {
-        seen: Vec<u8>,
-        best: Vec<f64>,
-        sign: f64,
-    },
-    Group(Vec<u8>),
-}
-
-impl State {
-    fn new(op: FoldOp) -> Self {
-        match op {
-            FoldOp::Sum => Self::Sum {
-                seen: Vec::new(),
-                sum: Vec::new(),
-                lost: Vec::new(),
-            },
-            FoldOp::Avg => Self::Avg(Vec::new()),
-            FoldOp::Count => Self::Count(Vec::new()),
-            FoldOp::Min => Self::Least {
-                seen: Vec::new(),
-                best: Vec::new(),
-                sign: 1.0,
-            },
-            FoldOp::Max => Self::Least {
-                seen: Vec::new(),
-                best: Vec::new(),
-                sign: -1.0,
-            },
-            FoldOp::Group => Self::Group(Vec::new()),
-        }
-    }
-
-    fn resize(&mut self, cells: usize) {
-        match self {
-            Self::Sum { seen, sum, lost } => {
-                seen.resize(cells, ABSENT);
-                sum.resize(cells, 0.0);
-                lost.resize(cells, 0.0);
-            }
-            Self::Avg(means) => means.resize(cells, Mean::default()),
-            Self::Count(counts) => counts.resize(cells, 0),
-            Self::Least { seen, best, .. } => {
-                seen.resize(cells, ABSENT);
-                best.resize(cells, f64::NAN);
-            }
-            Self::Group(seen) => seen.resize(cells, ABSENT),
-        }
-    }
-
-    /// Folds a row into the cells of its group.
-    fn add(&mut self, at: Range<usize>, kind: &[u8], value: &[f64]) {
-        match self {
-            Self::Sum { seen, sum, lost } => {
-                // An absent cell's value is 0 and changes nothing, so this loop has no branch and vectorises.
-                let state = sum[at.clone()].iter_mut().zip(&mut lost[at.clone()]);
-                for ((sum, lost), &x) in state.zip(value) {
-                    let mut total = Sum {
-                        sum: *sum,
-                        lost: *lost,
-                    };
-                    total.add(x);
-                    (*sum, *lost) = (total.sum, total.lost);
-                }
-                mark(&mut seen[at], kind);
-            }
-            Self::Avg(means) => {
-                for ((mean, &kind), &x) in means[at].iter_mut().zip(kind).zip(value) {
-                    if kind != ABSENT {
-                        mean.add(x);
-                    }
-                }
-            }
-            Self::Count(counts) => {
-                for (count, &kind) in counts[at].iter_mut().zip(kind) {
-                    *count += u32::from(kind != ABSENT);
-                }
-            }
-            Self::Least { seen, best, sign } => {
-                let sign = *sign;
-                for ((best, &kind), &x) in best[at.clone()].iter_mut().zip(kind).zip(value) {
-                    let better = x * sign < *best * sign || best.is_nan();
-                    *best = if kind != ABSENT && better { x } else { *best };
-                }
-                mark(&mut seen[at], kind);
-            }
-            Self::Group(seen) => mark(&mut seen[at], kind),
-        }
-    }
-
-    /// Adds the cells `from` of a later partial state to the cells `at`.
-    fn merge(&mut self, at: Range<usize>, later: &Self, from: Range<usize>) {
-        match (self, later) {
-            (
-                Self::Sum { seen, sum, lost },
-                Self::Sum {
-                    seen: seen2,
-                    sum: sum2,
-                    lost: lost2,
-                },
-            ) => {
-                mark(&mut seen[at.clone()], &seen2[from.clone()]);
-                for (to, from) in at.zip(from) {
-                    let mut total = Sum {
-                        sum: sum[to],
-                        lost: lost[to],
-                    };
-                    total.merge(Sum {
-                        sum: sum2[from],
-                        lost: lost2[from],
-                    });
-                    (sum[to], lost[to]) = (total.sum, total.lost);
-                }
-            }
-            (Self::Avg(means), Self::Avg(means2)) => {
-                for (mean, later) in means[at].iter_mut().zip(&means2[from]) {
-                    mean.merge(*later);
-                }
-            }
-            (Self::Count(counts), Self::Count(counts2)) => {
-                for (count, later) in counts[at].iter_mut().zip(&counts2[from]) {
-                    *count += later;
-                }
-            }
-            (
-                state @ Self::Least { .. },
-                Self::Least {
-                    seen: seen2,
-                    best: best2,
-                    ..
-                },
-            ) => {
-                state.add(at, &seen2[from.clone()], &best2[from]);
-            }
-            (Self::Group(seen), Self::Group(seen2)) => mark(&mut seen[at], &seen2[from]),
-            _ => debug_assert!(false, "partial states of one fold have one operator"),
-        }
-    }
-
-    fn into_cells(self) -> CellBuf {
-        let (kind, value): (Vec<u8>, Vec<f64>) = match self {
-            Self::Sum { seen, sum, lost } => {
-                let value = sum.iter().zip(&lost).map(|(sum, lost)| sum + lost).collect();
-                (seen, value)
-            }
-            Self::Avg(means) => means
-                .into_iter()
-                .map(|mean| {
-                    if mean.count > 0.0 {
-                        (FLOAT, mean.value())
-                    } else {
-                        (ABSENT, 0.0)
-                    }
-                })
-                .unzip(),
-            Self::Count(counts) => counts
-                .into_iter()
-                .map(|count| (u8::from(count > 0) * FLOAT, f64::from(count)))
-                .unzip(),
-            Self::Least { seen, best, .. } => {
-                let value = seen
-                    .iter()
-                    .zip(best)
-                    .map(|(&seen, x)| if seen == ABSENT { 0.0 } else { x })
-                    .collect();
-                (seen, value)
-            }
-            Self::Group(seen) => {
-                let value = seen.iter().map(|&seen| f64::from(seen)).collect();
-                (seen, value)
-            }
-        };
-        CellBuf {
-            kind,
-            value,
-            histograms: Vec::new(),
-        }
-    }
-}
-
-/// A cell is present once any row was.
-fn mark(seen: &mut [u8], kind: &[u8]) {
-    for (seen, &kind) in seen.iter_mut().zip(kind) {
-        *seen |= u8::from(kind != ABSENT) * FLOAT;
     }
 }
 
@@ -334,54 +145,55 @@ impl<'a> Partial<'a> {
     }
 }
 
-/// Folds rows into groups. `feed` adds the rows of a chunk; what it returns is handed to `note` in order of the chunks.
-/// `cost` estimates the cells of all work.
-pub fn fold<E: Send>(
-    context: &Arc<QueryContext>,
+/// What rows came to. State and histograms are of groups × steps, `told` is what all chunks told.
+#[derive(Debug)]
+pub struct Sums<T> {
+    pub state: State,
+    pub histograms: HistogramCells,
+    pub told: T,
+}
+
+/// Folds rows into groups. `feed` adds the rows of a chunk; what it returns is handed to `hear` in order of the chunks.
+/// `cost` estimates the cells of all work. The caller pays for the state.
+pub fn fold<E: Send, T: Send>(
     op: FoldOp,
     groups: &Groups,
     steps: usize,
     cost: usize,
+    told: T,
     feed: impl Fn(Range<usize>, &mut Partial<'_>) -> Result<E> + Sync,
-    note: impl Fn(E) + Sync,
-) -> Result<Frame> {
-    let cells = groups.len() * steps;
-    // Sum, compensation and mark for each cell while folding.
-    let _state_charge = context.charge(0, cells.saturating_mul(32))?;
-    let mut state = State::new(op);
-    let histograms = HistogramCells::new(op);
+    hear: impl Fn(&mut T, E) + Sync,
+) -> Result<Sums<T>> {
+    let mut sums = Sums {
+        state: State::new(op),
+        histograms: HistogramCells::new(op),
+        told,
+    };
     let rows = groups.of_row.len();
     if rows > super::parallel::CHUNK_ROWS {
-        state.resize(cells);
+        sums.state.resize(groups.len() * steps);
     }
-    let (state, histograms) = fold_chunks(
+    fold_chunks(
         rows,
         cost,
-        (state, histograms),
+        sums,
         |chunk| {
             let mut partial = Partial::new(op, steps, &groups.of_row);
             let extra = feed(chunk, &mut partial)?;
             Ok((partial, extra))
         },
-        |(state, histograms), (partial, extra)| {
-            note(extra);
+        |sums, (partial, extra)| {
+            hear(&mut sums.told, extra);
             if rows <= super::parallel::CHUNK_ROWS {
                 // The only chunk: its groups are all groups, in the same order.
-                (*state, *histograms) = (partial.state, partial.histograms);
+                (sums.state, sums.histograms) = (partial.state, partial.histograms);
                 return Ok(());
             }
-            histograms.merge(partial.histograms, |cell| {
+            sums.histograms.merge(partial.histograms, |cell| {
                 partial.groups[cell / steps] as usize * steps + cell % steps
             });
-            for (local, &group) in partial.groups.iter().enumerate() {
-                let (at, from) = (group as usize * steps, local * steps);
-                state.merge(at..at + steps, &partial.state, from..from + steps);
-            }
+            sums.state.merge_groups(&partial.state, &partial.groups, steps);
             Ok(())
         },
-    )?;
-    let mut cells = state.into_cells();
-    histograms.finish(context, &mut cells);
-    let cells = Cells::of_buf(context, cells)?;
-    Frame::new(context, groups.table.clone(), steps, cells)
+    )
 }

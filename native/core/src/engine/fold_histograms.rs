@@ -70,6 +70,11 @@ impl HistogramCells {
         }
     }
 
+    /// Whether no histogram was met.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty() && !self.is_ignored
+    }
+
     /// Adds a histogram of a metric to a cell.
     pub fn add(&mut self, cell: usize, name: u32, histogram: &Arc<Histogram>) {
         if !matches!(self.op, FoldOp::Sum | FoldOp::Avg) {

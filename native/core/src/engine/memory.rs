@@ -24,10 +24,7 @@ pub fn frame_as_series(frame: &Arc<Frame>, grid: Grid) -> Result<SeriesSet> {
         frame: Arc::clone(frame),
         times: grid.times().collect(),
     };
-    Ok(SeriesSet {
-        table: Arc::clone(&frame.table),
-        source: Arc::new(source),
-    })
+    Ok(SeriesSet::new(Arc::clone(&frame.table), Arc::new(source)))
 }
 
 #[derive(Debug)]
@@ -157,10 +154,7 @@ pub fn series_from_samples(context: &QueryContext, given: Vec<Given>) -> Result<
         table.push(pairs);
         rows.push(samples);
     }
-    Ok(SeriesSet {
-        table: Arc::new(table),
-        source: Arc::new(MemorySeries { rows }),
-    })
+    Ok(SeriesSet::new(table, Arc::new(MemorySeries { rows })))
 }
 
 impl SampleSource for MemorySeries {

@@ -1,20 +1,19 @@
-//! Selectors: samples of series become cells, either kept as rows or folded into groups at once.
+//! Selectors: samples of series become cells, row after row.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::cells::{ABSENT, CellBuf, Cells, FLOAT, HISTOGRAM, RowView};
 use super::context::QueryContext;
-use super::fold::{FoldOp, fold};
 use super::frame::Frame;
-use super::labels::{Groups, Selector, text_of};
+use super::labels::text_of;
 use super::number::g_value;
 use super::parallel::fold_chunks;
 use crate::kernel::{
     ExtendedKernel, ExtendedRanges, Instant, InstantKernel, RangeFunction, RangeKernel, Ranges, RowNote,
     RowNotes, Shown, SmoothedKernel,
 };
-use crate::model::{Millis, Samples, Symbols};
+use crate::model::{Millis, SampleSource, Samples, SeriesTable, Symbols};
 use crate::select::SeriesSet;
 use crate::{Error, Result};
 
@@ -68,7 +67,7 @@ impl RowPlan {
         Ok(Self::Extended { function, extended })
     }
 
-    fn steps(&self) -> usize {
+    pub fn steps(&self) -> usize {
         match self {
             Self::Instant(instant) => instant.grid.steps,
             Self::Range { ranges, .. } => ranges.grid.steps,
@@ -76,7 +75,8 @@ impl RowPlan {
         }
     }
 
-    fn bounds(&self) -> (Millis, Millis) {
+    /// The first and last time that can matter.
+    pub fn bounds(&self) -> (Millis, Millis) {
         match self {
             Self::Instant(instant) => instant.bounds(),
             Self::Range { ranges, .. } => ranges.bounds(),
@@ -105,7 +105,7 @@ impl RowPlan {
     }
 
     /// Whether results still carry the name of the metric.
-    fn keeps_name(&self) -> bool {
+    pub fn keeps_name(&self) -> bool {
         match self {
             Self::Instant(_) | Self::Smoothed(_) => true,
             Self::Range { function, .. } => matches!(function, RangeFunction::First | RangeFunction::Last),
@@ -142,7 +142,7 @@ impl RowPlan {
     }
 
     /// A guess of the work, in cells: a row's samples are about as many as its steps and a few per window.
-    fn cost(&self, rows: usize) -> usize {
+    pub fn cost(&self, rows: usize) -> usize {
         let (min, max) = self.bounds();
         // Series are mostly sampled every 15 s.
         let samples = (max.saturating_sub(min) / 15_000).max(0) as usize;
@@ -183,19 +183,55 @@ impl RowKernel<'_> {
     }
 }
 
-/// What the rows of a chunk tell the reader of the answer.
+/// What rows tell the reader of the answer, and what reading them took.
 #[derive(Debug, Default)]
-struct Observed {
+pub struct Observed {
     /// Value ids of names and types of rows with results, for functions that want counters. A type is looked at only if
     /// types tell what is a counter.
-    names: Vec<(u32, u32)>,
+    pub names: Vec<(u32, u32)>,
     /// Steps with results, for functions with a parameter that is out of range at some.
     steps: Vec<bool>,
     /// Notes of rows, by the value id of the name.
     notes: Vec<(u32, RowNotes)>,
+    pub samples_read: u64,
+    /// The most samples that one window held.
+    pub widest: u64,
 }
 
 impl Observed {
+    /// What was read elsewhere.
+    pub fn of_read(names: Vec<(u32, u32)>, samples_read: u64, widest: u64) -> Self {
+        Self {
+            names,
+            samples_read,
+            widest,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing was noted but names and what reading took.
+    pub fn is_plain(&self) -> bool {
+        self.notes.is_empty() && self.steps.is_empty()
+    }
+
+    /// Adds what later rows tell.
+    pub fn merge(&mut self, later: &Self) {
+        for &name in &later.names {
+            if !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        }
+        self.steps.resize(self.steps.len().max(later.steps.len()), false);
+        for (seen, &later) in self.steps.iter_mut().zip(&later.steps) {
+            *seen |= later;
+        }
+        for &(name, notes) in &later.notes {
+            self.add_notes(name, notes);
+        }
+        self.samples_read += later.samples_read;
+        self.widest = self.widest.max(later.widest);
+    }
+
     fn add_notes(&mut self, name: u32, fresh: RowNotes) {
         match self.notes.iter_mut().find(|(other, _)| *other == name) {
             Some((_, notes)) => notes.merge(fresh),
@@ -205,15 +241,16 @@ impl Observed {
 }
 
 /// Evaluates rows one after the other; `sink` takes the cells of each.
-fn run_rows(
+pub fn run_rows(
     context: &QueryContext,
-    series: &SeriesSet,
+    table: &SeriesTable,
+    source: &dyn SampleSource,
     plan: &RowPlan,
     rows: Range<usize>,
     mut sink: impl FnMut(usize, RowView<'_>),
 ) -> Result<Observed> {
     let (min, max) = plan.bounds();
-    let mut reader = series.source.reader();
+    let mut reader = source.reader();
     let mut kernel = plan.kernel()?;
     let mut cells = CellBuf::absent(plan.steps());
     let mut observed = Observed::default();
@@ -222,29 +259,29 @@ fn run_rows(
         observed.steps.resize(plan.steps(), false);
     }
     let type_label = context.uses_types().then(|| context.symbols().intern("__type__"));
-    let mut samples_read = 0;
     for row in rows {
         context.check()?;
         let mut samples = reader.read(row, min, max)?;
         if !context.uses_starts() {
             samples.starts = &[];
         }
-        samples_read += samples.times.len() as u64;
+        observed.samples_read += samples.times.len() as u64;
         let mut notes = RowNotes::default();
         let widest = kernel.run(context, samples, &mut cells, &mut notes)?;
         context.check_samples(widest as u64)?;
+        observed.widest = observed.widest.max(widest as u64);
         if plan.refuses_histograms() && cells.kind.contains(&HISTOGRAM) {
-            let series = text_of(&context.symbols(), series.table.row(row));
+            let series = text_of(&context.symbols(), table.row(row));
             return Err(Error::Execution(format!(
                 "this should be an info metric, with float samples: {series}"
             )));
         }
         if !notes.is_empty() {
-            observed.add_notes(series.table.value(row, Symbols::NAME), notes);
+            observed.add_notes(table.value(row, Symbols::NAME), notes);
         }
         if wants_counter && cells.kind.contains(&FLOAT) {
-            let name = series.table.value(row, Symbols::NAME);
-            let kind = type_label.map_or(Symbols::EMPTY, |label| series.table.value(row, label));
+            let name = table.value(row, Symbols::NAME);
+            let kind = type_label.map_or(Symbols::EMPTY, |label| table.value(row, label));
             if name != Symbols::EMPTY && !observed.names.contains(&(name, kind)) {
                 observed.names.push((name, kind));
             }
@@ -254,12 +291,12 @@ fn run_rows(
         }
         sink(row, cells.all());
     }
-    context.add_samples_read(samples_read);
+    context.add_samples_read(observed.samples_read);
     Ok(observed)
 }
 
-/// Turns what chunks observed into notes.
-fn note(context: &QueryContext, plan: &RowPlan, observed: &Observed) {
+/// Turns what was observed into notes.
+pub fn note(context: &QueryContext, plan: &RowPlan, observed: &Observed) {
     let symbols = context.symbols();
     for &(name, kind) in &observed.names {
         let (name, kind) = (symbols.get(name), symbols.get(kind));
@@ -313,6 +350,7 @@ pub fn note_bad_quantile(context: &QueryContext, phi: f64) {
 
 /// One row of cells per series.
 pub fn select(context: &Arc<QueryContext>, series: &SeriesSet, plan: &RowPlan) -> Result<Frame> {
+    series.check_at_hand()?;
     let (rows, steps) = (series.len(), plan.steps());
     let cells = Cells::with_capacity(context, rows * steps)?;
     let cells = fold_chunks(
@@ -321,7 +359,9 @@ pub fn select(context: &Arc<QueryContext>, series: &SeriesSet, plan: &RowPlan) -
         cells,
         |chunk| {
             let mut chunk_cells = CellBuf::with_capacity(chunk.len() * steps);
-            let observed = run_rows(context, series, plan, chunk, |_, row| chunk_cells.push(row))?;
+            let observed = run_rows(context, &series.table, &*series.source, plan, chunk, |_, row| {
+                chunk_cells.push(row);
+            })?;
             Ok((chunk_cells, observed))
         },
         |cells, (chunk_cells, observed)| {
@@ -331,35 +371,4 @@ pub fn select(context: &Arc<QueryContext>, series: &SeriesSet, plan: &RowPlan) -
         },
     )?;
     Frame::new(context, Arc::clone(&series.table), steps, cells.seal()?)
-}
-
-/// `op` over [`select`], without holding rows × steps.
-pub fn aggregate_select(
-    context: &Arc<QueryContext>,
-    series: &SeriesSet,
-    plan: &RowPlan,
-    op: FoldOp,
-    selector: &Selector,
-) -> Result<Frame> {
-    let groups = Groups::new(&series.table, selector);
-    // What a function made has no name, unless names go at the end.
-    let names = plan.keeps_name() || context.delays_names();
-    fold(
-        context,
-        op,
-        &groups,
-        plan.steps(),
-        plan.cost(series.len()),
-        |chunk, partial| {
-            run_rows(context, series, plan, chunk, |row, cells| {
-                let name = if names && cells.has_histograms() {
-                    series.table.value(row, Symbols::NAME)
-                } else {
-                    Symbols::EMPTY
-                };
-                partial.add(row, name, cells);
-            })
-        },
-        |observed| note(context, plan, &observed),
-    )
 }

@@ -4,16 +4,28 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::model::{Histogram, Millis, SampleReader, SampleSource, Samples};
-use crate::select::SeriesSet;
+use crate::select::{Apart, SeriesSet};
 
 /// The same series with histograms that hold count and sum only. Whether a counter started again is found out before the
 /// buckets go, from each histogram and the one before it among those read.
 pub fn histogram_statistics(series: &SeriesSet) -> SeriesSet {
+    let of = |whole: &Arc<dyn SampleSource>| -> Arc<dyn SampleSource> {
+        Arc::new(Statistics {
+            whole: Arc::clone(whole),
+        })
+    };
+    let apart = series.apart.iter().map(|apart| match apart {
+        Apart::Rows { table, source } => Apart::Rows {
+            table: Arc::clone(table),
+            source: of(source),
+        },
+        // Of floats: histograms are not folded elsewhere.
+        Apart::Folded(folded) => Apart::Folded(Arc::clone(folded)),
+    });
     SeriesSet {
         table: Arc::clone(&series.table),
-        source: Arc::new(Statistics {
-            whole: Arc::clone(&series.source),
-        }),
+        source: of(&series.source),
+        apart: apart.collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Charge, QueryContext};
+use crate::engine::{Charge, Fold, Folded, QueryContext};
 use crate::head::{Head, HeadRows, Taken, Tests};
 use crate::model::{Matcher, Millis, SeriesTable, Uid};
 use crate::{Error, Result};
@@ -101,6 +101,12 @@ impl HeadPart {
         self.rows.table.bytes() + self.rows.samples.bytes()
     }
 
+    /// What the rows come to, if that can leave the process and is smaller than they are.
+    pub fn fold(&self, fold: &Fold) -> Result<Option<Folded>> {
+        let HeadRows { table, samples } = &self.rows;
+        fold.part(self.charge.context(), table, samples, self.bytes())
+    }
+
     pub(super) fn from_inner(rows: HeadRows, charge: Charge) -> Self {
         Self { rows, charge }
     }
@@ -111,7 +117,7 @@ impl HeadPart {
 
     /// The rows and what they are charged. BadData: they were found for another query, whose ids mean something else.
     pub(super) fn into_rows(self, context: &Arc<QueryContext>) -> Result<(HeadRows, Charge)> {
-        check_owner(&self.charge, context)?;
+        check_owner(self.charge.context(), context)?;
         Ok((self.rows, self.charge))
     }
 }
@@ -171,12 +177,12 @@ impl NamesPart {
 
     /// BadData: it was found for another query.
     pub(super) fn check_owner(&self, context: &Arc<QueryContext>) -> Result<()> {
-        check_owner(&self.charge, context)
+        check_owner(self.charge.context(), context)
     }
 }
 
-fn check_owner(charge: &Charge, context: &Arc<QueryContext>) -> Result<()> {
-    if Arc::ptr_eq(charge.context(), context) {
+pub(super) fn check_owner(owner: &Arc<QueryContext>, context: &Arc<QueryContext>) -> Result<()> {
+    if Arc::ptr_eq(owner, context) {
         return Ok(());
     }
     Err(Error::BadData(

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::block_rows::{self, BlockRows};
-use super::part::HeadPart;
+use super::part::{HeadPart, check_owner};
 use super::rows::Rows;
-use super::set::{SeriesSet, SetSource};
+use super::set::{Apart, SeriesSet, SetSource};
 use crate::block::{BlockReader, PageSet};
-use crate::engine::{Charge, QueryContext};
-use crate::model::{Matcher, Millis, SampleSource, SeriesTable};
+use crate::engine::{Charge, Folded, QueryContext};
+use crate::head::HeadSnapshot;
+use crate::model::{Matcher, Millis, SampleReader, SampleSource, SeriesTable};
 use crate::{Error, Result};
 
 /// One selector's series between two times, both included. Sources are added in log order: at equal times the earlier one counts.
@@ -24,6 +25,7 @@ pub struct Selection {
     counted: usize,
     /// A block that waits for its pages.
     pending: Option<Pending>,
+    apart: Vec<Apart>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl Selection {
             charged: 0,
             counted: 0,
             pending: None,
+            apart: Vec::new(),
         })
     }
 
@@ -122,6 +125,29 @@ impl Selection {
         self.add(found.table, Box::new(found.samples), bytes)
     }
 
+    /// Adds all that there is of a partition whose series are in no other one, for an aggregation.
+    pub fn add_whole(&mut self, part: HeadPart) -> Result<()> {
+        let (found, charge) = part.into_rows(&self.context)?;
+        self.context.add_series(found.table.len())?;
+        let source = Paid {
+            source: found.samples,
+            _charge: charge,
+        };
+        self.apart.push(Apart::Rows {
+            table: Arc::new(found.table),
+            source: Arc::new(source),
+        });
+        Ok(())
+    }
+
+    /// As [`Self::add_whole`], of series that were folded where they are held.
+    pub fn add_folded(&mut self, folded: Folded) -> Result<()> {
+        check_owner(folded.context(), &self.context)?;
+        folded.count_reading()?;
+        self.apart.push(Apart::Folded(Arc::new(folded)));
+        Ok(())
+    }
+
     /// Adds a source that holds `bytes`; its rows are those of the table.
     fn add(&mut self, table: SeriesTable, source: Box<dyn SampleSource>, bytes: usize) -> Result<()> {
         self.rows.add(self.sources.len() as u32, table);
@@ -138,9 +164,25 @@ impl Selection {
         self.expect_nothing_pending()?;
         let (table, places) = self.rows.finish();
         let source = SetSource::new(self.sources, places, self.charge);
-        Ok(SeriesSet {
-            table: Arc::new(table),
-            source: Arc::new(source),
-        })
+        let mut set = SeriesSet::new(table, Arc::new(source));
+        set.apart = self.apart;
+        Ok(set)
+    }
+}
+
+/// The samples of a head, with what its query pays for them.
+#[derive(Debug)]
+struct Paid {
+    source: HeadSnapshot,
+    _charge: Charge,
+}
+
+impl SampleSource for Paid {
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+
+    fn reader(&self) -> Box<dyn SampleReader + '_> {
+        self.source.reader()
     }
 }

@@ -3,18 +3,59 @@
 use std::sync::Arc;
 
 use super::rows::{Place, Places};
-use crate::Result;
-use crate::engine::Charge;
+use crate::engine::{Charge, Folded};
 use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable, TimesKeys};
+use crate::{Error, Result};
 
 /// Label sets, and a source whose row numbers are those of the table. Ids belong to the query's symbols.
 #[derive(Debug, Clone)]
 pub struct SeriesSet {
     pub table: Arc<SeriesTable>,
     pub source: Arc<dyn SampleSource>,
+    /// Further series, in sets of their own: only an aggregation can read them.
+    pub apart: Vec<Apart>,
+}
+
+/// The series of one partition, none of which is in another one.
+#[derive(Debug, Clone)]
+pub enum Apart {
+    Rows {
+        table: Arc<SeriesTable>,
+        source: Arc<dyn SampleSource>,
+    },
+    /// What they came to where they were held.
+    Folded(Arc<Folded>),
 }
 
 impl SeriesSet {
+    pub fn new(table: impl Into<Arc<SeriesTable>>, source: Arc<dyn SampleSource>) -> Self {
+        Self {
+            table: table.into(),
+            source,
+            apart: Vec::new(),
+        }
+    }
+
+    /// Fails if there are series apart.
+    pub fn check_at_hand(&self) -> Result<()> {
+        if self.apart.is_empty() {
+            return Ok(());
+        }
+        Err(Error::BadData(
+            "these series were selected for an aggregation: nothing else can read them".into(),
+        ))
+    }
+
+    /// All series that are still to be read.
+    pub fn unread(&self) -> usize {
+        let apart = self.apart.iter().map(|apart| match apart {
+            Apart::Rows { table, .. } => table.len(),
+            Apart::Folded(_) => 0,
+        });
+        self.len() + apart.sum::<usize>()
+    }
+
+    /// The series at hand.
     pub fn len(&self) -> usize {
         self.table.len()
     }

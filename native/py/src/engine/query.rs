@@ -41,6 +41,26 @@ impl Query {
     }
 
     #[getter]
+    fn max_samples(&self) -> u64 {
+        self.context.limits().samples
+    }
+
+    #[getter]
+    fn delays_names(&self) -> bool {
+        self.context.delays_names()
+    }
+
+    #[getter]
+    fn uses_starts(&self) -> bool {
+        self.context.uses_starts()
+    }
+
+    #[getter]
+    fn uses_types(&self) -> bool {
+        self.context.uses_types()
+    }
+
+    #[getter]
     fn max_series(&self) -> u64 {
         self.context.limits().series
     }

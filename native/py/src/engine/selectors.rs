@@ -78,6 +78,42 @@ fn select_range(
     Ok(detached(py, || engine::select(&query.context, &series.inner, &plan))?.into())
 }
 
+/// An aggregation over a function of windows, or over the newest samples.
+#[pyclass(frozen, module = "shared._native")]
+#[derive(Debug)]
+pub struct Fold(pub engine::Fold);
+
+#[pymethods]
+impl Fold {
+    #[new]
+    #[pyo3(signature = (query, grid, function, *, range_ms, offset_ms, op, without, labels))]
+    #[expect(clippy::too_many_arguments, reason = "the shape of the door")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    fn new(
+        query: &Query,
+        grid: GridTuple,
+        function: Option<&str>,
+        range_ms: i64,
+        offset_ms: i64,
+        op: &str,
+        without: bool,
+        labels: Vec<String>,
+    ) -> PyResult<Self> {
+        let plan = match function {
+            Some(function) => range(grid, function, range_ms, offset_ms, &[])?,
+            None => instant(grid, offset_ms, range_ms, "value")?,
+        };
+        Ok(Self(engine::Fold {
+            plan,
+            op: FoldOp::required(op).map_err(to_py)?,
+            selector: Selector::of_grouping(&query.context, without, &labels),
+        }))
+    }
+}
+
 fn aggregate(
     py: Python<'_>,
     query: &Query,
@@ -203,6 +239,7 @@ fn series_from_samples(
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Fold>()?;
     module.add_function(wrap_pyfunction!(select_instant, module)?)?;
     module.add_function(wrap_pyfunction!(select_range, module)?)?;
     module.add_function(wrap_pyfunction!(aggregate_instant, module)?)?;

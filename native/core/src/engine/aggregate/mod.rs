@@ -8,10 +8,11 @@ mod variance;
 
 use std::sync::Arc;
 
-use super::cells::HISTOGRAM;
+use super::cells::{Cells, HISTOGRAM};
 use super::context::QueryContext;
 use super::convert::broadcast;
 use super::fold::{FoldOp, fold};
+use super::fold_state::STATE_BYTES;
 use super::frame::Frame;
 use super::labels::{Groups, Selector};
 use crate::model::Symbols;
@@ -78,12 +79,14 @@ fn note_ignored(context: &QueryContext, frame: &Frame, op: &'static str) {
 
 fn fold_frame(context: &Arc<QueryContext>, frame: &Frame, op: FoldOp, selector: &Selector) -> Result<Frame> {
     let groups = Groups::new(&frame.table, selector);
-    fold(
-        context,
+    let cells = groups.len() * frame.steps;
+    let _state_charge = context.charge(0, cells.saturating_mul(STATE_BYTES))?;
+    let sums = fold(
         op,
         &groups,
         frame.steps,
         frame.cells.kind.len(),
+        (),
         |rows, partial| {
             for row in rows {
                 context.check()?;
@@ -97,6 +100,10 @@ fn fold_frame(context: &Arc<QueryContext>, frame: &Frame, op: FoldOp, selector: 
             }
             Ok(())
         },
-        |()| (),
-    )
+        |(), ()| (),
+    )?;
+    let mut cells = sums.state.into_cells();
+    sums.histograms.finish(context, &mut cells);
+    let cells = Cells::of_buf(context, cells)?;
+    Frame::new(context, groups.table, frame.steps, cells)
 }

@@ -16,6 +16,7 @@ const HEAD_BYTES: usize = 8;
 pub enum Kind {
     Samples = 0,
     Names = 1,
+    Folded = 2,
 }
 
 /// Sections under one checksum.

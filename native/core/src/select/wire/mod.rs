@@ -3,9 +3,11 @@
 //! | module | what it does |
 //! |---|---|
 //! | `envelope` | magic, version, checksum, sections |
+//! | `folded` | partial results of aggregations |
 //! | `labels` | strings once, label sets as references to them |
 
 mod envelope;
+mod folded;
 mod labels;
 #[cfg(test)]
 mod tests;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 
 use super::part::{HeadPart, NamesPart};
 use crate::codec::bytes::{Input, put_varint};
-use crate::engine::{Charge, QueryContext};
+use crate::engine::{Charge, Folded, QueryContext};
 use crate::head::{HeadRows, HeadSnapshot, SampleCounts, SampleSections};
 use crate::{Error, Result};
 
@@ -87,6 +89,11 @@ impl Incoming {
     pub fn names_part(self) -> Result<NamesPart> {
         self.check_complete()?;
         NamesPart::decode(&self.bytes, self.charge)
+    }
+
+    pub fn folded(self) -> Result<Folded> {
+        self.check_complete()?;
+        folded::decode(&self.bytes, self.charge)
     }
 
     fn check_complete(&self) -> Result<()> {

@@ -6,9 +6,10 @@ use proptest::prelude::*;
 
 use super::{Incoming, Outgoing};
 use crate::Error;
-use crate::engine::{Limits, QueryContext};
+use crate::engine::{Fold, FoldOp, Grid, Limits, QueryContext, RowPlan, Selector};
 use crate::head::Head;
 use crate::head::expected::{UIDS, WIDTH, Write, batch, matchers};
+use crate::kernel::{Instant, Shown};
 use crate::log::{LogRecord, RecordKind};
 use crate::model::{Millis, SampleSource};
 use crate::select::{HeadPart, HeadSearch, NamesSearch};
@@ -113,7 +114,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_bytes_are_safe(mut bytes in prop::collection::vec(any::<u8>(), 9..200), kind in 0..2_u8) {
+    fn any_bytes_are_safe(mut bytes in prop::collection::vec(any::<u8>(), 9..200), kind in 0..3_u8) {
         bytes[..4].copy_from_slice(b"HRP\x01");
         bytes[8] = kind;
         let bytes = with_checksum(bytes);
@@ -121,6 +122,7 @@ proptest! {
             read(part);
         }
         let _ = incoming(&bytes, &context(1 << 20)).names_part();
+        let _ = incoming(&bytes, &context(1 << 20)).folded();
     }
 
     #[test]
@@ -140,6 +142,54 @@ proptest! {
         }
         let _ = incoming(&bytes, &context(1 << 20)).names_part();
     }
+}
+
+fn folded(op: FoldOp) -> Outgoing {
+    let context = context(1 << 30);
+    let instant = Instant {
+        grid: Grid::new(900, 300, 5).unwrap(),
+        offset: 0,
+        lookback: 300,
+        shows: Shown::Value,
+    };
+    let fold = Fold {
+        plan: RowPlan::Instant(instant),
+        op,
+        selector: Selector::only(&context, &["job".to_owned()]),
+    };
+    let search = HeadSearch {
+        context,
+        uid: UIDS[0],
+        matchers: Vec::new(),
+        range: (100, 2500),
+    };
+    let part = search.parts(&[&head()], None).unwrap().pop().unwrap().unwrap();
+    part.fold(&fold).unwrap().unwrap().encode().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn changed_partial_results_are_safe(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        op in prop::sample::select(FoldOp::ALL.to_vec()),
+    ) {
+        let mut bytes = folded(op).bytes;
+        for (at, byte) in changes {
+            let at = 8 + at.index(bytes.len() - 8);
+            bytes[at] = byte;
+        }
+        let _ = incoming(&with_checksum(bytes), &context(1 << 20)).folded();
+    }
+}
+
+#[test]
+fn a_partial_result_is_not_a_part_of_series() {
+    let bytes = folded(FoldOp::Sum).bytes;
+    assert!(incoming(&bytes, &context(1 << 20)).folded().is_ok());
+    assert!(incoming(&bytes, &context(1 << 20)).head_part().is_err());
+    assert!(incoming(&sent(false).bytes, &context(1 << 20)).folded().is_err());
 }
 
 #[test]
