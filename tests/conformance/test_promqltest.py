@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from querier.promql import ALL_FEATURES
+from querier.promql import ALL_FEATURES, Features
 
 from .promqltest.runner import run_file
 
 _HERE = Path(__file__).parent
-_OURS = sorted((_HERE / "cases").glob("*.test"))
+OURS = sorted((_HERE / "cases").glob("*.test"))
 _UPSTREAM = Path(os.environ.get("PROMQLTEST_DIR", _HERE.parents[2] / "shared" / "promqltest"))
-_THEIRS = sorted(_UPSTREAM.glob("*.test"))
+THEIRS = sorted(_UPSTREAM.glob("*.test"))
 
 
 def known_failures() -> dict[str, dict[int, str]]:
@@ -32,21 +32,24 @@ def known_failures() -> dict[str, dict[int, str]]:
     return known
 
 
-@pytest.mark.parametrize("path", _OURS, ids=lambda path: path.stem)
-def test_our_cases(path: Path) -> None:
+def features_of(path: Path) -> Features:
     """All is on but what changes the meaning of a query: each of that has a file of its own."""
-    features = replace(
+    return replace(
         ALL_FEATURES,
         delayed_name_removal=path.stem == "delayed_names",
         type_and_unit_labels=path.stem == "types",
     )
-    outcomes = list(run_file(path, features))
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_our_cases(path: Path) -> None:
+    outcomes = list(run_file(path, features_of(path)))
     assert outcomes
     assert [outcome for outcome in outcomes if outcome.failure] == []
 
 
-@pytest.mark.skipif(not _THEIRS, reason=f"no .test files in {_UPSTREAM}; set PROMQLTEST_DIR")
-@pytest.mark.parametrize("path", _THEIRS, ids=lambda path: path.stem)
+@pytest.mark.skipif(not THEIRS, reason=f"no .test files in {_UPSTREAM}; set PROMQLTEST_DIR")
+@pytest.mark.parametrize("path", THEIRS, ids=lambda path: path.stem)
 def test_cases_of_prometheus(path: Path) -> None:
     known = known_failures()[path.name]
     outcomes = list(run_file(path))

@@ -12,7 +12,7 @@ _TIMEOUT_S = 60.0
 
 
 class Asker:
-    """Posts forms to one server. Any thread may ask; `close` when all have."""
+    """Posts to one server. Any thread may ask; `close` when all have."""
 
     def __init__(self, base: str, headers: Mapping[str, str] | None = None) -> None:
         self._address = urlsplit(base).netloc
@@ -31,13 +31,19 @@ class Asker:
                 connection.close()
             self._idle.clear()
 
-    def post(self, path: str, form: Mapping[str, object]) -> tuple[int, bytes]:
-        """The status and the body. Raises OSError or HTTPException if the server does not answer."""
+    def post(
+        self, path: str, form: Mapping[str, object] | bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """The status and the body. `form` may be any body as it is; `headers` go before those of all requests.
+
+        Raises OSError or HTTPException if the server does not answer.
+        """
+        body = form if isinstance(form, bytes) else urlencode(form, doseq=True).encode()
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         connection = connection or http.client.HTTPConnection(self._address, timeout=_TIMEOUT_S)
         try:
-            connection.request("POST", path, urlencode(form, doseq=True), self._headers)
+            connection.request("POST", path, body, {**self._headers, **(headers or {})})
             response = connection.getresponse()
             answer = response.status, response.read()
         except BaseException:

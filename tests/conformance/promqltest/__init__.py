@@ -1,5 +1,5 @@
-"""Runs Prometheus's own test language against our engine, without a server.
+"""Runs Prometheus's own test language against our engine, or against a server.
 
 `language` reads a file into commands, `series` the notation of values, `storage` holds what was loaded, `expectation`
-compares, and `runner` puts them together.
+compares, `runner` puts them together, and `served` is a server instead of the engine.
 """

@@ -17,10 +17,6 @@ class Storage:
         self._series: dict[_Key, dict[int, float | native.Histogram]] = {}
         self._starts: dict[_Key, dict[int, int]] = {}
 
-    def clear(self) -> None:
-        self._series.clear()
-        self._starts.clear()
-
     def load(self, command: Load) -> None:
         classic = ClassicHistograms()
         touched: dict[_Key, None] = {}

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from tests.support.queries.node import Need, Rule, Traits
+from tests.support.queries.node import ABSOLUTE, Need, Rule, Traits
 
 MOST_SERIES = 128.0
 MOST_SAMPLES = 2048.0
@@ -11,8 +11,8 @@ _GRID_SCALE = 2.0**44
 """Multiples of 1/64 up to here are exact, with room for one more sum."""
 
 EXACT = Need(exact=True)
-DIVIDES = Need(exact=True, sure=True)
-"""1 / 0 and 1 / -0 are as far apart as can be."""
+SIGNED = Need(exact=True, sure=True)
+"""Where the sign of a zero shows: 1 / 0 and 1 / -0 are as far apart as can be."""
 
 SMALL = Traits(grid=True, finite=True, positive=True, scale=4096.0)
 """Counts, parts of dates, 0 and 1."""
@@ -56,6 +56,7 @@ def either(one: Traits, other: Traits) -> Traits:
         exact=one.exact and other.exact,
         grid=one.grid and other.grid,
         scale=max(one.scale, other.scale),
+        slack=max(one.slack, other.slack),
         finite=one.finite and other.finite,
         positive=one.positive and other.positive,
         sure=_sure(one, other),
@@ -94,11 +95,17 @@ def maybe_missing(traits: Traits) -> Traits:
     return traits.changed(finite=False)
 
 
+def _cancelling(scale: float) -> float:
+    """What may be left of values up to `scale` that cancel."""
+    return 0.0 if math.isinf(scale) else scale * ABSOLUTE
+
+
 def summed(traits: Traits, times: float = MOST_SERIES) -> Traits:
     """Of what is not on the grid Prometheus 2.42 adds in another order, and without compensation."""
     scale = traits.scale * times
     grid = traits.grid and scale <= _GRID_SCALE
-    return traits.changed(grid=grid, exact=grid and traits.exact, scale=scale, sure=False)
+    slack = traits.slack * times + (0.0 if grid else _cancelling(scale))
+    return traits.changed(grid=grid, exact=grid and traits.exact, scale=scale, slack=slack, sure=False)
 
 
 def summed_over_time(traits: Traits) -> Traits:
@@ -107,15 +114,17 @@ def summed_over_time(traits: Traits) -> Traits:
 
 def averaged(traits: Traits) -> Traits:
     """2.42 moves a mean from value to value."""
-    return traits.changed(grid=False, exact=False, sure=False)
+    slack = traits.slack + _cancelling(traits.scale)
+    return traits.changed(grid=False, exact=False, slack=slack, sure=False)
 
 
 def deviation(traits: Traits) -> Traits:
-    return traits.changed(grid=False, exact=False, positive=True)
+    return averaged(traits).changed(positive=True)
 
 
 def variance(traits: Traits) -> Traits:
-    return deviation(traits).changed(scale=traits.scale * traits.scale)
+    scale = traits.scale * traits.scale
+    return deviation(traits).changed(scale=scale, slack=_cancelling(scale))
 
 
 def per_second(traits: Traits) -> Traits:

@@ -26,6 +26,7 @@ class Traits:
     exact: engines agree to the last bit, because nothing was rounded in an order that is theirs to choose
     grid: values are multiples of 1/64 below 2^50 (or not finite), so that sums of them are exact in any order
     scale: no finite value is larger; inf where that is not known
+    slack: how far values that are not exact may be apart besides `RELATIVE`, because larger ones cancelled
     finite, positive: no NaN and no Inf; none below zero, and no -0
     distinct: no two are alike at any time, so that their order is defined
     sure: the sign of a zero does not hang on the order in which an engine reads series
@@ -35,16 +36,12 @@ class Traits:
     exact: bool = True
     grid: bool = False
     scale: float = math.inf
+    slack: float = 0.0
     finite: bool = False
     positive: bool = False
     distinct: bool = False
     sure: bool = True
     counter: Counter = "no"
-
-    @property
-    def slack(self) -> float:
-        """The absolute tolerance of what is not exact."""
-        return 0.0 if self.exact or math.isinf(self.scale) else self.scale * ABSOLUTE
 
     @property
     def summable(self) -> bool:
@@ -61,9 +58,12 @@ class Traits:
         return replace(self, **{"distinct": False, "counter": "no", **changes})  # type: ignore[arg-type]
 
 
+_SQUARABLE = 1e100
+
+
 @dataclass(frozen=True)
 class Need:
-    """What an operator wants of its operand so that engines can be compared."""
+    """What an operator wants of its operand so that engines can be compared. `scaled`: squares are finite."""
 
     exact: bool = False
     finite: bool = False
@@ -82,7 +82,7 @@ class Need:
             and (traits.distinct or not self.distinct)
             and (traits.sure or traits.positive or not self.sure)
             and (traits.summable or not self.summable)
-            and (not math.isinf(traits.scale) or not self.scaled)
+            and (traits.scale < _SQUARABLE or not self.scaled)
             and (traits.counter != "no" or not self.counter)
         )
 

@@ -1,0 +1,131 @@
+"""The test language against a running server: loaded by remote write, asked over HTTP, each segment an instance.
+
+Before anything is asked, some of the samples are in blocks of the store and the others in memory: of every three
+windows one is wholly here, one wholly there, and in the third each sample lies elsewhere than its neighbours. So an
+answer has to be merged from both.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from querier.promql import Features, Result
+from shared import native
+from shared.errors import BadDataError, ExecutionError, HeadraceError
+from tests.support import remote_write
+from tests.support.keepalive import Asker
+from tests.support.processes import ADMIN_TOKEN
+
+from .expectation import Answer
+from .language import Eval, Load
+from .runner import Target
+from .series import Histogram
+
+WINDOW_MS = 600_000
+"""The server's, so that most loads span several."""
+
+_WRITE = {
+    "Content-Type": "application/x-protobuf",
+    "Content-Encoding": "snappy",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
+_ADMIN = {"X-Headrace-Admin": ADMIN_TOKEN, "Content-Type": "application/json"}
+_ERRORS: dict[str, type[HeadraceError]] = {"bad_data": BadDataError, "execution": ExecutionError}
+
+
+def cannot_be_written(load: Load) -> str | None:
+    """Why remote write 1.0 does not carry what is loaded; None if it does."""
+    if any(load.starts):
+        return "remote write 1.0 has no start timestamps"
+    if load.with_custom_histograms or any(isinstance(v, Histogram) for _, values in load.series for v in values):
+        return "native histograms are not stored yet"
+    return None
+
+
+def is_stored_first(at_ms: int, index: int) -> bool:
+    """Whether a sample is among those that are brought into the store."""
+    return (True, False, index % 2 == 0)[at_ms // WINDOW_MS % 3]
+
+
+@dataclass(frozen=True)
+class Instance(Target):
+    """A fresh instance of a server, and what it is asked."""
+
+    server: Asker
+    headers: Mapping[str, str]
+    features: Features
+    is_asked_twice: bool = False
+
+    @classmethod
+    def make(cls, server: Asker, features: Features) -> "Instance":
+        body = json.dumps({"features": asdict(features)}).encode()
+        status, answer = server.post("/api/v1/admin/instances", body, _ADMIN)
+        assert status == 200, answer
+        token = json.loads(answer)["data"]["token"]
+        return cls(server, {"Authorization": f"Bearer {token}"}, features)
+
+    def load(self, command: Load) -> None:
+        """All of it."""
+        self.load_part(command, None)
+
+    def load_part(self, command: Load, first: bool | None) -> None:
+        """What `is_stored_first`, or what is not, or all."""
+        # Of a series that stands there twice the last values count, as in Prometheus's own runner.
+        loaded: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
+        for labels, values in command.series:
+            loaded.setdefault(tuple(sorted(labels.items())), {}).update(_samples(command.gap_ms, values, first))
+        series = [(dict(labels), sorted(samples.items())) for labels, samples in loaded.items() if samples]
+        if series:
+            status, answer = self.server.post(
+                "/api/v1/prom/write", remote_write.body(series), {**self.headers, **_WRITE}
+            )
+            assert status == 204, answer
+
+    def query(
+        self, text: str, grid: native.Grid, shown: native.Grid, *, is_range: bool, end_ms: int
+    ) -> tuple[Result, Answer]:
+        start_ms, step_ms, _ = grid
+        if is_range:
+            form = {"query": text, "start": _seconds(start_ms), "end": _seconds(end_ms), "step": _seconds(step_ms)}
+        else:
+            form = {"query": text, "time": _seconds(start_ms)}
+        path = "/api/v1/query_range" if is_range else "/api/v1/query"
+        status, body = self.server.post(path, form, self.headers)
+        answer = json.loads(body)
+        if status != 200:
+            raise _ERRORS[answer["errorType"]](answer["error"].removeprefix('invalid parameter "query": '))
+        result = _result(answer)
+        return result, Answer(result, [], shown)
+
+
+def _samples(gap_ms: int, values: list[Any], first: bool | None) -> Iterator[tuple[int, float]]:
+    for index, value in enumerate(values):
+        at_ms = index * gap_ms
+        if value is not None and first in (None, is_stored_first(at_ms, index)):
+            yield at_ms, value
+
+
+def _result(answer: Any) -> Result:
+    data = answer["data"]
+    return Result(
+        type=data["resultType"],
+        json=json.dumps(data["result"]).encode(),
+        warnings=answer.get("warnings", []),
+        infos=answer.get("infos", []),
+        is_truncated=False,
+    )
+
+
+def _seconds(time_ms: int) -> str:
+    return f"{time_ms / 1000:.3f}"
+
+
+def leading_loads(commands: list[Load | Eval]) -> list[Load]:
+    """Those before the first evaluation."""
+    loads: list[Load] = []
+    for command in commands:
+        if not isinstance(command, Load):
+            break
+        loads.append(command)
+    return loads
