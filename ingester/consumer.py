@@ -17,9 +17,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 1.0
 
-_LINGER_S = 0.02
-_FEW_RECORDS = 16
-"""After so few records the thread waits a little, so that the next ones come together."""
+_LITTLE_BYTES = 2 << 20
+"""After so little the thread lingers, so that the next records come together: each read costs, also of one record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,14 @@ class Consumer:
     """
 
     def __init__(
-        self, log: Log, applier: Applier, *, on_progress: Callable[[], None], records: int, timeout_ms: int
+        self,
+        log: Log,
+        applier: Applier,
+        *,
+        on_progress: Callable[[], None],
+        records: int,
+        timeout_ms: int,
+        linger_s: float,
     ) -> None:
         self.failure: str | None = None
         self._log = log
@@ -44,6 +50,7 @@ class Consumer:
         self._on_progress = on_progress
         self._records = records
         self._timeout_ms = timeout_ms
+        self._linger_s = linger_s
         self._loop = asyncio.get_running_loop()
         self._reader = log.reader()
         self._live: dict[int, Partition] = {}  # the thread's own, as what follows
@@ -164,9 +171,9 @@ class Consumer:
             return
         if self._is_waited_for:
             self._loop.call_soon_threadsafe(self._on_progress)
-        elif sum(len(batch.records) for batch in fetched) < _FEW_RECORDS:
-            # Waking for each commit would cost more than applying it. Whoever waits for what was written hurries us.
-            self._hurry.wait(_LINGER_S)
+        elif sum(record.held_bytes for batch in fetched for record in batch.records) < _LITTLE_BYTES:
+            # Whoever waits for what was written hurries us.
+            self._hurry.wait(self._linger_s)
         self._hurry.clear()
 
     def _apply(self, batch: Fetched) -> bool:

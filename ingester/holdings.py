@@ -60,6 +60,7 @@ class Holdings:
             on_progress=self._progressed,
             records=settings.read_records,
             timeout_ms=settings.read_timeout_ms,
+            linger_s=settings.linger_s,
         )
 
     # ---- what there is ----

@@ -32,4 +32,5 @@ class IngesterSettings:
     merge_bytes: int = 512 << 20  # payload that one merge may hold in memory
     read_records: int = 512
     read_timeout_ms: int = 500
+    linger_s: float = 0.02  # after a small read, so that the next records come together; who waits for one ends it
     max_replays: int = 2  # at once; others wait their turn

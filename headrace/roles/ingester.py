@@ -24,6 +24,10 @@ TAKEOVER_S = 15.0
 """How long the zone whose turn it is has to store a sealed generation before the others do it."""
 
 
+LINGER_S = 0.1
+"""A read of Kafka costs two milliseconds, which everything shares that comes in this time."""
+
+
 class IngesterRole:
     """Started, and its replay under way."""
 
@@ -110,4 +114,5 @@ def cluster_settings(settings: Settings, place: Place) -> IngesterSettings:
         address=place.grpc_address(settings),
         shared=True,
         takeover_s=TAKEOVER_S,
+        linger_s=LINGER_S,
     )

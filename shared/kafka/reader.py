@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 _SLICE_S = 0.1
 """kafka-python's wait cannot be ended from outside, so it is cut into such pieces."""
 
-_READ_BYTES = 16 << 20
-"""Decoded bytes after which a read returns what it has."""
+_READ_BYTES = 4 << 20
+"""Decoded bytes after which a read returns what it has: they are applied before more is decoded."""
 
 _TRY_AGAIN_S = 60.0
 """After which a partition is read again that stopped at something which can be mended."""

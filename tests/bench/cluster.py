@@ -29,7 +29,7 @@ sys.path.insert(0, str(BENCH))
 import dataset  # noqa: E402  from the benchmark's folder
 import replay  # noqa: E402
 
-CONNECTIONS = 4
+CONNECTIONS = 32  # Prometheus sends over up to 50
 HEADRACE = ("distributor", "querier", "ingester")
 HOLD = {"HEADRACE_INGESTER__GRACE_S": "604800", "HEADRACE_INGESTER__MEMORY_BYTES": str(64 << 30)}
 """Settings with which nothing is cut unless it is asked for."""

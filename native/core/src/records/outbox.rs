@@ -25,7 +25,7 @@ pub struct OutboxOptions {
     pub queue_bytes: usize,
     /// How long a request waits for others.
     pub linger: Duration,
-    /// How long it waits when otherwise there would be more than `records_per_second`.
+    /// How long it waits at most when otherwise there would be more than `records_per_second`.
     pub max_linger: Duration,
     pub records_per_second: u32,
     /// After this a ticket is given up; its records may still come through.
@@ -69,6 +69,8 @@ struct State {
     is_full: bool,
     /// When the oldest request came of which something still waits.
     oldest: Option<Instant>,
+    /// Until when those that were sent last are as many as there may be.
+    spent_until: Option<Instant>,
     spare: Spare,
     tickets: BTreeMap<u64, Ticket>,
     /// Taken and not reported.
@@ -362,8 +364,9 @@ impl State {
     /// When all that is queued is to be sent.
     fn due_at(&self, options: &OutboxOptions) -> Option<Instant> {
         let oldest = self.oldest?;
-        let sparing = Duration::from_secs(1) * self.waiting.len() as u32 / options.records_per_second.max(1);
-        Some(oldest + sparing.clamp(options.linger, options.max_linger.max(options.linger)))
+        let first = oldest + options.linger;
+        let last = oldest + options.max_linger.max(options.linger);
+        Some(self.spent_until.map_or(first, |until| until.clamp(first, last)))
     }
 
     /// Everything, once the oldest of it has waited long enough, or the drafts that are full.
@@ -390,6 +393,8 @@ impl State {
         if all {
             self.waiting.clear();
             self.oldest = None;
+            let spent = Duration::from_secs(1) * taken.len() as u32 / options.records_per_second.max(1);
+            self.spent_until = Some(now + spent);
         }
         taken
     }

@@ -35,6 +35,8 @@ struct Request<'a> {
     limits: &'a WriteLimits,
     now: Millis,
     takes_histograms: bool,
+    /// Its labels need not be looked at, and all of it belongs to the one partition.
+    is_checked: bool,
     /// What was said of metrics lately; `None`: all that is said is to be kept.
     described: Option<&'a Mutex<Described>>,
 }
@@ -83,6 +85,7 @@ impl Splitter {
             limits,
             now,
             takes_histograms: false,
+            is_checked: false,
             described: Some(&self.described),
         };
         let mut batch = self.columns(decoded, form, uid, shards, &request)?;
@@ -113,6 +116,7 @@ impl Splitter {
             limits,
             now,
             takes_histograms: false,
+            is_checked: false,
             described: None,
         };
         let mut batch = self.columns(plain, Form::V1, uid, shards, &request)?;
@@ -133,10 +137,14 @@ impl Splitter {
     }
 
     /// The columns of what was written of accepted requests for one partition, not compressed. Where it was found counts: all of it
-    /// belongs to that partition, whatever its hashes say.
+    /// belongs to that partition, whatever its hashes say. Labels are not looked at: who wrote them had checked them, and a head that
+    /// meets new ones decodes them.
     pub fn replay_part(&self, plain: Vec<u8>, uid: Uid, shards: u16, partition: u16) -> Result<SplitBatch> {
         let keys = InstanceKeys::new(&self.secret, uid);
-        let request = Request::replay(&keys, Placement::only(partition));
+        let request = Request {
+            is_checked: true,
+            ..Request::replay(&keys, Placement::only(partition))
+        };
         self.columns(plain, Form::V1, uid, shards, &request)
     }
 
@@ -208,7 +216,16 @@ impl Splitter {
             refused,
             ..SplitBatch::default()
         };
-        let invalid = self.place(&mut batch, request)?;
+        let invalid = if request.is_checked {
+            let partition = request.placement.partition(0);
+            batch
+                .series
+                .iter_mut()
+                .for_each(|series| series.partition = partition);
+            Vec::new()
+        } else {
+            self.place(&mut batch, request)?
+        };
         request.drop_refused(&mut batch, &exceptions, invalid);
         Ok(batch)
     }
@@ -277,6 +294,7 @@ impl<'a> Request<'a> {
             limits: &WriteLimits::REPLAY,
             now: 0,
             takes_histograms: true,
+            is_checked: false,
             described: None,
         }
     }
