@@ -14,7 +14,7 @@ from headrace.front import Front
 from headrace.listener import ListenError, bound, url_of
 from headrace.roles.cluster import open_role
 from headrace.roles.place import Place
-from headrace.server import StartError, Stopping, serve
+from headrace.server import STOP_S, StartError, Stopping, serve
 from headrace.settings import ClusterRole, Loaded, Settings, SettingsError, validated
 from headrace.siblings import Siblings
 from headrace.workers import Order, supervise
@@ -69,7 +69,7 @@ async def _serve_role(
     token = settings.admin_token
     gate = AdminGate(token.get_secret_value() if token else None)
     front = Front(settings, SystemClock(), gate, administers=place.role.administers)
-    stopping = Stopping()
+    stopping = Stopping(limit_s=settings.drain_s + STOP_S)
     stopping.on_signals()
     with contextlib.ExitStack() as opened:
         if order is not None:

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +20,9 @@ from shared.asgi.router import Router
 
 DRAIN_S = 30
 """How long requests under way may take once the server is told to stop."""
+
+STOP_S = 25
+"""From being told to stop, `drain_s` apart, until a process that has not ended is ended."""
 
 KEEP_ALIVE_S = 120
 """Longer than the pauses of a sender: a connection closed just as a request leaves looks like a failure to it."""
@@ -34,16 +39,28 @@ class StartError(Exception):
 class Stopping:
     """The first request to stop is obeyed in order (`asked`); the second waits for neither requests nor drain
     (`hurried`).
+
+    Whatever hangs then, the process ends `limit_s` after the first: all that is not stored is in the log, and who is
+    killed by a supervisor in the middle of something has it no better.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, limit_s: float) -> None:
         self.asked = asyncio.Event()
         self.hurried = asyncio.Event()
+        self._limit_s = limit_s
 
     def ask(self) -> None:
         if self.asked.is_set():
             self.hurried.set()
+        else:
+            self._watch()
         self.asked.set()
+
+    def _watch(self) -> None:
+        """In a thread: what hangs may be the event loop, or the threads that its end waits for."""
+        watch = threading.Timer(self._limit_s, _end_now, [self._limit_s])
+        watch.daemon = True
+        watch.start()
 
     def on_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -109,6 +126,12 @@ async def unless(asked: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
             working.cancel()
             await asyncio.wait({working})
     return None if working.cancelled() else working.result()
+
+
+def _end_now(waited_s: float) -> None:
+    names = sorted(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
+    log.error("stop_took_too_long", waited_s=waited_s, threads=names)
+    os._exit(1)
 
 
 class _Server(uvicorn.Server):

@@ -17,7 +17,7 @@ from headrace.front import Front
 from headrace.instances import Instances
 from headrace.listener import ListenError, bound, url_of
 from headrace.roles.standalone import Standalone
-from headrace.server import StartError, Stopping, serve
+from headrace.server import STOP_S, StartError, Stopping, serve
 from headrace.server_file import ServerFile
 from headrace.settings import STANDALONE_PARTITIONS, Loaded, Settings
 from shared.auth.tokens import new_token, open_vault
@@ -72,7 +72,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         raise StartError(str(error)) from error
     if core.cluster.partitions != (settings.partitions or core.cluster.partitions):
         log.warning("partitions_are_fixed", in_force=core.cluster.partitions, setting=settings.partitions)
-    stopping = Stopping()
+    stopping = Stopping(limit_s=settings.drain_s + STOP_S)
     stopping.on_signals()
     address = url_of(listener)
     ServerFile(address, os.getpid(), admin_token).write(settings.data)

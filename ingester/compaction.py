@@ -106,11 +106,13 @@ class Maintenance:
         self._settings = settings
         self._counters = counters
         self._waiting: list[_Merged] = []
+        self._stored_bytes: dict[int, int] = {}  # by partition
 
     async def run(self, partitions: Sequence[int]) -> None:
         """One look at everything. Raises what the store raises; whatever was not done is found again the next time."""
         retention = await self._retention()
         deleted = await self._registry.deleted_uids()
+        self._stored_bytes = {number: size for number, size in self._stored_bytes.items() if number in partitions}
         self._waiting = [merge for merge in self._waiting if merge.partition in partitions]
         for partition in partitions:
             await self._drop(await self._store.directory(partition), deleted, retention)
@@ -122,8 +124,14 @@ class Maintenance:
                 for chosen in merges(settled, self._clock.now_ms(), settings=self._settings):
                     if not self._is_waiting(partition, chosen):
                         await self._merge(partition, uid, chosen)
+            self._stored_bytes[partition] = sum(map(payload_bytes, directory.manifests.values()))
             await self._sweep(partition)
             await self._forget_windows(partition, retention)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Payload of the blocks of these partitions, as the last look found them."""
+        return sum(self._stored_bytes.values())
 
     @property
     def next_look_s(self) -> float | None:

@@ -223,6 +223,11 @@ class Ingester:
         """The partitions whose windows it seals."""
         return self._ownership.owned
 
+    @property
+    def stored_bytes(self) -> int:
+        """Payload of the blocks that it maintains, as its last look at them found it."""
+        return self._maintenance.stored_bytes
+
     def client(self) -> LocalClient:
         return LocalClient(self._holdings)
 

@@ -1,5 +1,6 @@
 """Counters of a run. They only grow, and may be read at any time."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -43,13 +44,16 @@ class Outages:
     def __init__(self) -> None:
         self.past: list[Outage] = []
         self.current: Outage | None = None
+        self._answered_s = -math.inf  # when the last question was asked of those that were answered
 
     def failed(self, asked_s: float, reason: str) -> None:
-        if self.current is None:
+        """The question was asked then; if one that was asked later has been answered, there was an answer to be had."""
+        if self.current is None and asked_s > self._answered_s:
             self.current = Outage(asked_s, reason)
 
     def answered(self, asked_s: float) -> None:
         """The question was asked then; one that was asked before the outage began says nothing about its end."""
+        self._answered_s = max(self._answered_s, asked_s)
         if self.current is not None and asked_s >= self.current.began_s:
             self.current.ended_s = asked_s
             self.past.append(self.current)
@@ -61,6 +65,10 @@ class Outages:
 
     def longest_s(self, now_s: float) -> float:
         return max((outage.length_s(now_s) for outage in self.all), default=0.0)
+
+    def longest(self, now_s: float, count: int) -> list[Outage]:
+        """The longest first."""
+        return sorted(self.all, key=lambda outage: -outage.length_s(now_s))[:count]
 
     def summary(self, now_s: float) -> dict[str, object]:
         lengths = [outage.length_s(now_s) for outage in self.all]

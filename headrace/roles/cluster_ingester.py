@@ -59,6 +59,7 @@ class ClusterIngester:
         observe_ingester(core.metrics, ingester, lambda: _late(ingester, settings.kafka.retention_s))
         observe_kafka(core.metrics, ground.log)
         core.metrics.lag_records.observe_value(lambda: float(lag.records))
+        core.metrics.store_bytes.observe_value(lambda: ingester.stored_bytes)
         canary = _canary(ground, ingester)
         if canary is not None:
             observe_canary(core.metrics, canary)

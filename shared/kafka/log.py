@@ -94,7 +94,7 @@ class KafkaLog:
         """Nothing: the topic's retention does it."""
 
     async def close(self) -> None:
-        """What is queued is sent and acknowledged first, for as long as an append may take."""
+        """What is queued is sent and acknowledged first, for some seconds at most."""
         self._outbox.close()
         await asyncio.to_thread(self._sending.join)
         self._on_signal()

@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_MS = 1_000
 _RENEW_EVERY_S = 5.0
+_LAST_S = 5.0  # for what is on its way when the log is closed: nobody waits for its acknowledgement any more
 _RENEW_S = 1.0
 """Nothing is sent meanwhile, and perhaps it was another broker than the others' that failed."""
 
@@ -102,7 +103,7 @@ class Sending:
         log.info("kafka_producer_renewed")
 
     def _end(self) -> None:
-        _close(self._producer, timeout_s=self._settings.delivery_s)
+        _close(self._producer, timeout_s=min(self._settings.delivery_s, _LAST_S))
 
 
 def _close(producer: Any, *, timeout_s: float) -> None:

@@ -122,7 +122,10 @@ class Catalogue:
             "Windows sealed and not yet stored. Stays above 0 while cuts fail.",
             ("partition",),
         )
-        self.store_bytes = Observed("headrace_store_bytes", "Payload of blocks in the store.")
+        self.store_bytes = Observed(
+            "headrace_store_bytes",
+            "Payload of blocks in the store; in a cluster of what an ingester maintains, looked at every ten minutes.",
+        )
         self.store_generation = Observed(
             "headrace_store_generation",
             "Generation of a partition's directory; rises with every commit.",

@@ -248,6 +248,25 @@ def test_sigterm_ends_every_role_in_order(cluster: Cluster, tenant: Tenant, kind
     assert len(tenant.query("up")) == 3
 
 
+def test_an_ingester_ends_although_log_and_store_are_gone(
+    kafka: Kafka, redis: RedisServer, cluster: Cluster, tmp_path: Path
+) -> None:
+    """Its drain is given up after `drain_s`, and nothing after it waits for long."""
+    redis.start()
+    env = {**cluster.env, "HEADRACE_REDIS__URL": redis.url, "HEADRACE_KAFKA__TOPIC": topic_name()}
+    env |= {"HEADRACE_INGESTER__CANARY_S": "1", "HEADRACE_DRAIN_S": "1"}
+    role = Role("ingester", "i", tmp_path, env, "--grpc-listen", f"127.0.0.1:{free_port()}")
+    role.start()
+    try:
+        role.wait_ready()
+        with kafka.brokers[0].paused(), redis.paused():
+            assert role.stop(timeout=START_S) == 0
+    finally:
+        role.kill()
+    assert '"event": "drain_incomplete"' in role.output()
+    assert '"event": "stop_took_too_long"' not in role.output()
+
+
 # ---- what is refused at the start ----
 
 

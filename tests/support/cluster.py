@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.support.gateway import Gateway
 from tests.support.kafka import Kafka, topic_name
 from tests.support.processes import ADMIN_TOKEN, APP_ID, TOKEN, Answer, Api, Process, fetch, free_port, metric_of
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisCluster, RedisServer
 
 SECRET = "cluster-secret-of-tests-0123456789"
 KEY = "5e" * 32
@@ -96,7 +96,7 @@ class Cluster(Api):
         self,
         folder: Path,
         kafka: Kafka,
-        redis: RedisServer,
+        redis: RedisServer | RedisCluster,
         *,
         distributors: int = 1,
         queriers: int = 1,

@@ -71,12 +71,17 @@ class Topic:
 
     def put(self, partition: int, *values: bytes) -> list[int]:
         """Records as they are given; their offsets."""
-        producer = KafkaProducer(bootstrap_servers=self.kafka.bootstrap, acks="all")
-        try:
-            sent = [producer.send(self.name, value=value, partition=partition) for value in values]
-            return [future.get(DEADLINE_S).offset for future in sent]
-        finally:
-            producer.close()
+        return put(self.kafka, self.name, partition, *values)
+
+
+def put(kafka: Kafka, topic: str, partition: int, *values: bytes) -> list[int]:
+    """Records as they are given; their offsets."""
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all")
+    try:
+        sent = [producer.send(topic, value=value, partition=partition) for value in values]
+        return [future.get(DEADLINE_S).offset for future in sent]
+    finally:
+        producer.close()
 
 
 @dataclass

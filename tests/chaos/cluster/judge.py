@@ -7,6 +7,8 @@ from time import monotonic
 from headrace.load.run import Verified
 from tests.chaos.cluster.world import World
 
+_OUTAGES_TOLD = 5
+
 DIFFERS = "generation_kept"
 """What an ingester logs when its zone holds other samples than the store."""
 
@@ -16,8 +18,8 @@ class Judge:
     """`look` after every step, `conclude` at the end."""
 
     world: World
-    steps: list[tuple[str, float]] = field(default_factory=list)
-    """Name and seconds, recovery included."""
+    steps: list[tuple[str, float, float]] = field(default_factory=list)
+    """Name, when it began and when all was well again, on the monotonic clock."""
 
     def look(self) -> None:
         """P1, P2, P4, P6 of what was read meanwhile; equal zones; a load that was never refused."""
@@ -48,5 +50,17 @@ class Judge:
             f"longest time without an answer {load.checks.outages.longest_s(now_s):.1f} s, "
             f"without an acknowledgement {load.writes.unavailable.longest_s(now_s):.1f} s",
         ]
-        lines += [f"{name}: {seconds:.1f} s" for name, seconds in self.steps]
+        lines += [f"{name}: {ended_s - began_s:.1f} s" for name, began_s, ended_s in self.steps]
+        for what, outages in (("answer", load.checks.outages), ("acknowledgement", load.writes.unavailable)):
+            lines += [
+                f"no {what} for {outage.length_s(now_s):.1f} s, {self._place(outage.began_s)}: {outage.reason[:200]}"
+                for outage in outages.longest(now_s, _OUTAGES_TOLD)
+                if outage.length_s(now_s) >= 1.0
+            ]
         return "\n".join(lines)
+
+    def _place(self, at_s: float) -> str:
+        for name, began_s, ended_s in self.steps:
+            if began_s <= at_s <= ended_s:
+                return f"{at_s - began_s:.1f} s into {name}"
+        return "outside of every step"

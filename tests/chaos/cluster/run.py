@@ -30,7 +30,7 @@ def play(folder: Path, *, seed: int, names: Iterator[str], until_s: float, far: 
             STEPS[name](world)
             world.until_well()
             judge.look()
-            judge.steps.append((name, time.monotonic() - began))
+            judge.steps.append((name, began, time.monotonic()))
         return judge.report(judge.conclude())
     finally:
         world.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headrace.server import STOP_S
 from headrace.settings import load
 from tests.unit.deploy.files import DEPLOY, ROOT, asked_variables, compose, text_of, variables_of
 
@@ -152,7 +153,7 @@ def test_every_role_is_replaceable_and_has_time_to_stop(name: str) -> None:
     assert "volumes" not in service
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert seconds(service["stop_grace_period"]) > load(environment=environment_of(name)).settings.drain_s
+    assert seconds(service["stop_grace_period"]) > load(environment=environment_of(name)).settings.drain_s + STOP_S
     assert service["image"] == "headrace:local"
     assert service["pull_policy"] == "never"
 

@@ -559,6 +559,7 @@ class TestMaintenance:
         await world.ingester.maintain()
         assert world.ingester.stats().counters.compactions == 4
         blocks = [m for n in range(4) for m in (await world.store.directory(n)).manifests[world.tenant.uid]]
+        assert world.ingester.stored_bytes == sum(sum(block.lengths) for block in blocks)
         assert [m.level for m in blocks] == [1, 1, 1, 1]
         assert [p for n in range(4) for p in cursor_problems(await world.store.directory(n), None)] == []
         assert await world.read() == expected

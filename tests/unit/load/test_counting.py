@@ -75,3 +75,14 @@ def test_an_outage_lasts_from_the_first_failure_to_the_first_answer() -> None:
         "total_s": 4.5,
         "reasons": ["closed", "status 503"],
     }
+    assert [outage.began_s for outage in outages.longest(8.5, 1)] == [2.0]
+
+
+def test_what_hangs_while_others_are_answered_is_no_outage() -> None:
+    outages = Outages()
+    outages.answered(30.0)
+    outages.failed(2.0, "no answer in 30 s")  # one of two servers stands still
+    assert outages.all == []
+    outages.failed(31.0, "closed")
+    outages.answered(33.0)
+    assert [outage.length_s(40.0) for outage in outages.all] == [2.0]
