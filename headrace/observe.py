@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ingester.canary import Canary
     from ingester.service import Ingester
     from ingester.stats import PartitionStats, Stats
+    from querier.cache import BlockCache
     from shared.kafka.log import KafkaLog
     from shared.local.log import LocalLog
     from shared.local.store import LocalStore
@@ -101,6 +102,12 @@ def observe_kafka(metrics: Catalogue, log: KafkaLog) -> None:
     metrics.kafka_records.observe_value(lambda: log.records_sent)
     metrics.kafka_bytes.observe_value(lambda: log.bytes_sent)
     metrics.kafka_lookups.observe_value(lambda: log.lookups)
+
+
+def observe_block_cache(metrics: Catalogue, cache: BlockCache) -> None:
+    metrics.cache_bytes.observe_value(lambda: cache.held_bytes)
+    metrics.cache_hits.observe(lambda: {(kind,): float(count) for kind, count in cache.hits.items()})
+    metrics.cache_misses.observe(lambda: {(kind,): float(count) for kind, count in cache.misses.items()})
 
 
 class Lag:

@@ -50,12 +50,12 @@ def _grouped(manifests: Sequence[Manifest], width_ms: int) -> dict[int, list[Man
 
 def _mergeable(day: Sequence[Manifest], settings: IngesterSettings) -> list[Sequence[Manifest]]:
     """A day in parts that one merge can hold: all of it, else its windows, else nothing."""
-    if payload_bytes(day) <= settings.merge_bytes:
+    if payload_bytes(day) <= settings.mergeable_bytes:
         return [day]
     width_ms = settings.window_ms
     if any(manifest.min_time // width_ms != manifest.max_time // width_ms for manifest in day):
         return []  # a block over several windows ties them together
-    return [window for window in _grouped(day, width_ms).values() if payload_bytes(window) <= settings.merge_bytes]
+    return [window for window in _grouped(day, width_ms).values() if payload_bytes(window) <= settings.mergeable_bytes]
 
 
 def expired(manifests: Sequence[Manifest], now_ms: int, *, retention_ms: int) -> tuple[Manifest, ...]:

@@ -29,8 +29,15 @@ class IngesterSettings:
     retention_ms: int = 30 * 24 * 3600 * 1000  # of instances that name none
     unlink_after_s: float = 900.0  # from the replacement of payload until it is removed: running queries finish
     maintain_every_s: float = 600.0  # between two looks for something to merge or to drop
-    merge_bytes: int = 512 << 20  # payload that one merge may hold in memory
+    merge_bytes: int = 512 << 20  # payload of the blocks that one merge may read, if memory_bytes has room for it
     read_records: int = 512
     read_timeout_ms: int = 500
     linger_s: float = 0.02  # after a small read, so that the next records come together; who waits for one ends it
     max_replays: int = 2  # at once; others wait their turn
+
+    @property
+    def mergeable_bytes(self) -> int:
+        """Payload that one merge may read. It holds as much again that it writes: both fit into the part of the memory
+        that heads leave free.
+        """
+        return min(self.merge_bytes, int(self.memory_bytes * (1 - self.seal_above)) // 2)

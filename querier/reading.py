@@ -16,8 +16,8 @@ from shared.seams.ingester_client import Answer, Answers
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from querier.cache import BlockCache
     from querier.directories import Directories
-    from querier.roots import Roots
     from querier.tracing import Trace
     from shared.native import HeadPart, Matcher, Query, SeriesSet
     from shared.seams.ingester_client import Fold, IngesterClient
@@ -67,7 +67,7 @@ class Sources:
 
     store: PayloadSource
     directories: Directories
-    roots: Roots
+    cache: BlockCache
     client: IngesterClient
 
 
@@ -201,7 +201,7 @@ class Reading:
             for manifest in directory.manifests.get(self._uid, ()):
                 if manifest.max_time < min_ms or manifest.min_time > max_ms:
                     continue
-                reader = self._sources.roots.get(manifest.root_key) or await self._open(manifest.root_key)
+                reader = self._sources.cache.root(manifest.root_key) or await self._open(manifest.root_key)
                 if is_heavy:
                     pages = await asyncio.to_thread(target.add_block, reader)
                 else:
@@ -209,7 +209,7 @@ class Reading:
                     pages = target.add_block(reader)
                     is_heavy = time.perf_counter() - began > DIRECT_S
                 if pages and isinstance(target, Selection):
-                    target.supply(await self._sources.store.fetch([manifest.page_keys[page] for page in pages]))
+                    await self._supply(target, [manifest.page_keys[page] for page in pages])
         except NotFoundError as error:
             current = await self._sources.directories.fresh(directory.partition)
             if current.manifests.get(self._uid) != directory.manifests.get(self._uid):
@@ -224,8 +224,18 @@ class Reading:
     async def _open(self, root_key: str) -> BlockReader:
         [root] = await self._sources.store.fetch([root_key])
         reader = BlockReader.open(root)
-        self._sources.roots.add(root_key, reader)
+        self._sources.cache.add_root(root_key, reader)
         return reader
+
+    async def _supply(self, selection: Selection, keys: Sequence[str]) -> None:
+        """The pages of a block, of which the store is asked for those that are not here."""
+        cache = self._sources.cache
+        pages = dict(zip(keys, cache.pages(keys), strict=True))
+        missing = [key for key, page in pages.items() if page is None]
+        fetched = list(zip(missing, await self._sources.store.fetch(missing), strict=True)) if missing else []
+        held = {key: page for key, page in pages.items() if page is not None} | dict(fetched)
+        selection.supply([held[key] for key in keys])
+        cache.add_pages(fetched)  # only now: they were checked
 
 
 def _without_whole(selection: Selection, answers: Answers[HeadPart | FoldedPart], min_ms: int) -> Answers[HeadPart]:

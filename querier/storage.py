@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from querier.cache import BlockCache
 from querier.directories import Directories
 from querier.reading import Folds, Reading, Sources
-from querier.roots import Roots
 from shared.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Storage:
     ) -> None:
         """`wait_s`: how long a read waits for what was acknowledged before it. `retention_s`: that of instances which
         have none of their own; None: everything is kept. `look_up`: a partition's present directory, where the store is
-        in this process.
+        in this process; its files are in the kernel's cache, and no pages are kept here. `cache_bytes`: of roots and
+        pages that are kept.
         """
         self._log = log
         self._client = client
@@ -56,7 +57,8 @@ class Storage:
         self._clock = clock
         self._wait_s = wait_s
         self._retention_s = retention_s
-        self._sources = Sources(store, Directories(store, look_up), Roots(cache_bytes), client)
+        self.cache = BlockCache(cache_bytes, keeps_pages=look_up is None)
+        self._sources = Sources(store, Directories(store, look_up), self.cache, client)
 
     async def read(
         self,

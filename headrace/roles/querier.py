@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from headrace import release
 from headrace.core import Core
+from headrace.observe import observe_block_cache
 from headrace.roles.running import Routes
 from headrace.settings import hidden_settings
 from querier.api.execution import Executor
@@ -46,8 +47,10 @@ class Querier:
             clock=core.clock,
             wait_s=settings.query.consistency_wait_s,
             retention_s=retention_s,
+            cache_bytes=settings.query.cache_bytes,
             look_up=look_up,
         )
+        observe_block_cache(core.metrics, storage.cache)
         executor = Executor(storage, threads=settings.query.threads, metrics=core.metrics)
         facts = ServerFacts(
             version=release(),

@@ -94,6 +94,11 @@ class QuerySettings(Section):
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default=4, description="Queries evaluated at the same time, over all instances."
     )
+    cache_bytes: Bytes = Field(
+        default=256 << 20,
+        description="Memory, of each worker, for roots and pages of blocks that were read; those least recently used "
+        "go.",
+    )
     consistency_wait_s: Seconds = Field(
         default=2.0, description="Longest a query waits until it can see everything acknowledged before it arrived."
     )

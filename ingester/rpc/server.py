@@ -51,7 +51,7 @@ class Server:
                     SERVICE,
                     {
                         WAIT.name: _unary(WAIT, service.wait_applied),
-                        METADATA.name: _unary(METADATA, service.metadata),
+                        METADATA.name: _stream(METADATA, service.metadata),
                         FLUSH.name: _unary(FLUSH, service.flush),
                         ACTIVE_SERIES.name: _unary(ACTIVE_SERIES, service.active_series),
                         KNOWN_SERIES.name: _unary(KNOWN_SERIES, service.known_series),

@@ -64,16 +64,24 @@ class Service:
         async for frame in self._answer(request, query, search.parts):
             yield frame
 
-    async def metadata(self, request: pb.MetadataRequest) -> pb.MetadataReply:
+    async def metadata(self, request: pb.MetadataRequest) -> AsyncIterator[pb.MetadataReply]:
+        """In pieces, the first with what is missing."""
         serving, missing = self._serving(request.partitions)
-        reply = pb.MetadataReply(missing=missing)
+        yield pb.MetadataReply(missing=missing)
         seen: set[str] = set()
+        piece, size = pb.MetadataReply(), 0
         for partition in serving:
             for family, kind, text, unit in partition.head.metadata(request.uid):
-                if family not in seen:
-                    seen.add(family)
-                    reply.families.add(name=family, type=kind, help=text, unit=unit)
-        return reply
+                if family in seen:
+                    continue
+                seen.add(family)
+                piece.families.add(name=family, type=kind, help=text, unit=unit)
+                size += len(family) + len(text) + len(unit)
+                if size >= FRAME_BYTES:
+                    yield piece
+                    piece, size = pb.MetadataReply(), 0
+        if size:
+            yield piece
 
     async def flush(self, _request: pb.FlushRequest) -> pb.FlushReply:
         await self._flush()

@@ -114,11 +114,15 @@ class RemoteClient:
 
         async def metadata(address: str, wanted: dict[int, int], answers: dict[int, bool]) -> dict[int, str]:
             request = pb.MetadataRequest(uid=uid, partitions=wanted)
-            reply = await self._channels.call(address, METADATA, request, self._timeout_s)
-            for family in reply.families:
-                families.setdefault(family.name, (family.type, family.help, family.unit))
-            answers.update((partition, True) for partition in wanted if partition not in reply.missing)
-            return dict(reply.missing)
+            missing: dict[int, str] = {}
+            replies = self._channels.stream(address, METADATA, request, self._timeout_s)
+            async with aclosing(replies):  # type: ignore[type-var]
+                async for reply in replies:
+                    missing.update(reply.missing)
+                    for family in reply.families:
+                        families.setdefault(family.name, (family.type, family.help, family.unit))
+            answers.update((partition, True) for partition in wanted if partition not in missing)
+            return missing
 
         _, missing = await ask(self._replicas, partitions, metadata)
         return Described(families, missing)

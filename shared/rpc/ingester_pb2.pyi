@@ -572,6 +572,8 @@ Global___Family: _TypeAlias = Family  # noqa: Y015
 
 @_typing.final
 class MetadataReply(_message.Message):
+    """One of many."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final

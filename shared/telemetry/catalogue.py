@@ -147,6 +147,18 @@ class Catalogue:
             "headrace_query_duration_seconds", "Queries from parsing to the last byte of JSON.", ("kind",)
         )
         self.query_samples = Counter("headrace_query_samples_total", "Samples that queries have read.")
+        self.cache_bytes = Observed(
+            "headrace_query_cache_bytes", "Roots and pages of blocks that a querier keeps; at most `query.cache_bytes`."
+        )
+        self.cache_hits = Observed(
+            "headrace_query_cache_hits_total", "Roots and pages that were kept.", ("kind",), kind="counter"
+        )
+        self.cache_misses = Observed(
+            "headrace_query_cache_misses_total",
+            "Roots and pages that the store was asked for.",
+            ("kind",),
+            kind="counter",
+        )
         self.queries_running = Observed("headrace_queries_running", "Queries being evaluated now.")
         self.queries_waiting = Observed(
             "headrace_queries_waiting", "Queries waiting for a place (max_concurrent_queries of their instance)."

@@ -628,6 +628,17 @@ class TestOthers:
             await opened.channels.call(address, FLUSH, pb.FlushRequest(), 30.0)
             assert world.held_samples == 0
 
+    async def test_metadata_of_any_size_comes_in_pieces(self, world: World) -> None:
+        families = {f"f{n}": (1, f"{n}: " + 300 * "help ", "s") for n in range(2000)}
+        await world.write([], [(kind, family, text, unit) for family, (kind, text, unit) in families.items()])
+        await world.caught_up()
+        async with two_zones(world) as (opened, _):
+            described = await opened.client.metadata(world.tenant.uid, ALL)
+            assert described.families == families
+            assert not described.missing
+            await opened.stop("a-0")
+            assert (await opened.client.metadata(world.tenant.uid, ALL)).families == families
+
     async def test_series_are_counted_and_known_by_key(self, world: World) -> None:
         await world.caught_up()
         async with two_zones(world) as (opened, _):

@@ -418,6 +418,17 @@ async def test_a_partial_response_is_asked_for_by_a_parameter(server: Server, mo
     )
 
 
+async def test_who_aggregates_is_chosen_by_a_parameter(server: Server) -> None:
+    await fill(server, up("a"), up("b"))
+    answers = [
+        await server.get("/api/v1/query", query="sum(rate(up[5m]))", time=str(T), **more)
+        for more in ({}, {"pushdown": "1"}, {"pushdown": "0"})
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert answers[0].json()["data"] == answers[1].json()["data"] == answers[2].json()["data"]
+    assert (await error_of(server, "/api/v1/query", query="up", pushdown="x"))[0] == 400
+
+
 @pytest.mark.parametrize("path", [b"/api/v1/query?query=up", b"/api/v1/labels", b"/api/v1/metadata"])
 async def test_a_client_that_goes_ends_its_reading(
     server: Server, path: bytes, monkeypatch: pytest.MonkeyPatch

@@ -53,6 +53,13 @@ class TestMerges:
         blocks = [made(0, 0, size=700, level=1, windows=3), made(1, 1, size=700)]
         assert merges(blocks, AFTER_MS, settings=SETTINGS) == []
 
+    def test_a_merge_leaves_the_heads_their_part_of_the_memory(self) -> None:
+        blocks = [made(0, 0, size=70), made(1, 1, size=40)]
+        settings = replace(SETTINGS, memory_bytes=1100)
+        assert settings.mergeable_bytes == 109
+        assert merges(blocks, AFTER_MS, settings=settings) == []
+        assert merges(blocks, AFTER_MS, settings=replace(settings, memory_bytes=1200)) == [tuple(blocks)]
+
     @given(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 300), st.booleans()), max_size=25))
     def test_a_set_holds_all_blocks_of_its_windows_in_log_order(self, shape: list[tuple[int, int, bool]]) -> None:
         blocks = [made(n, w, size=size, level=int(merged)) for n, (w, size, merged) in enumerate(shape)]

@@ -1,19 +1,21 @@
 """Selecting over heads and blocks while things move. What is read back is tested with the ingester."""
 
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
 
 from ingester import client
 from querier import reading
+from querier.cache import ENTRY_BYTES, BlockCache
 from querier.directories import Directories, covers
-from querier.roots import Roots
 from querier.storage import Consistency
 from shared.errors import InternalError, UnavailableError
 from shared.native import BlockReader, ExecutionError, Files, HeadPart, Query
 from shared.seams.ingester_client import Answer
 from shared.seams.store import Directory
+from tests.support.remote_write import Series
 from tests.support.world import FOREVER, HOUR_MS, World, labels, series
 
 T = 1_700_000_000_000 // (2 * HOUR_MS) * (2 * HOUR_MS)
@@ -65,7 +67,7 @@ class TestSelect:
         remembering = Directories(world.store)
         world.storage._sources = replace(world.storage._sources, directories=remembering)
         before = await world.read()
-        world.storage._sources = replace(world.storage._sources, roots=Roots(1 << 20))
+        world.storage._sources = replace(world.storage._sources, cache=BlockCache(1 << 20))
         # The directories that are remembered are now one behind.
         await world.ingester.maintain()
         world.clock.advance(10_000)
@@ -147,27 +149,80 @@ class TestDirectories:
             await Directories(world.store).covering(lost)
 
 
-class TestRoots:
-    async def test_the_least_recently_used_go_first(self, world: World) -> None:
-        await world.ingester.flush()
-        manifests = [m for n in range(4) for m in (await world.store.directory(n)).manifests[world.tenant.uid]]
-        readers = [BlockReader.open((await world.store.fetch([m.root_key]))[0]) for m in manifests]
-        size = max(reader.memory_bytes for reader in readers)
-        roots = Roots(2 * size)
-        roots.add("a", readers[0])
-        roots.add("b", readers[1])
-        assert roots.get("a") is readers[0]
-        roots.add("c", readers[2])
-        assert roots.get("b") is None
-        assert roots.get("a") is readers[0]
-        assert roots.get("c") is readers[2]
-        assert roots.held_bytes == readers[0].memory_bytes + readers[2].memory_bytes
+def noise() -> list[Series]:
+    """Values that cannot be compressed, so that blocks have pages."""
+    chance = random.Random(1)
+    return [series("m", *((T + t * 1000, chance.random()) for t in range(400)), job=f"j{n}") for n in range(100)]
 
-    async def test_what_is_larger_than_the_budget_is_not_kept(self, world: World) -> None:
+
+class TestBlockCache:
+    async def test_pages_are_fetched_once(self, world: World) -> None:
+        await world.write(noise())
         await world.ingester.flush()
-        await world.read()
-        [reader, *_] = [reader for reader, _ in world.storage._sources.roots._readers.values()]
-        roots = Roots(reader.memory_bytes - 1)
-        roots.add("a", reader)
-        assert roots.get("a") is None
-        assert roots.held_bytes == 0
+        cache = BlockCache(64 << 20)
+        fetched: list[str] = []
+        fetch = world.store.fetch
+
+        async def counted(keys: Sequence[str]) -> list[bytes]:
+            fetched.extend(keys)
+            return await fetch(keys)
+
+        world.store.fetch = counted  # type: ignore[method-assign]
+        world.storage._sources = replace(world.storage._sources, cache=cache)
+        first = await world.read()
+        assert len(fetched) == len(set(fetched)) == cache.misses["root"] + cache.misses["page"]
+        assert cache.misses["page"] > 0
+        assert not cache.hits
+        fetched.clear()
+        assert await world.read() == first
+        assert fetched == []
+        assert cache.hits == cache.misses
+
+    async def test_pages_that_do_not_fit_their_block_are_not_kept(self, world: World) -> None:
+        await world.write(noise())
+        await world.ingester.flush()
+        cache = BlockCache(64 << 20)
+        world.storage._sources = replace(world.storage._sources, cache=cache)
+        fetch = world.store.fetch
+
+        async def broken(keys: Sequence[str]) -> list[bytes]:
+            pages = await fetch(keys)
+            return [page[:-1] + bytes([page[-1] ^ 1]) if cache.misses["page"] else page for page in pages]
+
+        world.store.fetch = broken  # type: ignore[method-assign]
+        with pytest.raises(InternalError, match="checksum"):
+            await world.read()
+        world.store.fetch = fetch  # type: ignore[method-assign]
+        assert len(await world.read()) == 100
+
+    def test_the_least_recently_used_go_first(self) -> None:
+        cache = BlockCache(3 * (100 + ENTRY_BYTES))
+        cache.add_pages((key, bytes(100)) for key in "abc")
+        assert cache.pages("ab") == [bytes(100)] * 2
+        cache.add_pages([("d", bytes(100))])
+        assert cache.pages("abcd") == [bytes(100), bytes(100), None, bytes(100)]
+        assert cache.held_bytes == 3 * (100 + ENTRY_BYTES)
+        cache.add_pages([("d", bytes(100)), ("large", bytes(2000))])
+        assert cache.held_bytes == 3 * (100 + ENTRY_BYTES)
+        assert cache.pages(["large"]) == [None]
+
+    async def test_roots_and_pages_share_the_budget(self, world: World) -> None:
+        await world.ingester.flush()
+        [manifest, *_] = (await world.store.directory(0)).manifests[world.tenant.uid]
+        reader = BlockReader.open((await world.store.fetch([manifest.root_key]))[0])
+        cache = BlockCache(reader.memory_bytes + 2 * ENTRY_BYTES + 10)
+        cache.add_root("root", reader)
+        assert cache.root("root") is reader
+        cache.add_pages([("page", bytes(10))])
+        assert cache.root("root") is reader
+        cache.add_pages([("another", bytes(10))])
+        assert cache.pages(["page", "another"]) == [None, bytes(10)]
+        cache.add_pages([("third", bytes(11))])
+        assert cache.root("root") is None
+        assert cache.pages(["another", "third"]) == [bytes(10), bytes(11)]
+
+    def test_where_pages_are_files_only_roots_are_kept(self) -> None:
+        cache = BlockCache(1000, keeps_pages=False)
+        cache.add_pages([("a", b"page")])
+        assert cache.pages(["a"]) == [None]
+        assert cache.held_bytes == 0
