@@ -37,7 +37,7 @@ class Intake:
 
     async def append(self, batch: SplitBatch) -> None:
         """Durable when it returns. UnavailableError: it may or may not be."""
-        if not batch.samples and not batch.metadata:
+        if not batch.samples and not batch.metadata and not batch.pushes:
             return
         started = time.perf_counter()
         await self.log.append(batch, now_ms=self.clock.now_ms())

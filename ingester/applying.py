@@ -8,7 +8,7 @@ import structlog
 from ingester.partition import Partition
 from ingester.stats import Counters
 from shared.faults import fault
-from shared.native import Head, LogRecord
+from shared.native import Head, LogRecord, PushBook
 from shared.seams.log import Damaged, Fetched
 from shared.seams.store import ASIDE_RECORDS, BlockStore
 
@@ -80,6 +80,7 @@ class Applier:
         if fetched.records:
             self._note_ages(fetched.records, concerned)
             Head.apply({partition.number: partition.head for partition in concerned}, fetched.records)
+            PushBook.apply({p.number: p.pushed for p in concerned}, fetched.records, fetched.end)
         for partition in concerned:
             partition.applied = fetched.end
             partition.stopped = fetched.stopped

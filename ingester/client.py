@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import UnavailableError
 from shared.native import HeadSearch, NamesSearch
-from shared.seams.ingester_client import Answer, Answers, Described
+from shared.seams.ingester_client import Answer, Answers, Described, Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,6 +73,11 @@ class LocalClient:
             for family, kind, text, unit in partition.head.metadata(uid):
                 described.families.setdefault(family, (kind, text, unit))
         return described
+
+    async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
+        serving, missing = self._serving(partitions)
+        pieces = await asyncio.to_thread(lambda: [partition.pushed.json(uid, now_ms) for partition in serving])
+        return Pushed([piece for piece in pieces if piece], missing)
 
     def _serving(self, partitions: Iterable[int]) -> tuple[list[Partition], dict[int, str]]:
         serving, missing = [], {}

@@ -17,7 +17,9 @@ from ingester.verifying import adopted
 from shared.clock import Clock
 from shared.errors import InternalError, UnavailableError
 from shared.faults import fault
+from shared.native import PushBook, Splitter
 from shared.seams.log import Log
+from shared.seams.registry import Registry
 from shared.seams.store import BlockStore, Directory
 
 log = structlog.get_logger(__name__)
@@ -33,6 +35,7 @@ class Holdings:
         self,
         log: Log,
         store: BlockStore,
+        registry: Registry,
         applier: Applier,
         *,
         clock: Clock,
@@ -43,6 +46,8 @@ class Holdings:
     ) -> None:
         self._log = log
         self._store = store
+        self._registry = registry
+        self._splitter: Splitter | None = None
         self._applier = applier
         self._clock = clock
         self._settings = settings
@@ -182,12 +187,21 @@ class Holdings:
         self._counters.rebuilds += 1
 
     async def _load(self, number: int, directory: Directory) -> Partition:
-        partition = Partition.opened(number, directory, window_ms=self._settings.window_ms)
+        stored = await self._store.groups(number)
+        pushed = PushBook.restore(number, await self._splitter_of(), stored.offset, stored.entries)
+        partition = Partition.opened(number, pushed, directory, window_ms=self._settings.window_ms)
         partition.retained = adopted(directory, due=self._clock.monotonic() + self._settings.verify_after_s)
         partition.metadata = await self._store.metadata(number)
         for uid, metadata in partition.metadata.items():
             partition.head.restore_metadata(uid, [(family, *entry) for family, entry in metadata.items()])
         return partition
+
+    async def _splitter_of(self) -> Splitter:
+        """Places what pushed groups emit as distributors place it."""
+        if self._splitter is None:
+            cluster = await self._registry.cluster()
+            self._splitter = Splitter(secret=cluster.hash_secret, partitions=cluster.partitions, cache_bytes=0)
+        return self._splitter
 
     async def _check_log(self, opened: Sequence[Partition], ends: Mapping[int, int]) -> None:
         firsts = await self._log.first_offsets([partition.number for partition in opened])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from ingester.ages import Ages
 from ingester.cursor import replay_from
 from ingester.encode import Encoded
-from shared.native import Head
+from shared.native import Head, PushBook
 from shared.seams.store import Directory, Generation, Metadata, Payload
 
 EVER_MS = -(1 << 63)
@@ -35,7 +35,7 @@ class Retained:
 
 @dataclass(slots=True)
 class Partition:
-    """A head, and how far it has come between the log and the store.
+    """A head and pushed groups, and how far they have come between the log and the store.
 
     `applied`, `ages` and `stopped` are written by the thread that reads the log for it, everything else in the event
     loop. A partition that has to be built anew gets another object.
@@ -43,6 +43,7 @@ class Partition:
 
     number: int
     head: Head
+    pushed: PushBook
     boundaries: dict[int, int]  # window -> offset up to which the head has handed it over
     generation: int  # of the directory: every sample that is missing in it is in the head
     replay_from: int  # as the store has it
@@ -59,11 +60,11 @@ class Partition:
     stopped: str | None = None  # why nothing beyond `applied` can be read
 
     @classmethod
-    def opened(cls, number: int, directory: Directory, *, window_ms: int) -> "Partition":
+    def opened(cls, number: int, pushed: PushBook, directory: Directory, *, window_ms: int) -> "Partition":
         head = Head(number, window_ms=window_ms)
         head.set_through(directory.through)
         begin = directory.replay_from
-        return cls(number, head, dict(directory.through), directory.generation, begin, begin)
+        return cls(number, head, pushed, dict(directory.through), directory.generation, begin, begin)
 
     def complete_from_ms(self, max_ms: int) -> int:
         """The head has let go of no sample from here to `max_ms`."""

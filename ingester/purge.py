@@ -28,6 +28,7 @@ class Purge:
                 self._ended[uid] = await self._log.end_offsets(everything)
             for partition in self._holdings.partitions.values():
                 partition.head.forget(uid)
+                partition.pushed.forget(uid)
         self._ended = {uid: ends for uid, ends in self._ended.items() if uid in deleted}
 
     async def finish(self, deleted: Collection[bytes], maintained: Collection[int]) -> None:

@@ -16,6 +16,7 @@ from ingester.comparing import Comparison
 from ingester.cutter import Cutter
 from ingester.holdings import Holdings
 from ingester.purge import Purge
+from ingester.pushing import Emitting
 from ingester.restoring import Restoring
 from ingester.sealing import Sealing
 from ingester.settings import IngesterSettings
@@ -106,6 +107,7 @@ class Ingester:
         self._holdings = Holdings(
             log,
             store,
+            registry,
             applier,
             clock=clock,
             settings=settings,
@@ -120,6 +122,14 @@ class Ingester:
             else SoleOwnership(membership, self._holdings, member, clock=clock, settings=settings)
         )
         self._sealing = Sealing(log, self._holdings, clock=clock, settings=settings, counters=counters)
+        self._emitting = Emitting(
+            log,
+            registry,
+            self._holdings,
+            clock=clock,
+            counters=counters,
+            delay_s=self._ownership.commit_delay_s,
+        )
         self._restoring = Restoring(log, store, settings=settings, alarms=self._alarms)
         self._verifier = Verifier(store, self._restoring, clock=clock, settings=settings, counters=counters)
         self._cutter = Cutter(
@@ -169,6 +179,7 @@ class Ingester:
             tasks.create_task(self._own_forever(), name="ingester-own")
             tasks.create_task(self._tick_forever(), name="ingester-tick")
             tasks.create_task(self._store_forever(), name="ingester-store")
+            tasks.create_task(self._emit_forever(), name="ingester-emit")
             tasks.create_task(self._maintain_forever(), name="ingester-maintain")
 
     async def ready(self) -> None:
@@ -278,6 +289,17 @@ class Ingester:
         if self._storing.has_work():
             self._work.set()
 
+    async def emit(self) -> None:
+        """Once a second: what is due of pushed groups."""
+        try:
+            await self._emitting.emit(self._ownership.owned)
+        except FAILURES as error:
+            self._counters.failures += 1
+            self._alarms["emission"] = f"pushed groups are not emitted: {error}"
+            log.warning("emission_failed", error=str(error), kind=type(error).__name__)
+        else:
+            self._alarms.pop("emission", None)
+
     async def maintain(self) -> None:
         """Retention, deleted instances, merging: one look at everything."""
         deleted = await self._registry.deleted_uids()
@@ -297,6 +319,11 @@ class Ingester:
         while True:
             await asyncio.sleep(_TICK_S)
             await self.tick()
+
+    async def _emit_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            await self.emit()
 
     async def _store_forever(self) -> None:
         retry_s = _FIRST_RETRY_S

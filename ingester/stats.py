@@ -27,6 +27,7 @@ class Counters:
     swept_payload: int = 0  # values that nobody named any more
     dropped_blocks: int = 0  # by retention or with their instance
     forgotten_windows: int = 0  # whose end the store need not remember any more
+    emitted_samples: int = 0  # of pushed groups
     failures: int = 0  # attempts at storing that failed and are tried again
 
 

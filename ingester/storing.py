@@ -122,6 +122,7 @@ class Storing:
         for partition in self._holdings.live:
             target = partition.target()
             await self._store_metadata(partition, uids)
+            await self._store_groups(partition)
             if target > partition.replay_from:
                 await self._store.advance(partition.number, target)
                 partition.replay_from = target
@@ -129,6 +130,28 @@ class Storing:
         fault("advance.done")
         await self._log.trim({p.number: p.replay_from for p in self._holdings.partitions.values()})
         fault("trim.done")
+
+    async def _store_groups(self, partition: Partition) -> None:
+        """Pushed groups likewise: as they are after at least all that the cursor passes."""
+        changes = await asyncio.to_thread(partition.pushed.changes)
+        if changes is None:
+            return
+        since, offset, entries = changes
+        stored = await self._store.put_groups(partition.number, since, offset, entries)
+        if stored < since:
+            await self._replace_groups(partition)
+        else:
+            partition.pushed.stored(offset)
+
+    async def _replace_groups(self, partition: Partition) -> None:
+        """All of them, in a store that was turned back."""
+        before = await self._store.groups(partition.number)
+        offset, every = await asyncio.to_thread(partition.pushed.everything)
+        kept = {key for key, _ in every}
+        gone = [(key, None) for key, _ in before.entries if key not in kept]
+        if await self._store.put_groups(partition.number, before.offset, offset, [*every, *gone]) >= offset:
+            partition.pushed.stored(offset)
+            log.warning("groups_stored_again", partition=partition.number, groups=len(every))
 
     async def _store_metadata(self, partition: Partition, uids: list[bytes]) -> None:
         """Types and helps leave the log with the samples they came with, so they are stored before the cursor moves."""

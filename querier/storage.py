@@ -11,7 +11,7 @@ from querier.reading import Folds, Reading, Sources
 from shared.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from shared.clock import Clock
     from shared.model.instance import Instance
@@ -73,18 +73,7 @@ class Storage:
         UnavailableError: the wait was in vain and `consistency` is strong. `is_partial`: what nobody can answer for may
         be missing. `pushes_down`: whether ingesters may aggregate.
         """
-        numbers = self._partitions_of(instance.uid, instance.shards)
-        warnings: list[str] = []
-        if consistency is Consistency.EVENTUAL:
-            partitions = dict.fromkeys(numbers, 0)
-        else:
-            partitions = await self._log.end_offsets(numbers)
-            lag = await self._client.wait_applied(partitions, timeout_s=self._wait_s)
-            if lag:
-                warnings.append(self._explain(lag))
-                if consistency is Consistency.STRONG:
-                    raise UnavailableError(warnings[0])
-                partitions = {number: 0 if number in lag else end for number, end in partitions.items()}
+        partitions, warnings = await self._applied(self._partitions_of(instance.uid, instance.shards), consistency)
         return Reading(
             self._sources,
             instance.uid,
@@ -94,6 +83,34 @@ class Storage:
             is_partial=is_partial,
             folds=_folds(instance, pushes_down=pushes_down),
         )
+
+    async def pushed(
+        self, instance: Instance, partitions: Sequence[int], consistency: Consistency, *, is_partial: bool
+    ) -> tuple[list[bytes], list[str]]:
+        """The pushed groups of an instance, as pieces of JSON, and warnings. UnavailableError as of `read`, and for
+        partitions that nobody can answer for.
+        """
+        ends, warnings = await self._applied(partitions, consistency)
+        pushed = await self._client.pushed(instance.uid, ends, self._clock.now_ms())
+        if pushed.missing:
+            why = "; ".join(why for _, why in sorted(pushed.missing.items()))
+            if not is_partial:
+                raise UnavailableError(f"not all pushed groups can be read: {why}", retry_after_s=5)
+            warnings.append(f"some pushed groups are missing: {why}")
+        return pushed.groups, warnings
+
+    async def _applied(self, numbers: Sequence[int], consistency: Consistency) -> tuple[Mapping[int, int], list[str]]:
+        """Partition -> offset below which everything is applied, and what is to be said about it."""
+        if consistency is Consistency.EVENTUAL:
+            return dict.fromkeys(numbers, 0), []
+        partitions = await self._log.end_offsets(numbers)
+        lag = await self._client.wait_applied(partitions, timeout_s=self._wait_s)
+        if not lag:
+            return partitions, []
+        warning = self._explain(lag)
+        if consistency is Consistency.STRONG:
+            raise UnavailableError(warning)
+        return {number: 0 if number in lag else end for number, end in partitions.items()}, [warning]
 
     def _explain(self, lag: dict[int, int]) -> str:
         behind = ", ".join(f"partition {partition} by {records}" for partition, records in sorted(lag.items()))

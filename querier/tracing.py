@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from querier.reading import PayloadSource, Sources
     from shared.native import HeadPart, Matcher, NamesPart, Query
-    from shared.seams.ingester_client import Answers, Described, Fold, IngesterClient
+    from shared.seams.ingester_client import Answers, Described, Fold, IngesterClient, Pushed
 
 
 @dataclass(slots=True)
@@ -118,6 +118,9 @@ class _TracedClient:
 
     async def metadata(self, uid: bytes, partitions: Mapping[int, int]) -> Described:
         return await self._client.metadata(uid, partitions)
+
+    async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
+        return await self._client.pushed(uid, partitions, now_ms)
 
 
 class _TracedStore:

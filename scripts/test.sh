@@ -4,9 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 export PROFILE=checked
 scripts/setup.sh dev
-if ! scripts/tools.sh prometheus prometheus-node-exporter; then
+if ! scripts/tools.sh prometheus prometheus-node-exporter prometheus-pushgateway; then
   [ "${CI:-}" != true ] || die "in CI the tests against real servers must run"
-  say "WITHOUT Debian's prometheus and node-exporter: every test that compares with them will be SKIPPED"
+  say "WITHOUT Debian's prometheus, node-exporter and pushgateway: every test that compares with them will be SKIPPED"
 fi
 # redis-tools holds the binary that redis-server links to; the libraries are those that a plain system may lack.
 if ! scripts/tools.sh redis-server redis-tools libjemalloc2 liblzf1 libatomic1; then

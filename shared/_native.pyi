@@ -35,6 +35,8 @@ __all__ = [
     "Outbox",
     "OutgoingPart",
     "Packs",
+    "Push",
+    "PushBook",
     "Query",
     "RecordDecoder",
     "Selection",
@@ -136,6 +138,9 @@ class SplitBatch:
     @property
     def metadata(self) -> int: ...
     @property
+    def pushes(self) -> int:
+        """Operations on pushed groups."""
+    @property
     def partitions(self) -> list[int]:
         """Those that hold something of it, ascending."""
     @property
@@ -166,6 +171,9 @@ class Splitter:
         `io.prometheus.write.v2.Request`. Raises TooLargeError or BadDataError if nothing of the body can be used at all."""
     def split_plain(self, plain: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
         """As `split`, of a request in another form that was written as a remote-write message, not compressed."""
+    def split_push(self, push: Push, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
+        """The samples of a push, and its operation on the group; without that if anything is refused, and then the batch must not be
+        written."""
     def partitions_of(self, uid: bytes, shards: int) -> list[int]:
         """The partitions an instance uses: `shards` (a power of two) consecutive ones, from the hash of its uid."""
 
@@ -203,6 +211,70 @@ class Import:
 
 def decompress(body: bytes, encoding: str, *, limit: int) -> bytes:
     """Of `snappy` (the stream format) or `zstd`. TooLargeError above `limit` bytes, BadDataError for what is none."""
+
+# ---- pushed groups -------------------------------------------------------------------------------------------------
+
+@final
+class Push:
+    """A change of a pushed group, checked and ready to be split. `group`: (name, value) of the grouping labels, in any order."""
+
+    @staticmethod
+    def of_body(
+        body: bytes,
+        form: str,
+        group: Sequence[tuple[str, str]],
+        *,
+        merge: bool,
+        now_ms: int,
+        ttl_ms: int,
+        interval_ms: int,
+    ) -> tuple[Push | None, str | None]:
+        """The push, or why it is inconsistent. BadDataError, worded as by the Pushgateway, for a body that is not in `form`: `text`,
+        `openmetrics` or `protobuf`. `merge`: only families of the pushed names are replaced. `ttl_ms` 0: the group stays."""
+    @staticmethod
+    def delete(group: Sequence[tuple[str, str]], *, now_ms: int) -> Push: ...
+    @staticmethod
+    def fail(group: Sequence[tuple[str, str]], *, now_ms: int, interval_ms: int) -> Push:
+        """Only the stamp of a push that failed."""
+    @staticmethod
+    def wipe(*, now_ms: int) -> Push:
+        """Every group of the instance goes."""
+
+@final
+class PushBook:
+    """The pushed groups of one partition, rebuilt from its log. Safe to share between threads."""
+
+    def __new__(cls, partition: int, splitter: Splitter) -> PushBook: ...
+    @staticmethod
+    def restore(partition: int, splitter: Splitter, offset: int, entries: Sequence[tuple[bytes, bytes]]) -> PushBook:
+        """As it was stored as of `offset`: what lies below is not applied again. CorruptError, UnsupportedError."""
+    @staticmethod
+    def apply(books: Mapping[int, PushBook], records: Sequence[LogRecord], end: int) -> None:
+        """Applies records in order to every book they concern; `end`: the offset after the last."""
+    def due(self, now_ms: int, shards: Mapping[bytes, int], max_samples: int) -> list[SplitBatch]:
+        """What is to be written now, a batch for each instance in `shards` (by uid), of about `max_samples`. It counts as written until
+        `not_sent`."""
+    def not_sent(self) -> None:
+        """What was due is not known to be in the log: it is due again."""
+    def changes(self) -> tuple[int, int, list[tuple[bytes, bytes | None]]] | None:
+        """What the store lacks: since when, as of what offset, and entries by key, None for one that goes. None: nothing."""
+    def everything(self) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """All that the store should have, as of an offset."""
+    def stored(self, offset: int) -> None:
+        """The store has every change below."""
+    def json(self, uid: bytes, now_ms: int) -> bytes:
+        """The groups of an instance as JSON objects, with commas between them."""
+    def forget(self, uid: bytes) -> None:
+        """Drops everything of a deleted instance."""
+    def groups(self, uid: bytes, now_ms: int) -> int: ...
+    @property
+    def size(self) -> tuple[int, int]:
+        """(groups, series) of all instances."""
+    @property
+    def unreadable(self) -> int:
+        """Operations of the log that could not be read. Anything but 0 is a fault of ours."""
+    def lag_ms(self, now_ms: int) -> int:
+        """From the time up to which the samples of the instance furthest behind are in the log; 0 without groups."""
 
 # ---- files, log, journal, packs ------------------------------------------------------------------------------------
 

@@ -55,11 +55,18 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClu
 def cluster(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two zones of one ingester each, two distributors, one querier: for tests that leave it running.
 
-    Redis is its own: a cluster is all that a Redis holds. No canary adds to what tests count.
+    Redis is its own: a cluster is all that a Redis holds. No canary adds to what tests count, and pushed groups are
+    emitted every second.
     """
     folder = tmp_path_factory.mktemp("cluster")
     redis = RedisServer(folder / "redis", options={"maxmemory": "512mb"})
-    made = Cluster(folder, kafka, redis, distributors=2, env={"HEADRACE_INGESTER__CANARY_S": "none"})
+    made = Cluster(
+        folder,
+        kafka,
+        redis,
+        distributors=2,
+        env={"HEADRACE_INGESTER__CANARY_S": "none", "HEADRACE_PUSH__INTERVAL_S": "1"},
+    )
     try:
         redis.start()
         made.start()

@@ -1,6 +1,7 @@
 """The distributor: remote write in, log out."""
 
 from distributor.intake import Intake, SeriesGuard
+from distributor.push import PushSettings
 from distributor.rejections import Rejections
 from distributor.routes import routes
 from headrace.core import Core
@@ -29,4 +30,11 @@ def distributor_routes(
         metrics=core.metrics,
         rejections=rejections,
     )
-    return Routes(routes(core.authenticator, intake, max_inflight_bytes=core.settings.write.max_inflight_bytes))
+    own = core.settings.push
+    exact, patterns = routes(
+        core.authenticator,
+        intake,
+        max_inflight_bytes=core.settings.write.max_inflight_bytes,
+        push=PushSettings(interval_ms=int(own.interval_s * 1000), ttl_ms=int((own.ttl_s or 0) * 1000)),
+    )
+    return Routes(exact, patterns)

@@ -67,6 +67,7 @@ class Querier:
                 clock=core.clock,
                 metrics=core.metrics,
                 facts=facts,
+                partitions=core.cluster.partitions,
             ),
             timeout_s=settings.query.timeout_s,
             lookback_ms=int(settings.query.lookback_s * 1000),

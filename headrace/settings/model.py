@@ -14,6 +14,7 @@ from headrace.settings.sections import (
     LoggingSettings,
     LogSettings,
     MaybeCount,
+    PushSettings,
     QuerySettings,
     RedisSettings,
     Seconds,
@@ -81,6 +82,7 @@ class Settings(Section):
     )
     log: LogSettings = LogSettings()
     write: WriteSettings = WriteSettings()
+    push: PushSettings = PushSettings()
     ingester: IngesterSettings = IngesterSettings()
     query: QuerySettings = QuerySettings()
     kafka: KafkaSettings = KafkaSettings()

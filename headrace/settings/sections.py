@@ -65,6 +65,15 @@ class WriteSettings(Section):
     )
 
 
+class PushSettings(Section):
+    interval_s: Annotated[int, Field(ge=1, le=240)] = Field(
+        default=15, description="From one sample of a pushed group to the next, as if it were scraped."
+    )
+    ttl_s: MaybeSeconds = Field(
+        default=None, description="How long a pushed group lives if its push does not say; none: until it is deleted."
+    )
+
+
 class IngesterSettings(Section):
     window_s: Annotated[int, Field(ge=60, le=86400)] = Field(
         default=7200,

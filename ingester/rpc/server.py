@@ -16,6 +16,7 @@ from shared.rpc.methods import (
     KNOWN_SERIES,
     METADATA,
     NAMES,
+    PUSHED,
     SELECT,
     SERVICE,
     WAIT,
@@ -52,6 +53,7 @@ class Server:
                     {
                         WAIT.name: _unary(WAIT, service.wait_applied),
                         METADATA.name: _stream(METADATA, service.metadata),
+                        PUSHED.name: _unary(PUSHED, service.pushed),
                         FLUSH.name: _unary(FLUSH, service.flush),
                         ACTIVE_SERIES.name: _unary(ACTIVE_SERIES, service.active_series),
                         KNOWN_SERIES.name: _unary(KNOWN_SERIES, service.known_series),

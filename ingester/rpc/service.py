@@ -83,6 +83,11 @@ class Service:
         if size:
             yield piece
 
+    async def pushed(self, request: pb.PushedRequest) -> pb.PushedReply:
+        serving, missing = self._serving(request.partitions)
+        pieces = await asyncio.to_thread(lambda: [p.pushed.json(request.uid, request.now_ms) for p in serving])
+        return pb.PushedReply(groups=b",".join(piece for piece in pieces if piece), missing=missing)
+
     async def flush(self, _request: pb.FlushRequest) -> pb.FlushReply:
         await self._flush()
         return pb.FlushReply()

@@ -6,6 +6,7 @@ from querier.api.cardinality import CardinalityApi
 from querier.api.execution import Executor
 from querier.api.expressions import ExpressionApi
 from querier.api.metadata import MetadataApi
+from querier.api.pushed import PushedApi
 from querier.api.query import QueryApi
 from querier.api.status import ServerFacts, StatusApi
 from querier.storage import Storage
@@ -23,6 +24,7 @@ class QuerierDependencies:
     clock: Clock
     metrics: Catalogue
     facts: ServerFacts
+    partitions: int
 
 
 def routes(
@@ -34,6 +36,7 @@ def routes(
     exact = (
         query.routes()
         | metadata.routes()
+        | PushedApi(on.authenticator, on.storage, partitions=range(on.partitions), timeout_s=timeout_s).routes()
         | ExpressionApi(on.authenticator).routes()
         | StatusApi(on.authenticator, on.facts).routes()
         | CardinalityApi(on.authenticator, on.storage, on.executor, on.clock, timeout_s=timeout_s).routes()

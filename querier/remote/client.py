@@ -11,8 +11,8 @@ from shared.errors import UnavailableError
 from shared.native import CorruptError, FoldedPart, HeadPart, IncomingPart, NamesPart, UnsupportedError
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.fanout import ask
-from shared.rpc.methods import METADATA, NAMES, SELECT, WAIT
-from shared.seams.ingester_client import Answer, Answers, Described
+from shared.rpc.methods import METADATA, NAMES, PUSHED, SELECT, WAIT
+from shared.seams.ingester_client import Answer, Answers, Described, Pushed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -126,6 +126,20 @@ class RemoteClient:
 
         _, missing = await ask(self._replicas, partitions, metadata)
         return Described(families, missing)
+
+    async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
+        groups: list[bytes] = []
+
+        async def pushed(address: str, wanted: dict[int, int], answers: dict[int, bool]) -> dict[int, str]:
+            request = pb.PushedRequest(uid=uid, partitions=wanted, now_ms=now_ms)
+            reply = await self._channels.call(address, PUSHED, request, self._timeout_s)
+            if reply.groups:
+                groups.append(reply.groups)
+            answers.update((partition, True) for partition in wanted if partition not in reply.missing)
+            return dict(reply.missing)
+
+        _, missing = await ask(self._replicas, partitions, pushed)
+        return Pushed(groups, missing)
 
 
 async def _collect(

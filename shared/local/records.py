@@ -17,6 +17,7 @@ WINDOW_KEY = "window"
 
 _CURSOR = struct.Struct("<BQQ")
 _THROUGH = struct.Struct("<qQ")
+_OFFSET = struct.Struct("<BQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,15 @@ def blocks_key(partition: int, generation: int) -> str:
 
 def metadata_key(partition: int, uid: bytes) -> str:
     return f"metadata/{partition:05}/{uid.hex()}"
+
+
+def groups_key(partition: int) -> str:
+    """The offset that a partition's pushed groups are as of."""
+    return f"groups/{partition:05}"
+
+
+def group_key(partition: int, key: bytes) -> str:
+    return f"{groups_key(partition)}/{key.hex()}"
 
 
 def aside_key(partition: int, offset: int) -> str:
@@ -142,6 +152,19 @@ def decode_metadata(key: str, value: bytes) -> Metadata:
         return {family: (kind, text, unit) for family, (kind, text, unit) in json.loads(value[1:]).items()}
     except (ValueError, AttributeError) as error:
         raise InternalError(f"{key} of the store's journal is no metadata: {error!r}") from error
+
+
+def encode_offset(offset: int) -> bytes:
+    return _OFFSET.pack(FORMAT, offset)
+
+
+def decode_offset(key: str, value: bytes) -> int:
+    _check_format(key, value)
+    try:
+        _, offset = _OFFSET.unpack(value)
+    except struct.error as error:
+        raise InternalError(f"{key} of the store's journal has {len(value)} bytes, which is no offset") from error
+    return int(offset)
 
 
 def encode_aside(record: AsideRecord) -> bytes:

@@ -14,7 +14,17 @@ from shared.errors import InternalError, NotFoundError, UnavailableError
 from shared.faults import fault
 from shared.local import records
 from shared.local.records import AsideRecord, Span
-from shared.seams.store import Aside, Directory, Generation, Manifest, Metadata, Payload, forgettable, has_room_aside
+from shared.seams.store import (
+    Aside,
+    Directory,
+    Generation,
+    Manifest,
+    Metadata,
+    Payload,
+    StoredGroups,
+    forgettable,
+    has_room_aside,
+)
 
 # Reading and checking this much takes about as long as handing it to a thread and back.
 _DIRECT_FETCH_BYTES = 1 << 20
@@ -141,6 +151,20 @@ class LocalStore:
         async with self._changing:
             await asyncio.shield(self._transact(puts, deletes))
 
+    async def groups(self, partition: int) -> StoredGroups:
+        key = records.groups_key(partition)
+        found = {name: value for name, value in self._journal.scan(key) if name == key or name.startswith(f"{key}/")}
+        offset = found.pop(key, None)
+        if offset is None:
+            return StoredGroups()
+        entries = tuple((bytes.fromhex(name.removeprefix(f"{key}/")), value) for name, value in found.items())
+        return StoredGroups(records.decode_offset(key, offset), entries)
+
+    async def put_groups(
+        self, partition: int, since: int, offset: int, entries: Sequence[tuple[bytes, bytes | None]]
+    ) -> int:
+        return await asyncio.shield(self._put_groups(partition, since, offset, entries))
+
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         return await asyncio.shield(self._keep_aside(partition, offset, value, reason))
 
@@ -222,6 +246,24 @@ class LocalStore:
                 partition, generation, before.replay_from, before.through, _grouped(_in_order(groups))
             )
         return True
+
+    async def _put_groups(
+        self, partition: int, since: int, offset: int, entries: Sequence[tuple[bytes, bytes | None]]
+    ) -> int:
+        key = records.groups_key(partition)
+        async with self._changing:
+            stored = self._groups_as_of(partition)
+            if not since <= stored <= offset:
+                return stored
+            puts = {records.group_key(partition, name): value for name, value in entries if value is not None}
+            deletes = [records.group_key(partition, name) for name, value in entries if value is None]
+            await self._transact(puts | {key: records.encode_offset(offset)}, deletes)
+        return offset
+
+    def _groups_as_of(self, partition: int) -> int:
+        key = records.groups_key(partition)
+        stored = [value for name, value in self._journal.scan(key) if name == key]
+        return records.decode_offset(key, stored[0]) if stored else 0
 
     async def _advance(self, partition: int, replay_from: int) -> None:
         async with self._changing:

@@ -33,7 +33,7 @@ _NEIGHBOURS = 16
 class PartitionKeys:
     """Of one partition's metadata."""
 
-    __slots__ = ("_prefix", "aside", "changes", "cursor", "instances", "metadata", "through", "unnamed")
+    __slots__ = ("_prefix", "aside", "changes", "cursor", "groups", "instances", "metadata", "through", "unnamed")
 
     def __init__(self, partition: int) -> None:
         self._prefix = f"hr:{{p{partition:05}}}"
@@ -44,6 +44,7 @@ class PartitionKeys:
         self.unnamed = f"{self._prefix}:unnamed"
         self.metadata = f"{self._prefix}:metadata"
         self.aside = f"{self._prefix}:aside"
+        self.groups = f"{self._prefix}:groups"
 
     @property
     def blocks_prefix(self) -> str:

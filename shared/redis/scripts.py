@@ -306,6 +306,24 @@ return 1
 """
 )
 
+PUT_GROUPS = Script(
+    """#!lua flags=allow-oom
+-- KEYS: groups. ARGV: since, offset, then fields and values; a field whose value is empty goes. The offset that the
+-- groups are as of: it lies under 'offset', which is shorter than every other field.
+local stored = tonumber(redis.call('HGET', KEYS[1], 'offset') or '0')
+if stored < tonumber(ARGV[1]) or stored > tonumber(ARGV[2]) then return stored end
+redis.call('HSET', KEYS[1], 'offset', ARGV[2])
+for number = 3, #ARGV, 2 do
+  if ARGV[number + 1] == '' then
+    redis.call('HDEL', KEYS[1], ARGV[number])
+  else
+    redis.call('HSET', KEYS[1], ARGV[number], ARGV[number + 1])
+  end
+end
+return tonumber(ARGV[2])
+"""
+)
+
 READ_REGISTRY = Script(
     "#!lua flags=no-writes\n"
     + _SINCE

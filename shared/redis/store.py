@@ -29,12 +29,14 @@ from shared.seams.store import (
     Manifest,
     Metadata,
     Payload,
+    StoredGroups,
     forgettable,
 )
 
 _MOST_ORPHANS = 10_000  # in one look
 _ATTEMPTS = 5  # of a change that others overtake
 _KEYS_AT_ONCE = 5_000
+_GROUPS_OFFSET = b"offset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,22 @@ class RedisStore:
         ]
         if commands:
             await self._client.pipeline(commands)
+
+    async def groups(self, partition: int) -> StoredGroups:
+        key = PartitionKeys(partition).groups
+        flat = await self._client.call(Command.of("HGETALL", key))
+        found = dict(zip(flat[::2], flat[1::2], strict=True))
+        offset = found.pop(_GROUPS_OFFSET, None)
+        return StoredGroups() if offset is None else StoredGroups(decode_number(key, offset), tuple(found.items()))
+
+    async def put_groups(
+        self, partition: int, since: int, offset: int, entries: Sequence[tuple[bytes, bytes | None]]
+    ) -> int:
+        key = PartitionKeys(partition).groups
+        args: list[Argument] = [since, offset]
+        for name, value in entries:
+            args += [name, value or b""]
+        return int(await self._client.call(Command.running(scripts.PUT_GROUPS, [key], args)))
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         args: list[Argument] = [offset, value, reason, ASIDE_RECORDS, ASIDE_BYTES]

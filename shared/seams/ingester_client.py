@@ -73,6 +73,16 @@ class Described:
     missing: Mapping[int, str]
 
 
+@dataclass(slots=True)
+class Pushed:
+    """Groups as JSON objects, several in a piece with commas between them, of all partitions that an ingester could
+    answer for.
+    """
+
+    groups: list[bytes]
+    missing: Mapping[int, str]
+
+
 class IngesterClient(Protocol):
     """`partitions` maps each partition to the offset below which everything has to be in its answer, which
     `wait_applied` has seen applied; 0: whatever is there. Calls end with their caller's task and need no deadline of
@@ -117,3 +127,7 @@ class IngesterClient(Protocol):
         ...
 
     async def metadata(self, uid: bytes, partitions: Mapping[int, int]) -> Described: ...
+
+    async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
+        """The pushed groups that an instance has at a time."""
+        ...

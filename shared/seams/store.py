@@ -63,6 +63,16 @@ class Payload:
     values: tuple[bytes, ...] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredGroups:
+    """Pushed groups of a partition, as of an offset of its log: what lies below is in them, and nothing else. Keys and
+    values are `shared.native.PushBook`'s.
+    """
+
+    offset: int = 0
+    entries: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+
+
 ASIDE_RECORDS = 64
 ASIDE_BYTES = 16 << 20
 """What a partition keeps aside at most. The first damage tells most, so what comes later is not kept."""
@@ -167,6 +177,19 @@ class BlockStore(Protocol):
 
     async def put_metadata(self, partition: int, entries: dict[bytes, Metadata]) -> None:
         """Replaces what is stored for each uid named; an empty value removes it."""
+        ...
+
+    async def groups(self, partition: int) -> StoredGroups: ...
+
+    async def put_groups(
+        self, partition: int, since: int, offset: int, entries: Sequence[tuple[bytes, bytes | None]]
+    ) -> int:
+        """Replaces entries, or removes those without a value, all at once: what changed from `since` on, as of
+        `offset`. Returns the offset that the groups are as of afterwards.
+
+        Above `offset`: they had all of it already. Below `since`: the store was turned back and lacks more than this.
+        In both cases nothing was done.
+        """
         ...
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:

@@ -7,7 +7,16 @@ import pytest
 
 from shared import faults
 from shared.errors import InternalError, NotFoundError, UnavailableError
-from shared.seams.store import ASIDE_BYTES, ASIDE_RECORDS, Aside, BlockStore, Manifest, Payload, payload_keys
+from shared.seams.store import (
+    ASIDE_BYTES,
+    ASIDE_RECORDS,
+    Aside,
+    BlockStore,
+    Manifest,
+    Payload,
+    StoredGroups,
+    payload_keys,
+)
 from tests.contracts.harness import StoreHarness
 from tests.support.manifests import UID, WINDOW, block, generation, merged
 
@@ -424,6 +433,29 @@ class TestMetadata:
         assert await store.metadata(P) == {UID: {"a": (2, "A2", "")}, OTHER_UID: {"c": (1, "C", "")}}
         await store.put_metadata(P, {UID: {}})
         assert await store.metadata(P) == {OTHER_UID: {"c": (1, "C", "")}}
+
+
+class TestGroups:
+    async def test_are_as_of_an_offset_and_survive_a_restart(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        assert await store.groups(P) == StoredGroups()
+        entries = [(b"k" * 16, b"one"), (b"\xff" * 20, b"two"), (b"l" * 16, b"three")]
+        assert await store.put_groups(P, 0, 10, entries) == 10
+        assert await store.put_groups(P + 1, 0, 99, [(b"k" * 16, b"elsewhere")]) == 99
+        await store.close()
+        store = stores.open()
+        found = await store.groups(P)
+        assert (found.offset, dict(found.entries)) == (10, dict(entries))
+
+    async def test_are_replaced_and_removed_by_later_ones_only(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        assert await store.put_groups(P, 0, 10, [(b"k" * 16, b"one"), (b"l" * 16, b"two")]) == 10
+        assert await store.put_groups(P, 5, 9, [(b"k" * 16, None), (b"m" * 16, b"late")]) == 10
+        assert await store.put_groups(P, 11, 20, [(b"k" * 16, None), (b"m" * 16, b"ahead")]) == 10
+        assert await store.put_groups(P, 10, 10, [(b"k" * 16, None)]) == 10
+        assert await store.put_groups(P, 4, 12, [(b"l" * 16, b"new"), (b"n" * 16, None)]) == 12
+        found = await store.groups(P)
+        assert (found.offset, dict(found.entries)) == (12, {b"l" * 16: b"new"})
 
 
 class TestAside:

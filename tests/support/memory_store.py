@@ -8,7 +8,17 @@ from shared.clock import Clock
 from shared.errors import InternalError, NotFoundError, UnavailableError
 from shared.faults import fault
 from shared.native import crc32c
-from shared.seams.store import Aside, Directory, Generation, Manifest, Metadata, Payload, forgettable, has_room_aside
+from shared.seams.store import (
+    Aside,
+    Directory,
+    Generation,
+    Manifest,
+    Metadata,
+    Payload,
+    StoredGroups,
+    forgettable,
+    has_room_aside,
+)
 
 
 @dataclass
@@ -18,6 +28,7 @@ class _State:
     unnamed: dict[int, dict[str, float]] = field(default_factory=dict)
     metadata: dict[int, dict[bytes, Metadata]] = field(default_factory=dict)
     aside: dict[int, dict[int, Aside]] = field(default_factory=dict)
+    groups: dict[int, StoredGroups] = field(default_factory=dict)
 
     def copy(self) -> "_State":
         return _State(
@@ -26,6 +37,7 @@ class _State:
             {number: dict(keys) for number, keys in self.unnamed.items()},
             {number: dict(entries) for number, entries in self.metadata.items()},
             {number: dict(kept) for number, kept in self.aside.items()},
+            dict(self.groups),
         )
 
 
@@ -183,6 +195,22 @@ class MemoryStore:
         held.update(entries)
         for uid in [uid for uid, metadata in held.items() if not metadata]:
             del held[uid]
+
+    async def groups(self, partition: int) -> StoredGroups:
+        await asyncio.sleep(0)
+        return self._state.groups.get(partition, StoredGroups())
+
+    async def put_groups(
+        self, partition: int, since: int, offset: int, entries: Sequence[tuple[bytes, bytes | None]]
+    ) -> int:
+        await asyncio.sleep(0)
+        before = self._state.groups.get(partition, StoredGroups())
+        if not since <= before.offset <= offset:
+            return before.offset
+        changed = dict(before.entries) | {key: value or b"" for key, value in entries}
+        kept = tuple((key, value) for key, value in changed.items() if value)
+        self._state.groups[partition] = StoredGroups(offset, kept)
+        return offset
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         await asyncio.sleep(0)

@@ -6,6 +6,7 @@
 //! | [`wire`] | remote-write bodies: bounded snappy, one-pass split, label rules, log records |
 //! | [`exposition`] | text formats of metrics, read |
 //! | [`fs`] | the file layer: the real one, and one that loses what was not synced |
+//! | [`push`] | pushed groups: operations, what a partition keeps of them, what is due |
 //! | [`log`] | segment files with group commit |
 //! | [`records`] | records of one partition each, for a log elsewhere: written, collected on their way out, read |
 //! | [`store`] | pack files for payload and a journal for metadata |
@@ -28,6 +29,7 @@ pub mod kernel;
 pub mod load;
 pub mod log;
 pub mod model;
+pub mod push;
 pub mod records;
 pub mod select;
 pub mod store;

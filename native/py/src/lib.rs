@@ -10,6 +10,7 @@ mod exposition;
 mod files;
 mod head;
 mod load;
+mod push;
 mod records;
 mod select;
 mod wire;
@@ -29,6 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     head::register(module)?;
     load::register(module)?;
     records::register(module)?;
+    push::register(module)?;
     select::register(module)?;
     engine::register(module)?;
     Ok(())

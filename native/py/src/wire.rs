@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::{detached, to_py};
+use crate::push::Push;
 
 /// A uid from Python: exactly 16 bytes.
 pub fn uid_of(bytes: &[u8]) -> PyResult<Uid> {
@@ -78,6 +79,11 @@ impl SplitBatch {
     #[getter]
     fn metadata(&self) -> usize {
         self.0.metadata.len()
+    }
+
+    #[getter]
+    fn pushes(&self) -> usize {
+        self.0.pushes.len()
     }
 
     #[getter]
@@ -158,6 +164,21 @@ impl Splitter {
     ) -> PyResult<SplitBatch> {
         let uid = uid_of(uid)?;
         let batch = detached(py, || self.0.split_plain(plain, uid, shards, &limits.0, now_ms))?;
+        Ok(SplitBatch(Arc::new(batch)))
+    }
+
+    #[pyo3(signature = (push, *, uid, shards, limits, now_ms))]
+    fn split_push(
+        &self,
+        py: Python<'_>,
+        push: &Push,
+        uid: &[u8],
+        shards: u16,
+        limits: &WriteLimits,
+        now_ms: Millis,
+    ) -> PyResult<SplitBatch> {
+        let uid = uid_of(uid)?;
+        let batch = detached(py, || self.0.split_push(&push.0, uid, shards, &limits.0, now_ms))?;
         Ok(SplitBatch(Arc::new(batch)))
     }
 

@@ -2,7 +2,7 @@
 //! each takes frames (rows × steps of cells) and returns a new one.
 
 mod aggregate;
-mod calendar;
+pub(crate) mod calendar;
 mod cells;
 mod context;
 mod convert;

@@ -2,8 +2,10 @@
 
 use super::format::{Header, MAX_PLAIN_BYTES, Packer, SEAL, WRITE, stored};
 use crate::model::{Millis, Uid};
-use crate::wire::encode::{Rows, max_metadata_len, put_metadata, put_rows, rows_len};
-use crate::wire::{MAX_HISTOGRAM_BYTES, MAX_METADATA_ENTRIES, MetadataEntry, SplitBatch};
+use crate::wire::encode::{
+    PUSH_OVERHEAD, Rows, max_metadata_len, put_metadata, put_push, put_rows, rows_len,
+};
+use crate::wire::{MAX_HISTOGRAM_BYTES, MAX_METADATA_ENTRIES, MetadataEntry, PushEntry, SplitBatch};
 use crate::{Error, Result};
 
 /// Instance, shards, length.
@@ -220,6 +222,11 @@ impl Drafts {
         }
     }
 
+    pub fn add_push(&mut self, adding: &mut Adding<'_>, entry: &PushEntry) {
+        let most = PUSH_OVERHEAD + entry.operation.len();
+        self.write(adding, most, 0, |plain| put_push(plain, &entry.operation));
+    }
+
     pub fn add_metadata(&mut self, adding: &mut Adding<'_>, entry: &MetadataEntry) {
         let most = max_metadata_len(&entry.family, &entry.help, &entry.unit);
         self.write(adding, most, 1, |plain| {
@@ -262,10 +269,11 @@ pub fn check(batch: &SplitBatch) -> Result<()> {
         .metadata
         .iter()
         .map(|m| m.family.len() + m.help.len() + m.unit.len());
-    let largest = labels.chain(metadata).max().unwrap_or_default();
+    let pushes = batch.pushes.iter().map(|push| push.operation.len());
+    let largest = labels.chain(metadata).chain(pushes).max().unwrap_or_default();
     if largest > MAX_UNIT_BYTES {
         return Err(Error::TooLarge(format!(
-            "the labels of a series or the texts of a metadata entry have {largest} bytes, a record of the log takes {MAX_UNIT_BYTES}"
+            "the labels of a series, the texts of a metadata entry, or a pushed group have {largest} bytes, a record of the log takes {MAX_UNIT_BYTES}"
         )));
     }
     Ok(())

@@ -127,10 +127,7 @@ impl Outbox {
     /// something of it has no room in a record.
     pub fn add(&self, batch: &SplitBatch, now_ms: Millis) -> Result<u64> {
         check(batch)?;
-        let Some(uid) = batch
-            .uid
-            .filter(|_| !batch.series.is_empty() || !batch.metadata.is_empty())
-        else {
+        let Some(uid) = batch.uid.filter(|_| !batch.is_empty()) else {
             return Err(Error::BadData(
                 "a batch without an instance or without anything".to_owned(),
             ));
@@ -161,6 +158,11 @@ impl Outbox {
         for entry in &batch.metadata {
             let drafts = &mut queue(queues, waiting, entry.partition).drafts;
             drafts.add_metadata(&mut adding, entry);
+            full |= !drafts.full.is_empty();
+        }
+        for entry in &batch.pushes {
+            let drafts = &mut queue(queues, waiting, entry.partition).drafts;
+            drafts.add_push(&mut adding, entry);
             full |= !drafts.full.is_empty();
         }
         *is_full |= full;

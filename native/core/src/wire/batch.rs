@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use super::encode::{Rows, put_metadata, put_rows};
+use super::encode::{Rows, put_metadata, put_push, put_rows};
 use super::histogram::SentHistogram;
 use super::labels::series_text;
 use super::refusal::{Reason, Refusal, SERIES_LIMIT_TEXT, refuse};
@@ -61,6 +61,13 @@ pub enum Form {
     V2,
 }
 
+/// A change of a pushed group, which the partition keeps: `push::operation` writes and reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushEntry {
+    pub partition: u16,
+    pub operation: Vec<u8>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataEntry {
     pub partition: u16,
@@ -89,6 +96,8 @@ pub struct SplitBatch {
     pub starts: Vec<Millis>,
     pub histograms: Vec<BatchHistogram>,
     pub metadata: Vec<MetadataEntry>,
+    /// Never from a sender's message.
+    pub pushes: Vec<PushEntry>,
     /// What a log of segment files keeps, in snappy. The sender's own bytes if nothing was refused, else written again, as remote write
     /// 1.0, from what was accepted. Empty in a batch that comes from replay.
     pub body: Vec<u8>,
@@ -106,7 +115,9 @@ impl SplitBatch {
     pub fn partitions(&self) -> Vec<u16> {
         let mut met = [0_u64; 1 << 10];
         let series = self.series.iter().map(|s| s.partition);
-        for partition in series.chain(self.metadata.iter().map(|m| m.partition)) {
+        let others = self.metadata.iter().map(|m| m.partition);
+        let pushes = self.pushes.iter().map(|push| push.partition);
+        for partition in series.chain(others).chain(pushes) {
             met[usize::from(partition >> 6)] |= 1 << (partition & 63);
         }
         let words = (0..=u16::MAX).step_by(64).zip(met).filter(|&(_, word)| word != 0);
@@ -224,11 +235,21 @@ impl SplitBatch {
             + self.times.len() * 16
             + self.starts.len() * 8
             + size_of_val(self.histograms.as_slice())
+            + self
+                .pushes
+                .iter()
+                .map(|push| 48 + push.operation.len())
+                .sum::<usize>()
             + metadata
     }
 
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty() && self.metadata.is_empty() && self.pushes.is_empty()
+    }
+
     /// Makes the body one that holds exactly this batch.
-    pub(super) fn encode_body(&mut self) -> Result<()> {
+    pub(crate) fn encode_body(&mut self) -> Result<()> {
         self.body = self.encode()?;
         self.form = Form::V1;
         Ok(())
@@ -242,6 +263,9 @@ impl SplitBatch {
         }
         for entry in &self.metadata {
             put_metadata(&mut plain, entry.kind, &entry.family, &entry.help, &entry.unit);
+        }
+        for push in &self.pushes {
+            put_push(&mut plain, &push.operation);
         }
         snappy::compress(&plain)
     }

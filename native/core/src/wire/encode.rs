@@ -196,6 +196,19 @@ fn varint_at(field: &mut [u8], mut at: usize, mut rest: u64) -> usize {
     at + 1
 }
 
+/// The field of a `WriteRequest` that holds an operation on a pushed group.
+pub const PUSH_FIELD: u32 = 110;
+
+/// Tag and length around an operation.
+pub const PUSH_OVERHEAD: usize = 2 + MAX_VARINT;
+
+/// One operation on a pushed group.
+pub fn put_push(out: &mut Vec<u8>, operation: &[u8]) {
+    put_varint(out, u64::from(PUSH_FIELD) << 3 | 2);
+    put_varint(out, operation.len() as u64);
+    out.extend_from_slice(operation);
+}
+
 /// The most that [`put_metadata`] appends.
 pub fn max_metadata_len(family: &str, help: &str, unit: &str) -> usize {
     5 * (1 + MAX_VARINT) + family.len() + help.len() + unit.len()

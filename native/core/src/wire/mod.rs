@@ -26,7 +26,7 @@ pub mod known;
 pub mod labels;
 mod limits;
 mod metadata;
-mod proto;
+pub(crate) mod proto;
 mod refusal;
 mod scan;
 pub(crate) mod snappy;
@@ -37,8 +37,9 @@ mod v2;
 #[cfg(test)]
 mod properties;
 
-pub use batch::{BatchHistogram, BatchSeries, Form, MetadataEntry, SplitBatch};
+pub use batch::{BatchHistogram, BatchSeries, Form, MetadataEntry, PushEntry, SplitBatch};
 pub use histogram::MAX_HISTOGRAM_BYTES;
+pub(crate) use keys::{InstanceKeys, Placement};
 pub use known::KnownSeries;
 pub use limits::WriteLimits;
 pub use metadata::MAX_ENTRIES as MAX_METADATA_ENTRIES;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::batch::{BatchHistogram, BatchSeries};
-use super::encode::START_FIELD;
+use super::encode::{PUSH_FIELD, START_FIELD};
 use super::histogram::{MAX_HISTOGRAM_BYTES, SentHistogram};
 use super::keys::InstanceKeys;
 use super::proto::{BYTES, FIXED64, Reader, VARINT, expect_wire};
@@ -29,6 +29,8 @@ pub struct Found {
     pub histograms: Vec<BatchHistogram>,
     /// The extents of `MetricMetadata` messages.
     pub metadata: Vec<(u32, u32)>,
+    /// Likewise of operations on pushed groups.
+    pub pushes: Vec<(u32, u32)>,
     /// Label bytes that did not lie in one piece, put together. Positions count on from the end of the decoded body.
     pub gathered: Vec<u8>,
     /// Series of which something was left out, in order.
@@ -84,6 +86,11 @@ pub fn scan(
                 scan.found
                     .metadata
                     .push((extent.start as u32, extent.len() as u32));
+            }
+            PUSH_FIELD => {
+                expect_wire(wire, BYTES, "an operation on a pushed group", request.position())?;
+                let extent = request.extent()?;
+                scan.found.pushes.push((extent.start as u32, extent.len() as u32));
             }
             _ => request.skip(wire)?,
         }

@@ -3,8 +3,9 @@
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::batch::{Form, MetadataEntry, SplitBatch};
+use super::batch::{Form, MetadataEntry, PushEntry, SplitBatch};
 use super::cache::LabelCache;
+use super::encode::PUSH_FIELD;
 use super::keys::{InstanceKeys, Placement};
 use super::labels::{self, Verdict, series_text};
 use super::limits::WriteLimits;
@@ -14,6 +15,8 @@ use super::scan::{Exception, Found, scan};
 use super::snappy;
 use super::v2::scan_v2;
 use crate::model::{Millis, Uid};
+use crate::push::operation;
+use crate::push::prepare::Prepared;
 use crate::{Error, Result};
 
 /// Of the memory for valid label bytes the part that metadata gets besides: families are far fewer than series.
@@ -39,6 +42,8 @@ struct Request<'a> {
     is_checked: bool,
     /// What was said of metrics lately; `None`: all that is said is to be kept.
     described: Option<&'a Mutex<Described>>,
+    /// It comes from the log.
+    is_trusted: bool,
 }
 
 impl Splitter {
@@ -87,6 +92,7 @@ impl Splitter {
             takes_histograms: false,
             is_checked: false,
             described: Some(&self.described),
+            is_trusted: false,
         };
         let mut batch = self.columns(decoded, form, uid, shards, &request)?;
         if batch.refused.is_empty() {
@@ -118,6 +124,7 @@ impl Splitter {
             takes_histograms: false,
             is_checked: false,
             described: None,
+            is_trusted: false,
         };
         let mut batch = self.columns(plain, Form::V1, uid, shards, &request)?;
         if batch.refused.is_empty() {
@@ -125,6 +132,29 @@ impl Splitter {
         } else {
             batch.encode_body()?;
         }
+        Ok(batch)
+    }
+
+    /// A push: its samples as `split_plain` takes them, and the operation on its group, unless something is refused: then there is none,
+    /// and the batch must not be written.
+    pub fn split_push(
+        &self,
+        prepared: &Prepared,
+        uid: Uid,
+        shards: u16,
+        limits: &WriteLimits,
+        now: Millis,
+    ) -> Result<SplitBatch> {
+        let mut batch = self.split_plain(prepared.plain.clone(), uid, shards, limits, now)?;
+        if !batch.refused.is_empty() {
+            return Ok(batch);
+        }
+        for partition in prepared.partitions(self, uid) {
+            let mut operation = prepared.operation.clone();
+            operation::put_partition(&mut operation, partition);
+            batch.pushes.push(PushEntry { partition, operation });
+        }
+        batch.encode_body()?;
         Ok(batch)
     }
 
@@ -155,7 +185,22 @@ impl Splitter {
             .all())
     }
 
-    fn placement(&self, keys: &InstanceKeys, shards: u16) -> Result<Placement> {
+    /// The hashes of an instance.
+    pub(crate) fn keys(&self, uid: Uid) -> InstanceKeys {
+        InstanceKeys::new(&self.secret, uid)
+    }
+
+    /// The partition that keeps a pushed group, by its key: any, whatever the instance's own are, so that it stays when those become
+    /// more.
+    pub fn group_partition(&self, uid: Uid, key: &[u8]) -> u16 {
+        (self.keys(uid).hash(key) % u128::from(self.partitions)) as u16
+    }
+
+    pub fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    pub(crate) fn placement(&self, keys: &InstanceKeys, shards: u16) -> Result<Placement> {
         if !shards.is_power_of_two() || shards > self.partitions {
             return Err(Error::BadData(format!(
                 "shards must be a power of two and at most the {} partitions there are, not {shards}",
@@ -200,9 +245,11 @@ impl Splitter {
             values,
             starts,
             histograms,
+            pushes,
             exceptions,
             ..
         } = found;
+        let pushes = request.pushes(&labels, &pushes)?;
         let mut batch = SplitBatch {
             uid: Some(uid),
             shards,
@@ -213,6 +260,7 @@ impl Splitter {
             starts,
             histograms,
             metadata,
+            pushes,
             refused,
             ..SplitBatch::default()
         };
@@ -296,6 +344,7 @@ impl<'a> Request<'a> {
             takes_histograms: true,
             is_checked: false,
             described: None,
+            is_trusted: true,
         }
     }
 
@@ -308,6 +357,26 @@ impl<'a> Request<'a> {
         let place = |family: &str| self.placement.partition(self.keys.hash(family.as_bytes()) as u16);
         let entries = metadata::entries(raw, self.limits, &mut refused, place)?;
         Ok((entries, refused))
+    }
+
+    /// Operations on pushed groups come from the log alone: a sender that could write them would forge pushes.
+    fn pushes(&self, decoded: &[u8], extents: &[(u32, u32)]) -> Result<Vec<PushEntry>> {
+        if !self.is_trusted && !extents.is_empty() {
+            return Err(Error::BadData(format!(
+                "field {PUSH_FIELD} of a write request is not for senders"
+            )));
+        }
+        let operations = extents
+            .iter()
+            .map(|&(start, len)| &decoded[start as usize..start as usize + len as usize]);
+        operations
+            .map(|operation| {
+                Ok(PushEntry {
+                    partition: operation::partition(operation)?,
+                    operation: operation.to_vec(),
+                })
+            })
+            .collect()
     }
 
     /// Counts what the scan left out and what the label rules refuse, and drops series that have nothing left.
