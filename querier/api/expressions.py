@@ -50,9 +50,14 @@ def _drawn(text: str, features: Features) -> bytes:
 def _drawable(text: str, features: Features) -> Expr:
     """Lines are indented by their level, and JSON nests with it: both grow with the square of a chain's length."""
     expr = parse_parameter(text, features)
+    check_drawable(expr)
+    return expr
+
+
+def check_drawable(expr: Expr) -> None:
+    """Raises BadDataError."""
     if height(expr) > MAX_LEVELS:
         raise invalid("query", f"expression has more than {MAX_LEVELS} levels of operators")
-    return expr
 
 
 class ExpressionApi:

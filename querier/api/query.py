@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from querier.api.execution import Executor, Job, Outcome
-from querier.api.expressions import in_place_if_short
+from querier.api.expressions import check_drawable, in_place_if_short
 from querier.api.metadata import TRUNCATED
 from querier.api.params import (
     Params,
@@ -124,6 +124,8 @@ class QueryApi:
         )
         planned_s = time.perf_counter() - began
         wanted = _explanation(params)
+        if wanted is not Explanation.NONE:
+            check_drawable(plan.expr)
         if wanted is Explanation.PLAN:
             return success(b'{"explain":', to_json(explained(plan)), b"}")
         if wanted is Explanation.ANALYSIS:

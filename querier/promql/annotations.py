@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -10,29 +11,55 @@ from querier.promql.errors import line_and_column
 from querier.promql.tokens import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from shared.native import Grid
 
     Note = tuple[str, str, str]
     """Kind, detail, and the metric's name or nothing."""
 
+    Remark = tuple[Literal["warning", "info"], str, int]
+    """Severity, text and place."""
+
 
 class Annotations:
     """Collected in order, each text once."""
 
-    __slots__ = ("_query", "infos", "warnings")
+    __slots__ = ("_query", "_records", "infos", "warnings")
 
     def __init__(self, query: str) -> None:
         self._query = query
+        self._records: list[list[Remark]] = []
         self.warnings: dict[str, None] = {}
         self.infos: dict[str, None] = {}
 
     def warn(self, text: str, position: int) -> None:
-        self.warnings[f"PromQL warning: {text} ({line_and_column(self._query, position)})"] = None
+        self._remark(("warning", text, position))
 
     def inform(self, text: str, position: int) -> None:
-        self.infos[f"PromQL info: {text} ({line_and_column(self._query, position)})"] = None
+        self._remark(("info", text, position))
+
+    @contextmanager
+    def recording(self) -> Iterator[list[Remark]]:
+        """What is remarked inside goes to this list alone."""
+        self._records.append([])
+        try:
+            yield self._records[-1]
+        finally:
+            self._records.pop()
+
+    def repeat(self, remarks: Iterable[Remark], shift: int) -> None:
+        """The same remarks, `shift` characters further on."""
+        for severity, text, position in remarks:
+            self._remark((severity, text, position + shift))
+
+    def _remark(self, remark: Remark) -> None:
+        if self._records:
+            self._records[-1].append(remark)
+            return
+        severity, text, position = remark
+        collected = self.warnings if severity == "warning" else self.infos
+        collected[f"PromQL {severity}: {text} ({line_and_column(self._query, position)})"] = None
 
     def add(self, notes: Iterable[Note], places: Places) -> None:
         """`notes` are as `Query.take_notes` lists them."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from querier.promql.errors import line_and_column
 from querier.promql.format import canonical, format_matcher
+from querier.promql.operators.common import Common
 from querier.promql.operators.sources import Source
 from querier.promql.operators.tree import below, is_node
+from querier.promql.places import PLACES
 from querier.promql.profile import Figures, Timed, TimedLink
 from shared.native import Matcher
 
 if TYPE_CHECKING:
     from querier.promql.operators.tree import Node
     from querier.promql.plan import Plan, Select
-
-_PLACES = frozenset({"position", "param_position", "quantile_position"})
 
 
 def explained(plan: Plan) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def explained(plan: Plan) -> dict[str, Any]:
         "step": step_ms / 1000 if plan.is_range else 0,
         "steps": steps,
         "selects": [_select(select, readers.get(index, 0)) for index, select in enumerate(plan.selects)],
-        "plan": {"operator": "Text", "with": {"value": plan.text}} if root is None else _node(root, plan.query),
+        "plan": {"operator": "Text", "with": {"value": plan.text}} if root is None else _Drawing(plan.query).node(root),
     }
 
 
@@ -43,42 +43,57 @@ def _select(select: Select, readers: int) -> dict[str, Any]:
         "from": select.min_ms / 1000,
         "through": select.max_ms / 1000,
         "readers": readers,
-    }
+    } | ({} if select.fold is None else {"fold": _plain(select.fold)})
 
 
 def _readers(root: Node | None) -> dict[int, int]:
     """How many operators read each select."""
     counts: dict[int, int] = {}
+    seen: set[int] = set()
     waiting = [] if root is None else [root]
     while waiting:
         node = waiting.pop()
+        if isinstance(node, Common):
+            if node.number in seen:
+                continue
+            seen.add(node.number)
         if isinstance(node, Source):
             counts[node.select] = counts.get(node.select, 0) + 1
         waiting += below(node)
     return counts
 
 
-def _node(node: Node, query: str) -> dict[str, Any]:
-    figures: Figures | None = None
-    if isinstance(node, Timed | TimedLink):
-        node, figures = node.operator, node.figures
-    described: dict[str, Any] = {"operator": type(node).__name__}
-    position = getattr(node, "position", None)
-    if position is not None:
-        described["position"] = line_and_column(query, position)
-    details = {
-        field.name: _plain(getattr(node, field.name))
-        for field in fields(node)
-        if field.name not in _PLACES and _says_something(getattr(node, field.name))
-    }
-    if details:
-        described["with"] = details
-    inner = below(node)
-    if figures is not None:
-        described["took"] = _took(figures, inner)
-    if inner:
-        described["children"] = [_node(child, query) for child in inner]
-    return described
+class _Drawing:
+    """Draws each common operator once, where it occurs first."""
+
+    def __init__(self, query: str) -> None:
+        self._query = query
+        self._drawn: set[int] = set()
+
+    def node(self, node: Node) -> dict[str, Any]:
+        figures: Figures | None = None
+        if isinstance(node, Timed | TimedLink):
+            node, figures = node.operator, node.figures
+        described: dict[str, Any] = {"operator": type(node).__name__}
+        position = getattr(node, "position", None)
+        if position is not None:
+            described["position"] = line_and_column(self._query, position)
+        details = {
+            field.name: _plain(getattr(node, field.name))
+            for field in fields(node)
+            if field.name not in PLACES and _says_something(getattr(node, field.name))
+        }
+        if details:
+            described["with"] = details
+        inner = below(node)
+        if isinstance(node, Common):
+            inner = [] if node.number in self._drawn else inner
+            self._drawn.add(node.number)
+        if figures is not None:
+            described["took"] = _took(figures, inner)
+        if inner:
+            described["children"] = [self.node(child) for child in inner]
+        return described
 
 
 def _took(figures: Figures, inner: list[Node]) -> dict[str, Any]:

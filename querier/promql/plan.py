@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from querier.promql.ast import MatrixSelector, StringLiteral, Subquery, without_parens
 from querier.promql.features import DEFAULT_FEATURES, Features
 from querier.promql.functions import DOCUMENTED_TYPE, ValueType
+from querier.promql.height import height
 from querier.promql.invariance import Invariance
+from querier.promql.narrowing import narrowed
 from querier.promql.parser import parse
 from querier.promql.planner import Planner
+from querier.promql.sharing import shared
 from querier.promql.statistics import StatisticsOnly
 from querier.promql.types import type_of
 from shared.errors import BadDataError
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 DEFAULT_LOOKBACK_MS = 5 * 60_000
 DEFAULT_SUBQUERY_STEP_MS = 60_000
+
+SHARED_HEIGHT = 60
+"""Trees higher than this are left as they are: the passes over them are recursive."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -95,6 +101,7 @@ def prepare(
         Invariance(expr),
         StatisticsOnly(expr),
         features,
+        narrowed(expr),
     )
     bare = without_parens(expr)
     root: Operator | None = None
@@ -106,6 +113,8 @@ def prepare(
         samples = planner.samples(bare, grid)
     else:
         root = planner.plan(bare, grid)
+        if planner.reads_twice and height(expr) <= SHARED_HEIGHT:
+            root = shared(root)
     selects = [Select(*needed) for needed in planner.needed()]
     return Plan(
         query,

@@ -40,7 +40,7 @@ from querier.promql.types import type_of
 from shared.errors import BadDataError, ExecutionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from querier.promql.ast import DurationExpr, LabelMatcher, When
     from querier.promql.features import Features
@@ -67,6 +67,7 @@ class Planner:
         "inner_steps",
         "invariance",
         "lookback_ms",
+        "narrowed",
         "statistics",
         "step_ms",
         "subquery_step_ms",
@@ -83,7 +84,9 @@ class Planner:
         invariance: Invariance,
         statistics: StatisticsOnly,
         features: Features,
+        narrowed: Mapping[int, Sequence[LabelMatcher]],
     ) -> None:
+        """`narrowed`: matchers besides a selector's own, by its id."""
         self.bounds = bounds
         self.step_ms = step_ms
         self.lookback_ms = lookback_ms
@@ -91,6 +94,7 @@ class Planner:
         self.invariance = invariance
         self.statistics = statistics
         self.features = features
+        self.narrowed = narrowed
         self.inner_steps = 0
         self._selects: dict[tuple[tuple[str, str, str], ...], _Needed] = {}
         self._by_index: list[_Needed] = []
@@ -103,6 +107,11 @@ class Planner:
             matchers = [matcher.to_native() for matcher in needed.matchers]
             fold = needed.fold if needed.readers == 1 else None
             yield needed.matchers, matchers, needed.min_ms, needed.max_ms, fold
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether two operators read one selector."""
+        return any(needed.readers > 1 for needed in self._selects.values())
 
     def plan(self, expr: Expr, grid: Grid) -> Operator:
         """The operator of a scalar or vector expression. What never varies is planned for one step."""
@@ -221,12 +230,13 @@ class Planner:
         self, selector: VectorSelector, grid: Grid, offset_ms: int, back_ms: int, *, ahead_ms: int = 0
     ) -> Source:
         """The select that serves `selector`, widened to the times (start - back, last + ahead]."""
-        key = tuple((matcher.name, matcher.op, matcher.value) for matcher in selector.matchers)
+        matchers = [*selector.matchers, *self.narrowed.get(id(selector), ())]
+        key = tuple((matcher.name, matcher.op, matcher.value) for matcher in matchers)
         min_ms = max(grid[0] - offset_ms - back_ms + 1, -FAR_MS)
         max_ms = min(_last(grid) - offset_ms + ahead_ms, FAR_MS)
         needed = self._selects.get(key)
         if needed is None:
-            needed = self._selects[key] = _Needed(len(self._selects), selector.matchers, min_ms, max_ms)
+            needed = self._selects[key] = _Needed(len(self._selects), matchers, min_ms, max_ms)
             self._by_index.append(needed)
         else:
             needed.min_ms = min(needed.min_ms, min_ms)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from querier.promql.operators.sources import AggregateInstant, AggregateRange
 from querier.promql.operators.tree import rebuilt
 
 if TYPE_CHECKING:
@@ -75,11 +74,5 @@ def timed(plan: Plan) -> Plan:
 
 
 def _timed(node: Node) -> Node:
-    if isinstance(node, AggregateInstant | AggregateRange):
-        # What it aggregates is not evaluated by itself.
-        inner = rebuilt(node, lambda source: rebuilt(source, _timed))
-    else:
-        inner = rebuilt(node, _timed)
-    if hasattr(node, "evaluate"):
-        return Timed(inner)
-    return TimedLink(inner) if hasattr(node, "apply") else inner
+    inner = rebuilt(node, _timed)
+    return TimedLink(inner) if hasattr(node, "apply") else Timed(inner)

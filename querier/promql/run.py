@@ -9,19 +9,21 @@ from querier.promql.annotations import Annotations, Places
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from querier.promql.operators.common import Kept
     from shared.native import Frame, Grid, Query, SeriesSet
 
 
 class Run:
     """One evaluation: the native query, the selected series in the order of the plan's selects, and what was noted."""
 
-    __slots__ = ("annotations", "delays_names", "native", "sets")
+    __slots__ = ("annotations", "delays_names", "kept", "native", "sets")
 
     def __init__(self, text: str, query: Query, sets: Sequence[SeriesSet], *, delays_names: bool) -> None:
         self.native = query
         self.sets = sets
         self.delays_names = delays_names
         self.annotations = Annotations(text)
+        self.kept: dict[int, Kept] = {}
 
     def note(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from querier.promql.operators.sources import AggregateInstant, AggregateRange
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,14 +35,19 @@ def _collect(value: object, found: list[Node]) -> None:
 
 
 def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
-    """The same node with `change` applied to every node right below."""
-    changed = {field.name: _changed(getattr(node, field.name), change) for field in fields(node)}
-    return replace(node, **{name: value for name, value in changed.items() if value is not getattr(node, name)})
+    """The same node over other ones: `change` is applied to the nearest below that are evaluated by themselves, or that
+    are links of chains.
+    """
+    is_fused = isinstance(node, AggregateInstant | AggregateRange)  # what it aggregates is not evaluated by itself
 
+    def changed(value: Any) -> Any:
+        if is_node(value):
+            is_evaluated = not is_fused and (hasattr(value, "evaluate") or hasattr(value, "apply"))
+            return change(value) if is_evaluated else rebuilt(value, change)
+        if isinstance(value, list | tuple) and any(is_node(item) or isinstance(item, tuple) for item in value):
+            return type(value)([changed(item) for item in value])
+        return value
 
-def _changed(value: Any, change: Callable[[Node], Node]) -> Any:
-    if is_node(value):
-        return change(value)
-    if isinstance(value, list | tuple) and any(is_node(item) or isinstance(item, tuple) for item in value):
-        return type(value)(_changed(item, change) for item in value)
-    return value
+    old = {field.name: getattr(node, field.name) for field in fields(node)}
+    new = {name: changed(value) for name, value in old.items()}
+    return replace(node, **{name: value for name, value in new.items() if value is not old[name]})

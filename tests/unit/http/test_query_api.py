@@ -242,6 +242,14 @@ async def test_an_analysis_says_what_each_part_took(server: Server) -> None:
     assert explanation["took"]["evaluateSeconds"] > 0
 
 
+async def test_the_deepest_query_is_explained(server: Server) -> None:
+    deepest = "abs(" * 120 + "up" + ")" * 120
+    for wanted in ("1", "analyze"):
+        assert (await server.get("/api/v1/query", query=deepest, time=T, explain=wanted)).status_code == 200
+    status, error = await error_of(server, "/api/v1/query", query="up" + " + up" * 300, time=T, explain="1")
+    assert (status, "more than 200 levels" in error) == (400, True)
+
+
 async def test_an_explanation_is_asked_for_by_known_words(server: Server) -> None:
     status, error = await error_of(server, "/api/v1/query", query="up", explain="please")
     assert status == 400

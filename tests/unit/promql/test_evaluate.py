@@ -3,12 +3,15 @@
 import contextlib
 import json
 import threading
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querier.promql import ALL_FEATURES, ParseError, Result, evaluate, parse, prepare
+from querier.promql import ALL_FEATURES, ParseError, Plan, Result, evaluate, parse, prepare
+from querier.promql import plan as plan_module
+from querier.promql.narrowing import narrowed
 from shared import native
 from shared.errors import HeadraceError
 
@@ -27,7 +30,10 @@ _SERIES = [
 
 
 def run(text: str, grid: tuple[int, int, int], *, is_range: bool) -> Result:
-    plan = prepare(text, grid, ALL_FEATURES, is_range=is_range)
+    return evaluated(prepare(text, grid, ALL_FEATURES, is_range=is_range))
+
+
+def evaluated(plan: Plan) -> Result:
     query = native.Query()
     sets = []
     for select in plan.selects:
@@ -51,6 +57,47 @@ def test_every_query_is_answered_or_refused(text: str) -> None:
         except _REFUSALS:
             continue
         assert isinstance(json.loads(result.json), list)
+
+
+@given(queries, st.sampled_from(["({0}) / ({0})", "({0}) or ({0})", "({0}) - ({0}) * ({0})", "sum({0}) + count({0})"]))
+def test_what_is_said_twice_gives_what_it_gives_by_itself(text: str, twice: str) -> None:
+    try:
+        plan = prepare(twice.format(text), (0, 45_000, 6), ALL_FEATURES, is_range=True)
+        with mock.patch.object(plan_module, "SHARED_HEIGHT", 0):
+            apart = prepare(twice.format(text), (0, 45_000, 6), ALL_FEATURES, is_range=True)
+    except _REFUSALS:
+        return
+    outcomes = []
+    for each in (plan, apart):
+        try:
+            outcomes.append(evaluated(each))
+        except _REFUSALS as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+
+
+@given(
+    queries,
+    st.sampled_from(
+        ['x{{a="1"}} / ({0})', '({0}) and x{{le=~"1|wide"}}', 'sum by (a) (x{{a!="2"}}) * on (a) group_right ({0})']
+    ),
+)
+def test_matchers_that_narrow_the_other_side_change_no_result(text: str, around: str) -> None:
+    outcomes = []
+    for found in (narrowed, lambda _: {}):
+        try:
+            with mock.patch.object(plan_module, "narrowed", found):
+                plan = prepare(around.format(text), (0, 45_000, 6), ALL_FEATURES, is_range=True)
+            outcomes.append(evaluated(plan).json)
+        except _REFUSALS as error:
+            outcomes.append(str(error).encode())
+    assert outcomes[0] == outcomes[1]
+
+
+def test_the_notes_of_what_is_said_twice_stand_at_both_places() -> None:
+    text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket"
+    result = run("sum(rate(x[2m])) + sum(rate(x[2m]))", (120_000, 60_000, 2), is_range=True)
+    assert [info.rpartition(" ")[2] for info in result.infos if text in info] == ["(1:10)", "(1:29)"]
 
 
 @given(queries)

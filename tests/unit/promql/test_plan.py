@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from querier.promql import ALL_FEATURES, Plan, prepare
+from querier.promql.format import format_matcher
 from querier.promql.operators.binary import Chain, MatchLink
+from querier.promql.operators.common import Common
 from querier.promql.operators.sources import (
     AggregateInstant,
     AggregateRange,
@@ -14,7 +16,9 @@ from querier.promql.operators.sources import (
     Selected,
     SubquerySamples,
 )
-from querier.promql.operators.vectors import Aggregation, SortInRange
+from querier.promql.operators.tree import below
+from querier.promql.operators.vectors import Aggregation, ElementFunction, SortInRange
+from querier.promql.plan import SHARED_HEIGHT
 from shared.errors import BadDataError, ExecutionError
 
 START_MS, STEP_MS, STEPS = 1_000_000_000, 15_000, 241
@@ -55,6 +59,78 @@ def test_the_end_may_lie_behind_the_last_step() -> None:
 def test_equal_selectors_share_one_select_of_all_their_times() -> None:
     plan = ranged('x{a="1"} / x{a="1"} offset 1h + rate(x{a="1"}[2h]) + x')
     assert times(plan) == [(START_MS - 7_200_000 + 1, END_MS), (START_MS - 300_000 + 1, END_MS)]
+
+
+NARROWED = [
+    ('a{x="1"} / b', ['a{x="1"}', 'b{x="1"}']),
+    ('a / b{x=~"1|2",y!="3"}', ['a{x=~"1|2",y!="3"}', 'b{x=~"1|2",y!="3"}']),
+    ('a{x="1"} / b{y="2"}', ['a{x="1",y="2"}', 'b{x="1",y="2"}']),
+    ('rate(a{x="1"}[5m]) > bool rate(b[5m])', ['a{x="1"}', 'b{x="1"}']),
+    ('sum by (x) (a{x="1",y="2"}) / sum by (x) (b)', ['a{x="1",y="2"}', 'b{x="1"}']),
+    ('a{x="1"} * on (x) group_left max by (x) (b)', ['a{x="1"}', 'b{x="1"}']),
+    ('min by (x) (a) * on (x) group_right b{x="1"}', ['a{x="1"}', 'b{x="1"}']),
+    ('a{x="1"} and on (x) b{y="2"}', ['a{x="1"}', 'b{x="1",y="2"}']),
+    ('a and ignoring (x) (b{x="1",y="2"} > 0)', ['a{y="2"}', 'b{x="1",y="2"}']),
+    ('a{x="1"} unless b{y="2"}', ['a{x="1"}', 'b{x="1",y="2"}']),
+    # What comes out by itself, or may be what a failure is about, stays.
+    ('a unless b{y="2"}', ["a", 'b{y="2"}']),
+    ('a{x="1"} or b', ['a{x="1"}', "b"]),
+    ('a{x="1"} + fill (0) b', ['a{x="1"}', "b"]),
+    ('a{x="1"} / on (x) b', ['a{x="1"}', "b"]),
+    ('a{x="1"} / ignoring (y) b', ['a{x="1"}', "b"]),
+    ('a{x="1"} / {__name__=~"b"}', ['a{x="1"}', '{__name__=~"b"}']),
+    ('a{x="1"} * on (x) group_left sum by (x, y) (b)', ['a{x="1"}', "b"]),
+    # What knows the label no more, or makes one of it.
+    ('a{x="1"} / sum by (y) (b)', ['a{x="1"}', "b"]),
+    ('a{x="1"} and label_replace(b, "x", "1", "", "")', ['a{x="1"}', "b"]),
+    ('a{x="1"} and topk(1, b)', ['a{x="1"}', "b"]),
+    ('a{x="1"} and absent(b)', ['a{x="1"}', "b"]),
+    ('a{x="1"} and max_over_time(b[5m:1m])', ['a{x="1"}', "b"]),
+    # What is read anyway.
+    ('a{x="1"} / b + b', ['a{x="1"}', "b"]),
+]
+
+
+@pytest.mark.parametrize(("query", "selectors"), NARROWED)
+def test_matchers_of_one_side_narrow_the_other(query: str, selectors: list[str]) -> None:
+    shown = []
+    for select in ranged(query).selects:
+        name = "".join(matcher.value for matcher in select.selector if (matcher.name, matcher.op) == ("__name__", "="))
+        others = sorted(format_matcher(matcher) for matcher in select.selector if matcher.value != name)
+        shown.append(name + (f"{{{','.join(others)}}}" if others else ""))
+    assert shown == selectors
+
+
+@pytest.mark.parametrize(
+    ("query", "uses"),
+    [
+        ("x / x", [2]),
+        ("sum(rate(x[5m])) / sum(rate(x[5m]))", [2]),
+        ("(x - y) / x", [2]),
+        ('histogram_quantiles(x, "q", 0.1, 0.5, 0.9)', [3]),
+        ("abs(x + y) or abs(x + y) or x", [2, 2]),  # x is read once more, besides in what is evaluated once
+        ("x / (x offset 5m)", []),
+        ("sum(rate(x[5m])) / count(rate(x[5m]))", []),  # what is fused is not held
+        ("histogram_count(x) / x", []),  # one needs no buckets
+        ("x / max_over_time(x[5m:1m])", []),  # at other steps
+        ("abs(x + y) - abs(x  + y)", [2, 2]),  # at other distances
+        ("vector(1) + vector(1)", []),  # costs nothing
+    ],
+)
+def test_what_is_said_twice_is_evaluated_once(query: str, uses: list[int]) -> None:
+    commons: dict[int, int] = {}
+    waiting = [ranged(query).root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Common):
+            commons[node.number] = node.uses
+        waiting += below(node)
+    assert sorted(commons.values()) == uses
+
+
+def test_a_tall_tree_is_left_as_it_is() -> None:
+    query = "abs(" * SHARED_HEIGHT + "x + x" + ")" * SHARED_HEIGHT
+    assert isinstance(ranged(query).root, ElementFunction)
 
 
 def test_subquery_steps_are_multiples_of_their_step() -> None:
