@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Headrace beside Debian's Prometheus and VictoriaMetrics on the same load, in one run.
-# bench.sh [small|medium|jitter|real|recovery|push|cluster[:SCENARIO]]...; default: small. Results go to
+# bench.sh [small|medium|jitter|real|recovery|push|growth|cluster[:SCENARIO]]...; default: small. Results go to
 # .bench/results/NAME/results.md; `cluster` prints them. Its scenarios are the functions of tests/bench/cluster.py.
 # BENCH_DIR: the folder of the black-box benchmark (run.py, dataset.py …); default ../shared/bench beside this checkout.
 # BENCH_REAL: the recording for `real`, zstd of [u32 length][snappy body]…; default ../shared/data/real.rw.zst.
@@ -42,11 +42,13 @@ for name in "${@:-small}"; do
       "$python" -m tests.bench.recovery ;;
     push)
       "$python" -m tests.bench.push ;;
+    growth)
+      "$python" -m tests.bench.growth docs/growth.svg ;;
     cluster | cluster:*)
       scripts/kafka.sh
       scripts/tools.sh redis-server redis-tools libjemalloc2 liblzf1 libatomic1 nginx libpcre2-8-0
       scenario=${name#cluster}
       "$python" -m tests.bench.cluster ${scenario:+"${scenario#:}"} ;;
-    *) die "unknown benchmark '$name': small, medium, jitter, real, recovery, push or cluster" ;;
+    *) die "unknown benchmark '$name': small, medium, jitter, real, recovery, push, growth or cluster" ;;
   esac
 done

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from querier.promql.ast import Expr, MatrixSelector, StringLiteral, VectorSelector, without_parens
 from querier.promql.functions import ANCHORABLE, DATE_FUNCTIONS, KEEP_NAME, SMOOTHABLE
 from querier.promql.info import plan_info
-from querier.promql.numbers import format_general
 from querier.promql.operators.binary import Chain, ScalarLink
 from querier.promql.operators.sources import Number, RangeFunction, Time
 from querier.promql.operators.vectors import (
@@ -170,24 +169,13 @@ def _histogram_quantile(planner: Planner, call: Call, grid: Grid) -> Operator:
 
 def _histogram_quantiles(planner: Planner, call: Call, grid: Grid) -> Operator:
     vector, label, *quantiles = call.args
-    planned = []
-    for arg in quantiles:
-        value = planner.plan(arg, grid)
-        if not isinstance(value, Number):
-            raise ExecutionError("the quantiles of histogram_quantiles() must be numbers")
-        planned.append(
-            (
-                _quantile_label(value.value),
-                HistogramQuantile(value, planner.plan(vector, grid), grid, arg.start, vector.start),
-            )
-        )
-    return HistogramQuantiles(_text(label), planned)
-
-
-def _quantile_label(value: float) -> str:
-    """As OpenMetrics writes floats: whole numbers with `.0`."""
-    text = format_general(value)
-    return text if math.isinf(value) or math.isnan(value) or set(text) & set(".e") else f"{text}.0"
+    return HistogramQuantiles(
+        _text(label),
+        [
+            HistogramQuantile(planner.plan(arg, grid), planner.plan(vector, grid), grid, arg.start, vector.start)
+            for arg in quantiles
+        ],
+    )
 
 
 def _start_timestamp(planner: Planner, call: Call, grid: Grid) -> Operator:

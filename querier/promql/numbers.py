@@ -23,5 +23,11 @@ def format_general(value: float) -> str:
     return f"{'-' if sign else ''}{mantissa}e{power:+03d}"
 
 
+def openmetrics_float(value: float) -> str:
+    """As OpenMetrics writes floats: whole numbers with `.0`."""
+    text = format_general(value)
+    return text if not math.isfinite(value) or set(text) & set(".e") else f"{text}.0"
+
+
 def _special(value: float) -> str:
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"

@@ -61,6 +61,7 @@ class Planner:
 
     __slots__ = (
         "_by_index",
+        "_readings",
         "_selects",
         "bounds",
         "features",
@@ -68,6 +69,7 @@ class Planner:
         "invariance",
         "lookback_ms",
         "narrowed",
+        "reads_twice",
         "statistics",
         "step_ms",
         "subquery_step_ms",
@@ -98,6 +100,8 @@ class Planner:
         self.inner_steps = 0
         self._selects: dict[tuple[tuple[str, str, str], ...], _Needed] = {}
         self._by_index: list[_Needed] = []
+        self._readings: set[tuple[int, Grid, int, int]] = set()
+        self.reads_twice = False  # whether two operators read the same samples at the same steps
 
     def needed(self) -> Iterator[tuple[Sequence[LabelMatcher], Sequence[Matcher], int, int, Fold | None]]:
         """Matchers and inclusive times of each distinct selector, in the order of the operators' indices, and the
@@ -107,11 +111,6 @@ class Planner:
             matchers = [matcher.to_native() for matcher in needed.matchers]
             fold = needed.fold if needed.readers == 1 else None
             yield needed.matchers, matchers, needed.min_ms, needed.max_ms, fold
-
-    @property
-    def reads_twice(self) -> bool:
-        """Whether two operators read one selector."""
-        return any(needed.readers > 1 for needed in self._selects.values())
 
     def plan(self, expr: Expr, grid: Grid) -> Operator:
         """The operator of a scalar or vector expression. What never varies is planned for one step."""
@@ -242,6 +241,9 @@ class Planner:
             needed.min_ms = min(needed.min_ms, min_ms)
             needed.max_ms = max(needed.max_ms, max_ms)
             needed.readers += 1
+        reading = (needed.index, grid, offset_ms, back_ms)
+        self.reads_twice |= reading in self._readings
+        self._readings.add(reading)
         return Source(needed.index, self.statistics.holds(selector))
 
     # ---- operators -------------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ then the notes of one are those of the other, that far behind.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from querier.promql.operators.common import Common
 from querier.promql.operators.sources import Source
-from querier.promql.operators.tree import below, is_node, rebuilt
+from querier.promql.operators.tree import below, evaluated_below, is_node, names_of, rebuilt
 from querier.promql.places import PLACES
 
 if TYPE_CHECKING:
@@ -51,14 +51,15 @@ class _Sharing:
         if known is not None:
             return known
         inner = [self._classify(child) for child in below(node)]
-        own = [getattr(node, field.name) for field in fields(node) if field.name in PLACES]
+        names = names_of(node)
+        own = [getattr(node, name) for name in names if name in PLACES]
         places = [*own, *(kind.first for kind in inner if kind.first is not None)]
         first = min(places, default=None)
         signature = (
             type(node),
             tuple(place - (first or 0) for place in own),
             tuple((kind.number, None if kind.first is None else kind.first - (first or 0)) for kind in inner),
-            repr([_bare(getattr(node, field.name)) for field in fields(node) if field.name not in PLACES]),
+            tuple(_bare(getattr(node, name)) for name in names if name not in PLACES),
         )
         reads = isinstance(node, Source) or any(kind.reads for kind in inner)
         kind = self._kinds[id(node)] = _Kind(self._numbers.setdefault(signature, len(self._numbers)), first, reads)
@@ -74,12 +75,8 @@ class _Sharing:
             self._counts[number] += 1
             if self._counts[number] > 1:
                 return
-
-        def visit(child: Node) -> Node:
+        for child in evaluated_below(node):
             self._count(child)
-            return child
-
-        rebuilt(node, visit)
 
     def build(self, node: Node) -> Node:
         kind = self._kinds[id(node)]
@@ -93,9 +90,10 @@ class _Sharing:
 
 
 def _bare(value: object) -> object:
-    """What a field says by itself: nodes are compared as such."""
-    if is_node(value):
-        return "node"
+    """What a field says by itself, to be compared; nodes are compared as such."""
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, list | tuple):
-        return [_bare(item) for item in value]
-    return value
+        return tuple(map(_bare, value))
+    # As text: -0 is not 0, and not everything has a hash.
+    return "node" if is_node(value) else repr(value)

@@ -6,12 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from querier.promql.numbers import openmetrics_float
 from shared import native
+from shared.errors import ExecutionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from querier.promql.run import Operator, Run
+
+
+MAX_QUANTILES = 100
+"""Different values of one quantile that varies: each is a pass over all histograms."""
 
 
 @dataclass(slots=True)
@@ -160,30 +166,54 @@ class HistogramQuantile:
     position: int
 
     def evaluate(self, run: Run) -> native.Frame:
-        quantile = self.quantile.evaluate(run)
-        frame = native.histogram_quantile(run.native, quantile, self.operand.evaluate(run))
+        return self.of(run, self.quantile.evaluate(run), self.operand.evaluate(run))
+
+    def of(self, run: Run, quantile: native.Frame, operand: native.Frame) -> native.Frame:
+        frame = native.histogram_quantile(run.native, quantile, operand)
         run.note(self.position, parameter=self.quantile_position, grid=self.grid)
         return native.drop_names(run.native, frame)
 
 
 @dataclass(slots=True)
 class HistogramQuantiles:
-    """Several quantiles of each histogram, told apart by a label."""
+    """Several quantiles of each histogram, told apart by a label, which follows a quantile that varies."""
 
     label: str
-    quantiles: Sequence[tuple[str, HistogramQuantile]]
+    quantiles: Sequence[HistogramQuantile]
 
     def evaluate(self, run: Run) -> native.Frame:
-        result: native.Frame | None = None
-        for text, quantile in self.quantiles:
-            frame = quantile.evaluate(run)
-            frame = native.label_replace(run.native, frame, self.label, text, "", "")
-            result = (
-                frame if result is None else native.set_operator(run.native, "or", result, frame, on=False, labels=())
-            )
-        if result is None:
-            raise TypeError("histogram_quantiles without a quantile was type checked")
-        return result
+        first, *others = [frame for quantile in self.quantiles for frame in self._labelled(run, quantile)]
+        for other in others:
+            first = native.set_operator(run.native, "or", first, other, on=False, labels=())
+        return first
+
+    def _labelled(self, run: Run, quantile: HistogramQuantile) -> Iterator[native.Frame]:
+        """One frame for each value that the quantile has at some step."""
+        values = quantile.quantile.evaluate(run)
+        operand = quantile.operand.evaluate(run)
+        distinct = _distinct(run, values)
+        for value in distinct:
+            frame = quantile.of(run, native.number(value, 1), operand)
+            if len(distinct) > 1:
+                frame = native.set_operator(run.native, "and", frame, _where(run, values, value), on=True, labels=())
+            yield native.label_replace(run.native, frame, self.label, openmetrics_float(value), "", "")
+
+
+def _distinct(run: Run, scalar: native.Frame) -> list[float]:
+    """The values of a scalar, NaN once."""
+    [(_, cells)] = native.elements(run.native, scalar)
+    found = {repr(value): value for value in cells if isinstance(value, float)}
+    if len(found) > MAX_QUANTILES:
+        raise ExecutionError(f"a quantile of histogram_quantiles() takes more than {MAX_QUANTILES} different values")
+    return list(found.values())
+
+
+def _where(run: Run, scalar: native.Frame, value: float) -> native.Frame:
+    """An element without labels at the steps where a scalar has a value."""
+    vector = native.to_vector(scalar)
+    # Nothing but NaN differs from itself.
+    op, other = ("!=", scalar) if math.isnan(value) else ("==", native.number(value, 1))
+    return native.binary_scalar(run.native, op, vector, other, scalar_left=False, return_bool=False)
 
 
 @dataclass(slots=True)

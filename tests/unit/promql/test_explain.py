@@ -32,9 +32,15 @@ def test_a_fused_aggregation_over_a_selector() -> None:
     explanation = explained(planned('sum by (job) (rate(x_total{job=~"a|b"}[5m] offset 1m))'))
     assert explanation["query"] == 'sum by (job) (rate(x_total{job=~"a|b"}[5m] offset 1m))'
     assert (explanation["start"], explanation["step"], explanation["steps"]) == (600, 60, 5)
-    assert explanation["selects"] == [
-        {"matchers": ['job=~"a|b"', '__name__="x_total"'], "from": 240.001, "through": 780, "readers": 1}
-    ]
+    [select] = explanation["selects"]
+    fold = select.pop("fold")
+    assert (fold["op"], fold["function"], fold["labels"]) == ("sum", "rate", ["job"])
+    assert select == {
+        "matchers": ['job=~"a|b"', '__name__="x_total"'],
+        "from": 240.001,
+        "through": 780,
+        "readers": 1,
+    }
     assert operators(explanation) == ["AggregateRange", "RangeFunction", "Selected", "Source"]
     root = explanation["plan"]
     assert root["position"] == "1:15"
