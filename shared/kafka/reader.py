@@ -173,7 +173,7 @@ class KafkaLogReader:
         try:
             decoded = self._decoder.decode(partition, offset, value)
         except UnsupportedError as error:
-            share.stopped, share.held_back = str(error), True
+            share.stopped, share.held_back = f"{error}: start the release that wrote it", True
             return 0
         except CorruptError as error:
             if (partition, offset) not in self._suspect:

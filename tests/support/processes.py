@@ -1,8 +1,10 @@
 """Real processes on loopback: started on free ports, waited for, and always ended."""
 
 import base64
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,10 +25,16 @@ TOKEN = "integration-token-0123456789abcdef"
 ADMIN_TOKEN = TOKEN
 
 
+_PORTS = (10_000, 32_000)
+"""Below those that the kernel gives to outgoing connections, which would take one that is free at the moment."""
+
+
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    while True:
+        port = random.SystemRandom().randrange(*_PORTS)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
