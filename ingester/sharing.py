@@ -73,15 +73,33 @@ class SharedOwnership:
         """Announces this process. ConflictError: its name is taken by one that lives; the text says where."""
         self._partitions = partitions
         deadline = self._clock.monotonic() + 1.5 * self._rules.lease_ms / 1000
+        is_first = True
         while True:
             try:
                 await self._announce()
             except ConflictError:  # perhaps of an earlier life of this process, whose time has not passed
                 if self._clock.monotonic() >= deadline:
                     raise
-                await asyncio.sleep(_NAME_RETRY_S)
+                if not (is_first and await self._bury()):
+                    await asyncio.sleep(_NAME_RETRY_S)
+                is_first = False
             else:
                 return
+
+    async def _bury(self) -> bool:
+        """Gives back what an earlier life of this process still holds, and tells whether there was one. It was at the
+        address on which this process listens by now, and so nobody else does.
+        """
+        me = self._member
+        for member in await self._membership.members():
+            if (member.name, member.address) == (me.name, me.address) and member.nonce != me.nonce:
+                for lease in await self._membership.leases():
+                    if lease.nonce == member.nonce:
+                        await self._membership.release(lease)
+                await self._membership.withdraw(member)
+                log.info("earlier_life_ended", name=me.name, address=me.address)
+                return True
+        return False
 
     async def tick(self) -> None:
         """One look at the others, and what follows from it. ConflictError: another process has this one's name."""

@@ -62,7 +62,8 @@ class Fleet(World):
 
     async def join_as(self, name: str, *, skew_s: float = 0.0, **settings: object) -> Ingester:
         """A member that has announced itself. The part of its name before the dash is its zone."""
-        own = replace(self.settings, zone=name.split("-", maxsplit=1)[0], owner=name, address=f"{name}:9", **settings)  # type: ignore[arg-type]
+        settings = {"address": f"{name}:9", **settings}
+        own = replace(self.settings, zone=name.split("-", maxsplit=1)[0], owner=name, **settings)  # type: ignore[arg-type]
         ingester = Ingester(
             log=self.log,
             store=self.store,

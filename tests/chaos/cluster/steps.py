@@ -68,7 +68,8 @@ def stop_cutter_before_its_commit(world: World) -> None:
     role.stop(timeout=RECOVERY_S)
     with _armed(role, "cut.put:stop:1"):
         role.start()
-    role.wait_ready(timeout=RECOVERY_S)
+    # It may come to a cut before it has all of its partitions.
+    world.until(lambda: _is_stopped(role) or role.missing() is None, f"{role.name} is ready, or stands still")
     Thread(target=_flush, args=(world,), daemon=True).start()
     with contextlib.suppress(AssertionError):  # the other zone may do all the cutting
         world.until(lambda: _is_stopped(role), "the cutter stands still", timeout=60)

@@ -100,7 +100,7 @@ class TestSharing:
 
         living = asyncio.create_task(pass_time())
         with pytest.raises(ConflictError, match="a-0:9"):
-            await fleet.join_as("a-0")
+            await fleet.join_as("a-0", address="elsewhere:9")
         living.cancel()
         await asyncio.wait([living])
 
@@ -110,13 +110,21 @@ class TestSharing:
         monkeypatch.setattr("ingester.sharing._NAME_RETRY_S", 0)
         await fleet.begin("a-0")
         await fleet.kill("a-0")
-        joining = asyncio.create_task(fleet.join_as("a-0"))
+        joining = asyncio.create_task(fleet.join_as("a-0", address="elsewhere:9"))
         while not joining.done():
             fleet.clock.advance(1)
             await asyncio.sleep(0)
         await joining
         await fleet.pass_time(10)
         assert set(fleet.owners("a")) == EVERYTHING
+
+    async def test_of_a_name_that_has_died_at_this_address_waits_for_nothing(self, fleet: Fleet) -> None:
+        await fleet.begin("a-0", "b-0")
+        before = fleet.clock.now_ms()
+        await fleet.kill("a-0")
+        await fleet.begin("a-0")
+        assert fleet.clock.now_ms() - before == 4000  # what `begin` lets pass
+        assert set(fleet.owners("a")) == set(fleet.owners("b")) == EVERYTHING
 
     async def test_a_process_whose_name_was_taken_ends(self, fleet: Fleet) -> None:
         await fleet.begin("a-0")
