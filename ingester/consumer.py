@@ -1,6 +1,7 @@
 """The thread that follows the log for all partitions that have caught up, with one reader."""
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,6 +20,10 @@ RETRY_S = 1.0
 
 _LITTLE_BYTES = 2 << 20
 """After so little the thread lingers, so that the next records come together: each read costs, also of one record."""
+
+_CLOSE_S = 1.0
+_CLOSE_LINGER_S = 0.005
+"""So short for so long after a query: the next one then finds all but the newest applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Consumer:
         self._state = threading.Condition()  # guards changes, paused, stopping
         self._hurry = threading.Event()
         self._is_waited_for = False
+        self._close_until = -math.inf
         self._thread = threading.Thread(target=self._run, name="consumer", daemon=True)
 
     def start(self) -> None:
@@ -98,6 +104,10 @@ class Consumer:
         self._is_waited_for = wanted
         if wanted:
             self._hurry.set()
+
+    def keep_close(self) -> None:
+        """Somebody reads what was just written, and may come again."""
+        self._close_until = time.monotonic() + _CLOSE_S
 
     async def _change(self, changes: list[_Change]) -> None:
         with self._state:
@@ -173,7 +183,8 @@ class Consumer:
             self._loop.call_soon_threadsafe(self._on_progress)
         elif sum(record.held_bytes for batch in fetched for record in batch.records) < _LITTLE_BYTES:
             # Whoever waits for what was written hurries us.
-            self._hurry.wait(self._linger_s)
+            is_close = time.monotonic() < self._close_until
+            self._hurry.wait(min(self._linger_s, _CLOSE_LINGER_S) if is_close else self._linger_s)
         self._hurry.clear()
 
     def _apply(self, batch: Fetched) -> bool:

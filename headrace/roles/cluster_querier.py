@@ -11,17 +11,19 @@ from headrace.roles.peers import Peers
 from headrace.roles.querier import Querier
 from headrace.roles.running import Routes
 from querier.remote.client import RemoteClient
+from querier.remote.coverage import Coverage
 from shared.redis.membership import RedisMembership
 from shared.redis.store import RedisStore
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterQuerier:
-    """Ready once it knows the ingesters; which of them answer is a matter of each query."""
+    """Ready once every partition was answered for; later, which of them are is a matter of each query."""
 
     ground: Ground
     peers: Peers
     querier: Querier
+    coverage: Coverage
 
     @classmethod
     async def open(cls, ground: Ground, opened: AsyncExitStack) -> "ClusterQuerier":
@@ -38,16 +40,19 @@ class ClusterQuerier:
         opened.callback(querier.close)
         observe_kafka(core.metrics, ground.log)
         observe_calls(core.metrics, peers.channels)
-        return cls(ground, peers, querier)
+        coverage = Coverage(peers.replicas, peers.channels, range(core.cluster.partitions))
+        return cls(ground, peers, querier, coverage)
 
     def routes(self) -> Routes:
         return self.querier.routes | flush_route(self.ground.front.gate, self.peers.flush)
 
     def missing(self) -> str | None:
-        return self.peers.missing()
+        return self.coverage.missing
 
     async def run(self) -> None:
-        await self.peers.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.peers.run(), name="peers")
+            tasks.create_task(self.coverage.run(), name="coverage")
 
     async def close(self, hurried: asyncio.Event) -> None:
         """Every request has ended; what it stands on is closed by others."""

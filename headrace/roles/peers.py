@@ -35,9 +35,6 @@ class Peers:
         """Until it is cancelled."""
         await self.replicas.run()
 
-    def missing(self) -> str | None:
-        return None if self.replicas.is_known else "waiting for Redis, to learn who holds which partition"
-
     async def flush(self) -> None:
         """Returns when every ingester has stored all that was acknowledged before the call. UnavailableError: one has
         not, or none is there.

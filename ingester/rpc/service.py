@@ -194,6 +194,8 @@ class Service:
 
     async def _caught_up(self, ends: Mapping[int, int], timeout_s: float) -> dict[int, int]:
         """The lag of those that have not applied everything below their ends in time."""
+        if any(ends.values()):
+            self._holdings.consumer.keep_close()
         if self._holdings.lag(ends):
             try:
                 async with asyncio.timeout(min(timeout_s, MAX_WAIT_S)):

@@ -24,7 +24,7 @@ class KafkaSettings:
 
     linger_ms: int = 10  # how long an append waits for others
     max_linger_ms: int = 100  # and how long where there would otherwise be more than …
-    records_per_second: int = 200  # one costs this process 0.3 ms, and each zone and the broker as much
+    records_per_second: int = 200  # one costs this process and the broker some 0.3 ms each
     lookup_every_s: float = 0.005  # from the start of one look-up to the next
 
     tls: bool = False

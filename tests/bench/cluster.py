@@ -31,7 +31,7 @@ import replay  # noqa: E402
 
 CONNECTIONS = 32  # Prometheus sends over up to 50
 HEADRACE = ("distributor", "querier", "ingester")
-HOLD = {"HEADRACE_INGESTER__GRACE_S": "604800", "HEADRACE_INGESTER__MEMORY_BYTES": str(64 << 30)}
+HOLD = {"HEADRACE_INGESTER__GRACE_S": "86400", "HEADRACE_INGESTER__MEMORY_BYTES": str(64 << 30)}
 """Settings with which nothing is cut unless it is asked for."""
 
 

@@ -26,6 +26,8 @@ from distributor.owners import RemoteOwners
 from ingester.rpc import service
 from ingester.rpc.unsent import Unsent
 from ingester.service import Ingester
+from querier.remote import coverage
+from querier.remote.coverage import Coverage
 from querier.storage import Storage
 from shared import faults
 from shared.errors import BadDataError, UnavailableError
@@ -45,6 +47,7 @@ T = 1_700_000_000_000 // (2 * HOUR_MS) * (2 * HOUR_MS)
 MANY = [series("m", *((T + i * 1000, float(i)) for i in range(5)), job=f"j{n}") for n in range(25)]
 EXPECTED = {labels("m", job=f"j{n}"): [(T + i * 1000, str(i)) for i in range(5)] for n in range(25)}
 ALL = dict.fromkeys(range(PARTITIONS), 0)
+REPLAYING = "partition 1 is replaying the log; see /ready for its progress"
 
 
 @pytest.fixture
@@ -173,6 +176,35 @@ class TestFailOver:
             world.storage = opened.storage(world)
             with pytest.raises(UnavailableError, match="no ingester holds partition 0; no ingester holds partition 1"):
                 await world.read()
+
+
+class TestCoverage:
+    """What a querier waits for when it starts."""
+
+    async def test_until_every_partition_is_answered_for(self, world: World) -> None:
+        async with two_zones(world) as (opened, other):
+            for ingester in (world.ingester, other):
+                ingester.holdings.partitions[1].replaying = True
+            watched = Coverage(opened.replicas, opened.channels, range(PARTITIONS))
+            looking = asyncio.create_task(watched.run())
+            async with asyncio.timeout(30):
+                while True:
+                    if watched.missing == "waiting for ingesters: " + REPLAYING:
+                        break
+                    await asyncio.sleep(0.01)
+                other.holdings.partitions[1].replaying = False
+                await looking
+            assert watched.missing is None
+
+    async def test_not_for_ever(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(coverage, "PATIENCE_S", 0.1)
+        async with two_zones(world) as (opened, other):
+            for ingester in (world.ingester, other):
+                ingester.holdings.partitions[1].replaying = True
+            watched = Coverage(opened.replicas, opened.channels, range(PARTITIONS))
+            async with asyncio.timeout(30):
+                await watched.run()
+            assert watched.missing is None
 
 
 class TestProcesses:

@@ -76,6 +76,22 @@ async def test_other_results(query: str, kind: str, result: Any, server: Server)
     assert answer.json() == {"status": "success", "data": {"resultType": kind, "result": result}}
 
 
+async def test_selectors_of_one_query_are_read_at_the_same_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(server, up("a"), value=1.0)
+    await fill(server, up("b"), value=2.0)
+    both, alone = asyncio.Barrier(2), LocalClient.select
+
+    async def select(self: LocalClient, *args: Any) -> Any:
+        await both.wait()
+        return await alone(self, *args)
+
+    monkeypatch.setattr(LocalClient, "select", select)
+    answer = await server.get("/api/v1/query", query='up{job="b"} - on () up{job="a"}', time=T, timeout="20s")
+    assert answer.json()["data"]["result"] == [{"metric": {}, "value": [T, "1"]}]
+
+
 async def test_a_range(server: Server) -> None:
     await fill(server, up("b"), up("a"), value=2.5)
     params = {"query": "up", "start": T - 30, "end": T + 70, "step": "30s"}
