@@ -47,7 +47,7 @@ class WriteHandler:
         refused = batch.refused
         response = Response(204, b"", None) if not refused else self._refused(instance, batch, refused)
         if version != 1:
-            response.headers += written(batch.samples, 0, 0)
+            response.headers += written(batch.samples - batch.histograms, batch.histograms, 0)
         return response
 
     async def rejections(self, request: Request) -> Response:

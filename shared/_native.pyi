@@ -132,7 +132,11 @@ class SplitBatch:
     """The accepted part of one request: its body for the log and its decoded columns for the heads."""
 
     @property
-    def samples(self) -> int: ...
+    def samples(self) -> int:
+        """Of both kinds."""
+    @property
+    def histograms(self) -> int:
+        """Samples that are native histograms."""
     @property
     def series(self) -> int: ...
     @property

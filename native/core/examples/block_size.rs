@@ -11,7 +11,7 @@ use std::error::Error;
 
 use headrace_core::block::{BlockCursor, BlockParts, BlockReader, BlockWriter, PageSet};
 use headrace_core::codec::bytes::Input;
-use headrace_core::model::{Millis, Uid, window_of};
+use headrace_core::model::{Millis, Samples, Uid, window_of};
 use xxhash_rust::xxh3::xxh3_64;
 
 type Any<T> = Result<T, Box<dyn Error>>;
@@ -183,7 +183,7 @@ fn main() -> Any<()> {
             let to = times.partition_point(|t| *t < window + WINDOW);
             if from < to {
                 let labels: Vec<(&str, &str)> = labels.iter().map(|l| (l.0.as_str(), l.1.as_str())).collect();
-                writer.add(&labels, &times[from..to], &values[from..to])?;
+                writer.add(&labels, Samples::floats(&times[from..to], &values[from..to], 0))?;
             }
         }
         let parts = writer.finish()?;

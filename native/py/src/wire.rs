@@ -68,7 +68,12 @@ pub struct SplitBatch(pub Arc<wire::SplitBatch>);
 impl SplitBatch {
     #[getter]
     fn samples(&self) -> usize {
-        self.0.times.len()
+        self.0.times.len() + self.0.histograms.len()
+    }
+
+    #[getter]
+    fn histograms(&self) -> usize {
+        self.0.histograms.len()
     }
 
     #[getter]

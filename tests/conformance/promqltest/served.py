@@ -35,11 +35,11 @@ _ERRORS: dict[str, type[HeadraceError]] = {"bad_data": BadDataError, "execution"
 
 
 def cannot_be_written(load: Load) -> str | None:
-    """Why remote write 1.0 does not carry what is loaded; None if it does."""
+    """Why what is loaded cannot be written, or its answers not be compared; None if they can."""
     if any(load.starts):
         return "remote write 1.0 has no start timestamps"
     if load.with_custom_histograms or any(isinstance(v, Histogram) for _, values in load.series for v in values):
-        return "native histograms are not stored yet"
+        return "the JSON of a native histogram tells neither its schema nor its hint"
     return None
 
 

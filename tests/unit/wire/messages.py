@@ -21,8 +21,9 @@ def sample(time_ms: int, value: float | bytes) -> bytes:
     return field(2, b"\x09" + bits + b"\x10" + varint(time_ms))
 
 
-def histogram(time_ms: int) -> bytes:
-    return field(4, b"\x08\x01" + b"\x78" + varint(time_ms))
+def histogram(time_ms: int, *, zeros: int = 1, count: int = 1) -> bytes:
+    """An integer histogram: its count, and observations in the zero bucket, the only one."""
+    return field(4, b"\x08" + varint(count) + b"\x30" + varint(zeros) + b"\x78" + varint(time_ms))
 
 
 def series(*parts: bytes) -> bytes:

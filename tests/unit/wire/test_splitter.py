@@ -93,15 +93,18 @@ def test_by_default_any_age_passes_and_ten_minutes_ahead(splitter: native.Splitt
     assert (unbounded.samples, unbounded.refused) == (3, [])
 
 
-def test_native_histograms_are_refused_beside_floats(splitter: native.Splitter) -> None:
+def test_a_bad_native_histogram_is_refused_beside_good_samples(splitter: native.Splitter) -> None:
     labels = m.labels(name="latency")
-    batch = split(splitter, m.body(m.series(labels, m.sample(NOW, 1.0), m.histogram(NOW), m.histogram(NOW + 1))))
-    assert batch.samples == 1
+    good, bad = m.histogram(NOW), m.histogram(NOW + 1, zeros=2)
+    batch = split(splitter, m.body(m.series(labels, m.sample(NOW - 1, 1.0), good, bad, bad)))
+    assert (batch.samples, batch.histograms) == (2, 1)
     (reason, count, message), *others = batch.refused
     assert (reason, count, others) == ("invalid_histogram", 2, [])
-    assert "not stored yet" in message
-    assert message.endswith(": latency")
-    assert m.stored(batch.body) == [({"__name__": "latency"}, [(NOW, *m.bits([1.0]))])]
+    assert message == (
+        "a native histogram is invalid: the observation count is not the number of observations found in the buckets "
+        "(schema 0, count 1, 0 positive and 0 negative buckets): latency"
+    )
+    assert split(splitter, batch.body).histograms == 1
 
 
 def test_reasons_are_counted_over_the_request_with_the_first_example(splitter: native.Splitter) -> None:

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 
 use super::digest::{Digest, series_key};
+use super::histograms::HistogramCursor;
 use super::page::{Frame, PageSet};
 use super::reader::BlockReader;
 use super::times::{Column, ColumnBytes};
@@ -31,6 +32,7 @@ pub struct BlockCursor<'a> {
     unsqueezer: Unsqueezer,
     numbers: Vec<i64>,
     values: Vec<f64>,
+    histograms: HistogramCursor,
 }
 
 /// The part of a slice that lies in the cursor's window.
@@ -67,6 +69,7 @@ impl<'a> BlockCursor<'a> {
             unsqueezer: Unsqueezer::default(),
             numbers: Vec::new(),
             values: Vec::new(),
+            histograms: HistogramCursor::default(),
         })
     }
 
@@ -110,8 +113,13 @@ impl<'a> BlockCursor<'a> {
             }
         }
         let start = if len == 0 { 0 } else { skipped - first_run * RUN };
+        self.histograms
+            .read(self.reader, self.pages, row, (skipped, len), (min, max))?;
         match (self.cuts.get(&slice), self.values.get(start..start + len)) {
-            (Some(cut), Some(values)) => Ok(Samples::floats(&cut.times, values, cut.key)),
+            (Some(cut), Some(values)) => Ok(Samples {
+                histograms: &self.histograms.found,
+                ..Samples::floats(&cut.times, values, cut.key)
+            }),
             _ => Err(Error::Corrupt(format!("row {row} has fewer values than times"))),
         }
     }
@@ -126,7 +134,7 @@ impl<'a> BlockCursor<'a> {
                 .map(|(name, value)| (reader.symbol(name), reader.symbol(value)));
             let key = series_key(reader.uid(), labels);
             let samples = self.read(row, Millis::MIN, Millis::MAX)?;
-            digest.add(key, samples.times, samples.values);
+            digest.add(key, samples);
         }
         if digest.value() != reader.digest() {
             return Err(Error::Corrupt(format!(

@@ -2,12 +2,16 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::{Millis, Uid};
+use crate::model::{Samples, Uid};
 
-/// The wrapping sum of one hash per sample over (instance, labels, time, value bits). Equal samples give equal digests;
+/// The wrapping sum of one hash per sample over (instance, labels, time, value bits); of a histogram instead of its bits its
+/// fingerprint. Equal samples give equal digests;
 /// blocks that share no sample add up.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(u128);
+
+/// Keeps a histogram from passing for the float that has its fingerprint as bits.
+const HISTOGRAM_ROTATION: u32 = 41;
 
 /// What a series contributes to the hash of each of its samples. `labels` in the order of their names.
 pub fn series_key<'a>(uid: Uid, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> u128 {
@@ -32,10 +36,14 @@ impl Digest {
     }
 
     /// Adds the samples of one series.
-    pub fn add(&mut self, series: u128, times: &[Millis], values: &[f64]) {
-        let (low, high) = (series as u64, (series >> 64) as u64);
-        for (&time, &value) in times.iter().zip(values) {
-            let bits = value.to_bits();
+    pub fn add(&mut self, series: u128, samples: Samples<'_>) {
+        let (floats, histograms) = (series, series.rotate_left(HISTOGRAM_ROTATION));
+        for (place, (&time, &value)) in samples.times.iter().zip(samples.values).enumerate() {
+            let (series, bits) = match samples.histograms.get(place) {
+                Some(Some(histogram)) => (histograms, histogram.fingerprint()),
+                _ => (floats, value.to_bits()),
+            };
+            let (low, high) = (series as u64, (series >> 64) as u64);
             let a = fold(low ^ time as u64, 0x9e37_79b9_7f4a_7c15 ^ bits);
             let b = fold(high ^ bits.rotate_left(32), 0xc2b2_ae3d_27d4_eb4f ^ time as u64);
             self.0 = self
@@ -64,7 +72,7 @@ mod tests {
         let sum = |parts: &[(u128, i64, f64)]| {
             let mut digest = Digest::default();
             for &(key, time, value) in parts {
-                digest.add(key, &[time], &[value]);
+                digest.add(key, Samples::floats(&[time], &[value], 0));
             }
             digest.value()
         };

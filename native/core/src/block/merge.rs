@@ -68,8 +68,7 @@ pub fn merge(uid: Uid, blocks: &[(&BlockReader, &PageSet)]) -> Result<BlockParts
             held.add(cursors[other.block].read(other.row, Millis::MIN, Millis::MAX)?);
             heap.extend(next(blocks, other.block, other.row + 1).map(Reverse));
         }
-        let samples = held.samples();
-        writer.add(&row.labels, samples.times, samples.values)?;
+        writer.add(&row.labels, held.samples())?;
     }
     writer.finish()
 }

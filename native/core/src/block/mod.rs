@@ -6,11 +6,12 @@
 //! | [`reader`] | an opened root: labels, matchers, which pages a query needs |
 //! | [`decode`] | a cursor over supplied pages: samples of one row |
 //! | [`digest`] | the order-independent fingerprint of a block's samples |
-//! | `labels`, `select`, `times`, `group`, `page` | the parts of the format |
+//! | `labels`, `select`, `times`, `group`, `histograms`, `page` | the parts of the format |
 
 pub mod decode;
 pub mod digest;
 mod group;
+mod histograms;
 mod labels;
 pub mod merge;
 mod page;

@@ -1,5 +1,7 @@
-//! Pages: `[crc32c u32 of the rest][version u8][kind u8]`, then frames of value runs or timestamp columns.
+//! Pages: `[crc32c u32 of the rest][version u8][kind u8]`, then frames of value runs, timestamp columns or chunks of
+//! histograms.
 
+use super::histograms::{ChunkEntry, read_chunks};
 use super::reader::BlockReader;
 use crate::codec::bytes::{Input, put_varint};
 use crate::{Error, Result};
@@ -7,6 +9,7 @@ use crate::{Error, Result};
 pub const PAGE_VERSION: u8 = 1;
 pub const VALUES: u8 = 0;
 pub const TIMES: u8 = 1;
+pub const HISTOGRAMS: u8 = 2;
 pub const PAGE_HEADER: usize = 6;
 
 /// A page is closed before it would pass this. Redis's allocator rounds up to powers of two, and headers come on top.
@@ -47,6 +50,13 @@ pub enum PageKind {
         max: i64,
     },
     Times,
+    /// Histograms of rows `first..=last`, with times in `min..=max`.
+    Histograms {
+        first: u32,
+        last: u32,
+        min: i64,
+        max: i64,
+    },
 }
 
 /// Runs of `rows` consecutive rows from `first_row`, of each the runs `first_run..first_run + runs` as far as it has them.
@@ -120,6 +130,7 @@ fn read_frames(page: &[u8]) -> Result<Vec<Frame>> {
 struct Supplied {
     bytes: Vec<u8>,
     frames: Vec<Frame>,
+    chunks: Vec<ChunkEntry>,
 }
 
 /// The pages of one block that a query was supplied with, each checked against the root.
@@ -170,9 +181,10 @@ impl PageSet {
                 bytes[4]
             )));
         }
-        let (kind, frames) = match entry.kind {
-            PageKind::Values { .. } => (VALUES, read_frames(&bytes)?),
-            PageKind::Times => (TIMES, Vec::new()),
+        let kind = match entry.kind {
+            PageKind::Values { .. } => VALUES,
+            PageKind::Times => TIMES,
+            PageKind::Histograms { .. } => HISTOGRAMS,
         };
         if bytes[5] != kind {
             return Err(Error::Corrupt(format!(
@@ -180,7 +192,17 @@ impl PageSet {
                 bytes[5]
             )));
         }
-        self.pages[number as usize] = Some(Supplied { bytes, frames });
+        let (mut frames, mut chunks) = (Vec::new(), Vec::new());
+        match entry.kind {
+            PageKind::Values { .. } => frames = read_frames(&bytes)?,
+            PageKind::Times => {}
+            PageKind::Histograms { first, .. } => chunks = read_chunks(&bytes, first)?,
+        }
+        self.pages[number as usize] = Some(Supplied {
+            bytes,
+            frames,
+            chunks,
+        });
         Ok(())
     }
 
@@ -197,6 +219,14 @@ impl PageSet {
         Ok(&self.page(number)?.bytes[frame.start as usize..frame.end as usize])
     }
 
+    pub(super) fn chunks(&self, number: u32) -> Result<&[ChunkEntry]> {
+        Ok(&self.page(number)?.chunks)
+    }
+
+    pub(super) fn chunk_bytes(&self, number: u32, start: u32, end: u32) -> Result<&[u8]> {
+        Ok(&self.page(number)?.bytes[start as usize..end as usize])
+    }
+
     /// The content of a timestamp page.
     pub(super) fn content(&self, number: u32) -> Result<&[u8]> {
         Ok(&self.page(number)?.bytes[PAGE_HEADER..])
@@ -204,7 +234,10 @@ impl PageSet {
 
     /// Heap bytes held.
     pub fn memory_bytes(&self) -> usize {
-        let held = |page: &Supplied| page.bytes.capacity() + page.frames.capacity() * size_of::<Frame>();
+        let held = |page: &Supplied| {
+            let chunks = page.chunks.iter().map(ChunkEntry::memory_bytes);
+            page.bytes.capacity() + page.frames.capacity() * size_of::<Frame>() + chunks.sum::<usize>()
+        };
         self.pages.iter().flatten().map(held).sum()
     }
 }

@@ -1,7 +1,7 @@
 //! An opened root: everything about a block but its samples.
 
 use super::labels::Labels;
-use super::page::{PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES};
+use super::page::{HISTOGRAMS, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES};
 use super::select::{Postings, select};
 use super::times::{Column, ColumnBytes, Times};
 use super::writer::{ROOT_HEADER, ROOT_MAGIC, ROOT_VERSION};
@@ -35,6 +35,7 @@ pub struct BlockReader {
     postings: Postings,
     times: Times,
     pages: Vec<PageEntry>,
+    histogram_pages_start: usize,
     inline: Vec<Vec<u8>>,
     sizes: Sizes,
 }
@@ -50,7 +51,7 @@ impl BlockReader {
                 root.len()
             )));
         }
-        if version != ROOT_VERSION {
+        if version == 0 || version > ROOT_VERSION {
             return Err(Error::Unsupported(format!(
                 "the root of a block has format {version}, this build reads {ROOT_VERSION}"
             )));
@@ -123,6 +124,8 @@ impl BlockReader {
             labels,
             postings,
             times,
+            histogram_pages_start: pages
+                .partition_point(|page| !matches!(page.kind, PageKind::Histograms { .. })),
             pages,
             inline,
             sizes,
@@ -213,6 +216,14 @@ impl BlockReader {
             if let Some(page) = self.times.timestamp_page(row) {
                 wanted[values + page as usize] = true;
             }
+            for (number, page) in self.histogram_pages(row) {
+                if let PageKind::Histograms {
+                    min: from, max: to, ..
+                } = page.kind
+                {
+                    wanted[number as usize] |= from <= max && to >= min;
+                }
+            }
             start = self.first_page_of(row, start);
             for (page, wanted) in self.pages[start..values].iter().zip(&mut wanted[start..]) {
                 match page.kind {
@@ -220,7 +231,7 @@ impl BlockReader {
                     PageKind::Values {
                         min: from, max: to, ..
                     } => *wanted |= from <= max && to >= min,
-                    PageKind::Times => {}
+                    PageKind::Times | PageKind::Histograms { .. } => {}
                 }
             }
         }
@@ -233,6 +244,19 @@ impl BlockReader {
     pub(super) fn first_page_of(&self, row: u32, start: usize) -> usize {
         let pages = &self.pages[start..self.value_pages()];
         start + pages.partition_point(|p| matches!(p.kind, PageKind::Values { last, .. } if last < row))
+    }
+
+    /// The pages that may hold histograms of a row, by number. They come last.
+    pub(super) fn histogram_pages(&self, row: u32) -> impl Iterator<Item = (u32, &PageEntry)> {
+        let pages = &self.pages[self.histogram_pages_start..];
+        let reaches =
+            |page: &PageEntry| !matches!(page.kind, PageKind::Histograms { last, .. } if last < row);
+        let holds =
+            move |page: &PageEntry| matches!(page.kind, PageKind::Histograms { first, .. } if first <= row);
+        let first = pages.partition_point(|page| !reaches(page));
+        (self.histogram_pages_start as u32 + first as u32..)
+            .zip(&pages[first..])
+            .take_while(move |(_, page)| holds(page))
     }
 
     /// Pages that hold values; timestamp pages come after them.
@@ -320,42 +344,32 @@ fn read_pages(bytes: &[u8], series: usize) -> Result<Vec<PageEntry>> {
     let mut input = Input::new(bytes);
     let count = input.bounded(bytes.len() / 6, "page count")?;
     let mut pages: Vec<PageEntry> = Vec::with_capacity(count);
-    let (mut first, mut last, mut clock) = (0, 0, 0i64);
+    let (mut values, mut histograms) = (SpanReader::default(), SpanReader::default());
     for number in 0..count {
         let len = input.bounded(PAGE_LIMIT, "length of a page")?;
         let crc = input.u32()?;
         let tag = input.u8()?;
-        let after_times = matches!(
-            pages.last(),
-            Some(PageEntry {
-                kind: PageKind::Times,
-                ..
-            })
-        );
+        let before = pages.last().map(|page| page.kind);
         let kind = match tag {
-            VALUES if !after_times => {
-                first += input.bounded(series, "first row of a page")?;
-                let end = first + input.bounded(series, "rows of a page")?;
-                clock = clock.wrapping_add(input.signed()?);
-                let max = clock.checked_add_unsigned(input.varint()?);
-                match max {
-                    Some(max) if end < series && end >= last => {
-                        last = end;
-                        PageKind::Values {
-                            first: first as u32,
-                            last: last as u32,
-                            min: clock,
-                            max,
-                        }
-                    }
-                    _ => {
-                        return Err(Error::Corrupt(format!(
-                            "page {number} claims rows {first}..={end} of {series}"
-                        )));
-                    }
+            VALUES if matches!(before, None | Some(PageKind::Values { .. })) => {
+                let ((first, last), (min, max)) = values.take(&mut input, number, series)?;
+                PageKind::Values {
+                    first,
+                    last,
+                    min,
+                    max,
                 }
             }
-            TIMES => PageKind::Times,
+            TIMES if !matches!(before, Some(PageKind::Histograms { .. })) => PageKind::Times,
+            HISTOGRAMS => {
+                let ((first, last), (min, max)) = histograms.take(&mut input, number, series)?;
+                PageKind::Histograms {
+                    first,
+                    last,
+                    min,
+                    max,
+                }
+            }
             _ => return Err(Error::Corrupt(format!("page {number} is of kind {tag}"))),
         };
         if len < PAGE_HEADER {
@@ -369,4 +383,35 @@ fn read_pages(bytes: &[u8], series: usize) -> Result<Vec<PageEntry>> {
     }
     input.end("page directory")?;
     Ok(pages)
+}
+
+/// Reads the rows and times of pages of one kind, each from those of the page before.
+#[derive(Default)]
+struct SpanReader {
+    first: usize,
+    last: usize,
+    clock: Millis,
+}
+
+impl SpanReader {
+    fn take(
+        &mut self,
+        input: &mut Input<'_>,
+        number: usize,
+        series: usize,
+    ) -> Result<((u32, u32), (Millis, Millis))> {
+        self.first += input.bounded(series, "first row of a page")?;
+        let (first, end) = (self.first, self.first + input.bounded(series, "rows of a page")?);
+        self.clock = self.clock.wrapping_add(input.signed()?);
+        let max = self.clock.checked_add_unsigned(input.varint()?);
+        match max {
+            Some(max) if end < series && end >= self.last => {
+                self.last = end;
+                Ok(((first as u32, end as u32), (self.clock, max)))
+            }
+            _ => Err(Error::Corrupt(format!(
+                "page {number} claims rows {first}..={end} of {series}"
+            ))),
+        }
+    }
 }

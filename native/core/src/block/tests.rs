@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{BlockCursor, BlockParts, BlockReader, BlockWriter, Digest, PageSet, merge, series_key};
-use crate::model::{Millis, STALE_BITS, Uid};
+use crate::model::{Millis, STALE_BITS, Samples, Uid};
 use crate::{Error, Result};
 
 const UID: Uid = Uid([3; 16]);
@@ -23,7 +23,7 @@ fn build(model: &Model) -> BlockParts {
         if !value.is_empty() {
             labels.push(("l", value));
         }
-        writer.add(&labels, &times, &values).unwrap();
+        writer.add(&labels, Samples::floats(&times, &values, 0)).unwrap();
     }
     writer.finish().unwrap()
 }
@@ -145,7 +145,7 @@ proptest! {
                 labels.push(("l", value));
             }
             for (&time, &bits) in samples {
-                digest.add(series_key(UID, labels.iter().copied()), &[time], &[f64::from_bits(bits)]);
+                digest.add(series_key(UID, labels.iter().copied()), Samples::floats(&[time], &[f64::from_bits(bits)], 0));
             }
         }
         prop_assert_eq!(parts.digest, digest.value());
@@ -288,7 +288,9 @@ fn large_blocks_have_pages_of_a_size_that_redis_likes() {
 #[test]
 fn unsorted_input_is_refused() {
     let mut writer = BlockWriter::new(UID).unwrap();
-    writer.add(&[("__name__", "b")], &[1, 2], &[0.0, 0.0]).unwrap();
+    writer
+        .add(&[("__name__", "b")], Samples::floats(&[1, 2], &[0.0, 0.0], 0))
+        .unwrap();
     for (labels, times, values) in [
         (vec![("__name__", "b")], vec![1], vec![0.0]),
         (vec![("__name__", "a"), ("z", "1")], vec![1], vec![0.0]),
@@ -298,11 +300,14 @@ fn unsorted_input_is_refused() {
         (vec![("__name__", "c")], vec![1, 2], vec![0.0]),
     ] {
         assert!(
-            matches!(writer.add(&labels, &times, &values), Err(Error::BadData(_))),
+            matches!(
+                writer.add(&labels, Samples::floats(&times, &values, 0)),
+                Err(Error::BadData(_))
+            ),
             "{labels:?} {times:?}"
         );
     }
     writer
-        .add(&[("__name__", "c"), ("a", "1")], &[1], &[0.0])
+        .add(&[("__name__", "c"), ("a", "1")], Samples::floats(&[1], &[0.0], 0))
         .unwrap();
 }

@@ -2,17 +2,20 @@
 
 use super::digest::{Digest, series_key};
 use super::group::{ColumnPages, ValuePages};
+use super::histograms::HistogramPages;
 use super::labels::LabelsBuilder;
 use super::page::{PageEntry, PageKind};
 use super::slices::SliceTable;
 use super::times::MAX_SAMPLES;
 use crate::codec::bytes::{put_signed, put_varint};
 use crate::codec::squeeze::Squeezer;
-use crate::model::{Millis, Uid};
+use crate::model::{Millis, Samples, Uid};
 use crate::{Error, Result};
 
 pub const ROOT_MAGIC: [u8; 3] = *b"HRB";
-pub const ROOT_VERSION: u8 = 1;
+/// A block without native histograms is of version 1.
+pub const ROOT_VERSION: u8 = 2;
+const FLOATS_VERSION: u8 = 1;
 /// Magic, version, checksum.
 pub const ROOT_HEADER: usize = 8;
 /// A block whose pages take no more than this together with its root is one value.
@@ -56,6 +59,7 @@ pub struct BlockWriter {
     slices: SliceTable,
     row_slices: Vec<u32>,
     values: ValuePages,
+    histograms: HistogramPages,
     /// Labels of the last row, name and value in turn, for the check of order.
     last: Vec<String>,
     series: usize,
@@ -73,6 +77,7 @@ impl BlockWriter {
             slices: SliceTable::default(),
             row_slices: Vec::new(),
             values: ValuePages::new()?,
+            histograms: HistogramPages::new()?,
             last: Vec::new(),
             series: 0,
             samples: 0,
@@ -88,17 +93,21 @@ impl BlockWriter {
         Ok(writer)
     }
 
-    /// Adds one series. `labels` sorted by name, unique, without empty values; `times` strictly ascending, at least one.
-    pub fn add(&mut self, labels: &[(&str, &str)], times: &[Millis], values: &[f64]) -> Result<()> {
-        self.check(labels, times, values)?;
+    /// Adds one series. `labels` sorted by name, unique, without empty values; at least one sample.
+    pub fn add(&mut self, labels: &[(&str, &str)], samples: Samples<'_>) -> Result<()> {
+        self.check(labels, samples)?;
+        let Samples { times, values, .. } = samples;
         self.digest
-            .add(series_key(self.uid, labels.iter().copied()), times, values);
+            .add(series_key(self.uid, labels.iter().copied()), samples);
         if self.encodes {
             self.labels.push(labels);
             let above = self.row_slices.last().copied();
             let slice = self.slices.intern(times, above);
             self.row_slices.push(slice);
             self.values.add(times, values, above == Some(slice))?;
+            if samples.has_histograms() {
+                self.histograms.add(self.series as u32, samples)?;
+            }
         }
         self.series += 1;
         self.samples += times.len() as u64;
@@ -108,12 +117,25 @@ impl BlockWriter {
         Ok(())
     }
 
-    fn check(&mut self, labels: &[(&str, &str)], times: &[Millis], values: &[f64]) -> Result<()> {
+    fn check(&mut self, labels: &[(&str, &str)], samples: Samples<'_>) -> Result<()> {
+        let Samples {
+            times,
+            values,
+            histograms,
+            ..
+        } = samples;
         if times.is_empty() || times.len() != values.len() || times.len() > MAX_SAMPLES {
             return Err(Error::BadData(format!(
                 "a series of a block needs 1 to {MAX_SAMPLES} samples; got {} times and {} values",
                 times.len(),
                 values.len()
+            )));
+        }
+        if !histograms.is_empty() && histograms.len() != times.len() {
+            return Err(Error::BadData(format!(
+                "{} places for histograms in {} samples",
+                histograms.len(),
+                times.len()
             )));
         }
         if times.windows(2).any(|pair| pair[0] >= pair[1]) {
@@ -162,6 +184,10 @@ impl BlockWriter {
         let mut columns = ColumnPages::default();
         let times = self.slices.finish(&self.row_slices, &mut columns);
         self.values.push_times(columns);
+        self.histograms.finish();
+        let has_histograms = !self.histograms.pages.is_empty();
+        self.values.entries.append(&mut self.histograms.entries);
+        self.values.pages.append(&mut self.histograms.pages);
         let (symbols, rows) = self.labels.finish();
         let (min_time, max_time) = self.span.unwrap_or((0, -1));
         let mut body = Vec::new();
@@ -189,7 +215,11 @@ impl BlockWriter {
         }
         let mut root = Vec::with_capacity(ROOT_HEADER + body.len());
         root.extend_from_slice(&ROOT_MAGIC);
-        root.push(ROOT_VERSION);
+        root.push(if has_histograms {
+            ROOT_VERSION
+        } else {
+            FLOATS_VERSION
+        });
         root.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
         root.extend_from_slice(&body);
         Ok(BlockParts {
@@ -208,7 +238,8 @@ impl BlockWriter {
 fn write_pages(entries: &[PageEntry]) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, entries.len() as u64);
-    let (mut before, mut clock) = (0, 0i64);
+    let mut values = SpanWriter::default();
+    let mut histograms = SpanWriter::default();
     for entry in entries {
         put_varint(&mut out, u64::from(entry.len));
         out.extend_from_slice(&entry.crc.to_le_bytes());
@@ -220,16 +251,38 @@ fn write_pages(entries: &[PageEntry]) -> Vec<u8> {
                 max,
             } => {
                 out.push(super::page::VALUES);
-                put_varint(&mut out, u64::from(first - before));
-                put_varint(&mut out, u64::from(last - first));
-                put_signed(&mut out, min.wrapping_sub(clock));
-                put_varint(&mut out, max.wrapping_sub(min) as u64);
-                (before, clock) = (first, min);
+                values.put((first, last), (min, max), &mut out);
             }
             PageKind::Times => out.push(super::page::TIMES),
+            PageKind::Histograms {
+                first,
+                last,
+                min,
+                max,
+            } => {
+                out.push(super::page::HISTOGRAMS);
+                histograms.put((first, last), (min, max), &mut out);
+            }
         }
     }
     out
+}
+
+/// Writes the rows and times of pages of one kind, each from those of the page before.
+#[derive(Default)]
+struct SpanWriter {
+    before: u32,
+    clock: Millis,
+}
+
+impl SpanWriter {
+    fn put(&mut self, (first, last): (u32, u32), (min, max): (Millis, Millis), out: &mut Vec<u8>) {
+        put_varint(out, u64::from(first - self.before));
+        put_varint(out, u64::from(last - first));
+        put_signed(out, min.wrapping_sub(self.clock));
+        put_varint(out, max.wrapping_sub(min) as u64);
+        (self.before, self.clock) = (first, min);
+    }
 }
 
 /// The order of rows: metric name first, so that a metric's series lie together, then all labels.

@@ -8,8 +8,10 @@
 //! | [`rice`] | unsigned numbers in few bits |
 //! | [`ints`] | a run of integers as differences from a prediction |
 //! | [`values`] | one run of float64 values |
+//! | [`histograms`] | a chunk of native histograms, column by column |
 
 pub mod bytes;
+pub mod histograms;
 pub mod ints;
 pub mod rice;
 pub mod squeeze;

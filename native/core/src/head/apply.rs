@@ -173,13 +173,53 @@ impl Writer<'_> {
             let Some(held) = self.instance.slab.get_mut(found) else {
                 continue;
             };
+            let offset = (time - self.target.start) as u32;
+            if self.instance.sheets[self.target.sheet].has_histogram(found, offset) {
+                self.conflicts += 1;
+                continue;
+            }
             let lane = held.lane_for(generation);
             if lane.is_empty() {
                 self.target.grown += size_of::<Lane>();
             }
             let sheet = &mut self.instance.sheets[self.target.sheet];
-            let offset = (time - self.target.start) as u32;
             match lane.append(sheet, offset, value, self.scratch, &mut self.target.grown) {
+                Outcome::Stored => self.target.samples += 1,
+                Outcome::Repeated => {}
+                Outcome::Conflict => self.conflicts += 1,
+            }
+        }
+        if series.histograms.1 > 0 {
+            self.add_histograms(batch, series);
+        }
+    }
+
+    #[cold]
+    fn add_histograms(&mut self, batch: &SplitBatch, series: &BatchSeries) {
+        for histogram in batch.histograms_of(series) {
+            let time = histogram.time;
+            if time < self.target.start || time >= self.target.end {
+                self.aim(time);
+            }
+            let Some(generation) = self.target.generation else {
+                continue;
+            };
+            let place = self.instance.resolve(series.key, batch.labels_of(series));
+            let held = place.and_then(|place| Some((place, self.instance.slab.get_mut(place)?)));
+            let (Some((place, held)), Some((histogram, _))) = (held, batch.histogram(histogram)) else {
+                self.unreadable += 1;
+                continue;
+            };
+            // The lane says that the series is part of the generation, even if it has no floats.
+            let lane = held.lane_for(generation);
+            let sheet = &mut self.instance.sheets[self.target.sheet];
+            let offset = (time - self.target.start) as u32;
+            let outcome = if lane.holds(sheet, offset) {
+                Outcome::Conflict
+            } else {
+                sheet.append_histogram(place, offset, histogram, &mut self.scratch.histograms)
+            };
+            match outcome {
                 Outcome::Stored => self.target.samples += 1,
                 Outcome::Repeated => {}
                 Outcome::Conflict => self.conflicts += 1,

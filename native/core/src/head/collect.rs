@@ -1,16 +1,19 @@
 //! Copies what a query needs out of a head.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use crate::Result;
 use crate::model::{Millis, SeriesTable, Symbols, Uid};
 
 use super::Head;
+use super::histograms::Histograms;
 use super::instance::{Instance, Sheet};
 use super::lane::Lane;
 use super::matching::Tests;
 use super::series::Series;
-use super::snapshot::{HeadRows, HeadSnapshot, Piece};
+use super::snapshot::{HeadRows, HeadSnapshot, Held, HistogramPiece, Piece};
 use super::walk::{GoOn, Overlap, PairMap, Taken, Visitor};
 
 impl Head {
@@ -30,6 +33,14 @@ impl Head {
             samples: collector.copied.snapshot,
         })
     }
+}
+
+/// A time as an offset into a window; `None`: before it.
+fn offset_in(window: Millis, time: Millis) -> Option<u32> {
+    let offset = time
+        .checked_sub(window)
+        .unwrap_or(if time < window { Millis::MIN } else { Millis::MAX });
+    (offset >= 0).then(|| u32::try_from(offset).unwrap_or(u32::MAX))
 }
 
 /// The part of a column that lies in the range, as it was when first met.
@@ -73,18 +84,25 @@ impl Visitor for Collector<'_> {
         }
     }
 
-    fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], series: &Series) {
-        let before = self.copied.snapshot.pieces.len();
+    fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], place: u32, series: &Series) {
+        let snapshot = &self.copied.snapshot;
+        let before = (snapshot.pieces.len(), snapshot.histograms.len());
         for lane in series.lanes() {
             if let Ok(at) = overlaps.binary_search_by_key(&lane.generation, |o| o.generation)
                 && let Some(sheet) = instance.find_sheet(lane.generation)
             {
-                self.take_lane(lane, sheet, overlaps[at].window);
+                let window = overlaps[at].window;
+                if !lane.is_empty() {
+                    self.take_lane(lane, sheet, window);
+                }
+                if let Some(held) = sheet.histograms.get(&place) {
+                    self.take_histograms(held, window, before.0);
+                }
             }
         }
         let copied = &mut self.copied;
-        let pieces = copied.snapshot.pieces.len();
-        if pieces > before {
+        let (pieces, histograms) = (copied.snapshot.pieces.len(), copied.snapshot.histograms.len());
+        if (pieces, histograms) > before {
             copied.snapshot.ends.push(pieces as u32);
             copied
                 .table
@@ -138,6 +156,34 @@ impl<'s> Collector<'s> {
             snapshot.plain.extend_from_slice(&lane.plain()[plain]);
         }
         snapshot.pieces.push(piece);
+    }
+
+    /// Those of the row that is being read, of which the pieces of floats begin at `row_start`.
+    fn take_histograms(&mut self, held: &Histograms, window: Millis, row_start: usize) {
+        let (from, to) = (offset_in(window, self.min), offset_in(window, self.max));
+        let (Some(to), true) = (to, self.min <= self.max) else {
+            return;
+        };
+        let (chunks, open) = held.between(from.unwrap_or(0), to);
+        let snapshot = &mut self.copied.snapshot;
+        let (row, behind) = (
+            snapshot.ends.len() as u32,
+            (snapshot.pieces.len() - row_start) as u32,
+        );
+        let mut push = |held: Held| {
+            snapshot.histograms.push(HistogramPiece {
+                row,
+                behind,
+                window,
+                held,
+            });
+        };
+        for chunk in chunks {
+            push(Held::Encoded(Arc::clone(chunk)));
+        }
+        if !open.is_empty() {
+            push(Held::Plain(open.to_vec()));
+        }
     }
 
     fn axis(&mut self, sheet: &Sheet, column: u32, window: Millis) -> Axis {

@@ -1,13 +1,19 @@
 //! A sealed generation as blocks.
 
+use std::ops::Range;
+
 use crate::block::{BlockParts, BlockSummary, BlockWriter};
-use crate::model::{Millis, Symbols, Uid};
+use crate::model::{Millis, SampleBuf, Samples, Symbols, Uid};
 use crate::{Error, Result};
 
+use super::histograms::Timed;
 use super::{Head, SERIES_PER_LOCK};
 
 /// Series decoded while the head is locked: at one sample per second some 10 MB of columns.
 const DECODED_PER_LOCK: usize = 64;
+
+/// Native histograms are larger: beyond so many bytes of them the series at hand is the last.
+const HISTOGRAMS_PER_LOCK: usize = 16 << 20;
 
 impl Head {
     /// Encodes a sealed generation, one block per instance in the order of their uids. The head keeps its chunks and goes on meanwhile.
@@ -72,15 +78,18 @@ impl Head {
         };
         let rows = self.rows_of(uid, generation, &vocabulary);
         let (mut labels, mut columns) = (Vec::new(), Columns::default());
-        for part in rows.chunks(DECODED_PER_LOCK) {
-            self.decode(uid, generation, window, part, &mut columns);
+        let mut rest = rows.as_slice();
+        while !rest.is_empty() {
+            let part = &rest[..rest.len().min(DECODED_PER_LOCK)];
+            let done = self.decode(uid, generation, window, part, &mut columns);
             let mut start = 0;
             for (row, &end) in part.iter().zip(&columns.ends) {
                 labels.clear();
                 labels.extend(row.labels.iter().map(|&pair| vocabulary.text(pair)));
-                writer.add(&labels, &columns.times[start..end], &columns.values[start..end])?;
+                writer.add(&labels, columns.samples(start..end))?;
                 start = end;
             }
+            rest = &rest[done..];
         }
         Ok(!rows.is_empty())
     }
@@ -120,30 +129,35 @@ impl Head {
         rows
     }
 
-    fn decode(&self, uid: Uid, generation: u32, window: Millis, rows: &[Row], out: &mut Columns) {
+    /// Decodes rows until they take too much memory; returns how many were done, at least one if there is one.
+    fn decode(&self, uid: Uid, generation: u32, window: Millis, rows: &[Row], out: &mut Columns) -> usize {
         out.ends.clear();
-        out.times.clear();
-        out.values.clear();
+        out.samples.clear();
         let state = self.state.read();
-        let Some(instance) = state.instances.get(&uid) else {
-            return;
+        let instance = state.instances.get(&uid);
+        let Some((instance, sheet)) = instance.and_then(|i| Some((i, i.find_sheet(generation)?))) else {
+            return rows.len();
         };
-        let Some(sheet) = instance.find_sheet(generation) else {
-            return;
-        };
+        let mut histogram_bytes = 0;
         for row in rows {
+            if histogram_bytes > HISTOGRAMS_PER_LOCK {
+                break;
+            }
             if let Some(lane) = instance
                 .slab
                 .get(row.series)
                 .and_then(|held| held.lane(generation))
             {
                 lane.read(sheet, &mut out.lane_times, &mut out.lane_values);
-                out.times
-                    .extend(out.lane_times.iter().map(|&time| window + Millis::from(time)));
-                out.values.extend_from_slice(&out.lane_values);
+                out.lane_histograms.clear();
+                if let Some(held) = sheet.histograms.get(&row.series) {
+                    held.read(&mut out.lane_histograms);
+                }
+                histogram_bytes += out.push_row(window);
             }
-            out.ends.push(out.times.len());
+            out.ends.push(out.samples.times.len());
         }
+        out.ends.len()
     }
 }
 
@@ -156,10 +170,48 @@ struct Row {
 #[derive(Default)]
 struct Columns {
     ends: Vec<usize>,
-    times: Vec<Millis>,
-    values: Vec<f64>,
+    samples: SampleBuf,
     lane_times: Vec<u32>,
     lane_values: Vec<f64>,
+    lane_histograms: Vec<Timed>,
+}
+
+impl Columns {
+    /// Adds what lies in the lane; returns the bytes of its histograms. A time has either a float or a histogram.
+    fn push_row(&mut self, window: Millis) -> usize {
+        let time = |offset: u32| window + Millis::from(offset);
+        if self.lane_histograms.is_empty() {
+            let samples = &mut self.samples;
+            samples.times.extend(self.lane_times.iter().map(|&at| time(at)));
+            samples.values.extend_from_slice(&self.lane_values);
+            if !samples.histograms.is_empty() {
+                samples.histograms.resize(samples.times.len(), None);
+            }
+            return 0;
+        }
+        let mut bytes = 0;
+        let mut floats = self.lane_times.iter().zip(&self.lane_values).peekable();
+        for (at, histogram) in self.lane_histograms.drain(..) {
+            while let Some((&at, &value)) = floats.next_if(|(time, _)| **time < at) {
+                self.samples.push_float(time(at), value);
+            }
+            bytes += histogram.bytes();
+            self.samples.push_histogram(time(at), histogram);
+        }
+        for (&at, &value) in floats {
+            self.samples.push_float(time(at), value);
+        }
+        bytes
+    }
+
+    /// Those of one row.
+    fn samples(&self, places: Range<usize>) -> Samples<'_> {
+        let samples = self.samples.as_samples().slice(places);
+        if samples.histograms.iter().all(Option::is_none) {
+            return Samples::floats(samples.times, samples.values, 0);
+        }
+        samples
+    }
 }
 
 /// The label pairs of an instance, and how their texts sort.

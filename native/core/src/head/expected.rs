@@ -7,8 +7,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::labels;
 use crate::block::BlockReader;
-use crate::model::{MatchOp, Matcher, Millis, Uid};
-use crate::wire::{BatchSeries, SplitBatch};
+use crate::model::histogram::{Buckets, bounds};
+use crate::model::{Histogram, MatchOp, Matcher, Millis, ResetHint, Samples, Uid};
+use crate::wire::encode::histogram_message;
+use crate::wire::{BatchHistogram, BatchSeries, SplitBatch};
 
 pub const WIDTH: Millis = 1000;
 pub const UIDS: [Uid; 2] = [Uid([1; 16]), Uid([2; 16])];
@@ -25,12 +27,45 @@ pub fn label_sets() -> Vec<LabelSet> {
     ]
 }
 
-/// Samples of one label set in a batch: which set, in which order its labels were sent, and (time, value)s.
-#[derive(Debug, Clone)]
+/// Samples of one label set in a batch: which set, in which order its labels were sent, (time, value)s, and times with seeds of
+/// histograms.
+#[derive(Debug, Clone, Default)]
 pub struct Write {
     pub set: usize,
     pub reversed: bool,
     pub samples: Vec<(Millis, f64)>,
+    pub histograms: Vec<(Millis, u32)>,
+}
+
+/// Histograms of four layouts, whose counts rise with the seed.
+pub fn histogram(seed: u32) -> Histogram {
+    let count = f64::from(seed / 4);
+    let all = |buckets: Buckets, sum: f64| Histogram {
+        schema: 2,
+        count: buckets.counts().iter().sum(),
+        sum,
+        positive: buckets,
+        ..Histogram::default()
+    };
+    let buckets = Buckets::of([(-1, count), (0, count * 2.0), (4, 1.0)]);
+    match seed % 4 {
+        0 => all(buckets, count / 8.0),
+        1 => Histogram {
+            hint: ResetHint::Gauge,
+            ..all(buckets, count / 3.0)
+        },
+        2 => Histogram {
+            zero_threshold: 0.5,
+            negative: Buckets::of([(3, count)]),
+            count: count * 4.0 + 1.0,
+            ..all(buckets, f64::NAN)
+        },
+        _ => Histogram {
+            schema: bounds::CUSTOM,
+            custom: [0.5, 1.0, 7.0].into(),
+            ..all(Buckets::of([(0, count), (3, 2.0)]), 1.0)
+        },
+    }
 }
 
 pub fn matchers(number: usize) -> Vec<Matcher> {
@@ -75,15 +110,34 @@ pub fn batch(uid: usize, writes: &[Write]) -> SplitBatch {
             key: xxh3_128(&keyed),
             labels: (start as u32, (batch.labels.len() - start) as u32),
             samples: (batch.times.len() as u32, write.samples.len() as u32),
-            histograms: (0, 0),
+            histograms: (batch.histograms.len() as u32, write.histograms.len() as u32),
         });
         batch.times.extend(write.samples.iter().map(|s| s.0));
         batch.values.extend(write.samples.iter().map(|s| s.1));
+        for &(time, seed) in &write.histograms {
+            let message = histogram_message(time, 0, &histogram(seed), seed % 8 < 4);
+            let bytes = (batch.labels.len() as u32, message.len() as u32);
+            batch.labels.extend_from_slice(&message);
+            batch.histograms.push(BatchHistogram { time, bytes });
+        }
     }
     batch
 }
 
+/// The bits of floats, and the fingerprints of histograms.
 pub type Columns = BTreeMap<Millis, u64>;
+
+pub fn columns(samples: Samples<'_>) -> Columns {
+    let bits = samples
+        .values
+        .iter()
+        .enumerate()
+        .map(|(place, value)| match samples.histograms.get(place) {
+            Some(Some(histogram)) => histogram.fingerprint(),
+            _ => value.to_bits(),
+        });
+    samples.times.iter().copied().zip(bits).collect()
+}
 
 /// What one generation should hold.
 #[derive(Debug, Clone)]
@@ -111,7 +165,10 @@ pub struct Model {
 impl Model {
     pub fn write(&mut self, uid: usize, writes: &[Write], offset: u64) {
         for write in writes {
-            for &(time, value) in &write.samples {
+            let floats = write.samples.iter().map(|&(time, value)| (time, value.to_bits()));
+            let histograms = write.histograms.iter();
+            let histograms = histograms.map(|&(time, seed)| (time, histogram(seed).fingerprint()));
+            for (time, bits) in floats.chain(histograms) {
                 let window = time.div_euclid(WIDTH) * WIDTH;
                 let at = self
                     .held
@@ -128,8 +185,8 @@ impl Model {
                     self.held.len() - 1
                 });
                 let column = self.held[at].series.entry((uid, write.set)).or_default();
-                let held = *column.entry(time).or_insert(value.to_bits());
-                self.conflicts += u64::from(held != value.to_bits());
+                let held = *column.entry(time).or_insert(bits);
+                self.conflicts += u64::from(held != bits);
             }
         }
     }

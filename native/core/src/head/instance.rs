@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::{HashMap, HashTable, hash_map};
 
 use super::columns::Columns;
+use super::histograms::Histograms;
 use super::index::{LabelIndex, hash_row};
 use super::labels;
+use super::lane::Outcome;
 use super::runs::Runs;
 use super::series::{Series, Slab};
+use crate::codec::histograms::HistogramEncoder;
+use crate::model::Histogram;
 
 /// Other encodings of known label sets that are remembered, at least; beyond it as many as there are series.
 const ALIASES: usize = 1024;
@@ -27,6 +31,9 @@ pub struct Sheet {
     pub generation: u32,
     pub columns: Columns,
     pub runs: Runs,
+    /// By ref; of series that have some.
+    pub histograms: HashMap<u32, Histograms>,
+    pub histogram_bytes: usize,
     pub samples: u64,
     /// Heap bytes of its lanes, and the lanes.
     pub lane_bytes: usize,
@@ -38,6 +45,8 @@ impl Sheet {
             generation,
             columns: Columns::default(),
             runs: Runs::default(),
+            histograms: HashMap::new(),
+            histogram_bytes: 0,
             samples: 0,
             lane_bytes: 0,
         }
@@ -45,7 +54,35 @@ impl Sheet {
 
     /// Of its samples; the lanes' own places count once for all generations.
     pub fn bytes(&self) -> usize {
-        self.lane_bytes + self.columns.bytes() + self.runs.bytes()
+        self.lane_bytes + self.columns.bytes() + self.runs.bytes() + self.histogram_bytes
+    }
+
+    /// Whether a series has a histogram at a time.
+    #[inline]
+    pub fn has_histogram(&self, series: u32, time: u32) -> bool {
+        !self.histograms.is_empty() && self.histograms.get(&series).is_some_and(|held| held.holds(time))
+    }
+
+    /// Adds a histogram of a series that has no float at its time.
+    pub fn append_histogram(
+        &mut self,
+        series: u32,
+        time: u32,
+        histogram: Histogram,
+        encoder: &mut HistogramEncoder,
+    ) -> Outcome {
+        let mut before = 0;
+        let held = match self.histograms.entry(series) {
+            hash_map::Entry::Occupied(held) => {
+                let held = held.into_mut();
+                before = held.bytes();
+                held
+            }
+            hash_map::Entry::Vacant(place) => place.insert(Histograms::default()),
+        };
+        let outcome = held.append(time, histogram, encoder);
+        self.histogram_bytes = self.histogram_bytes + held.bytes() - before;
+        outcome
     }
 }
 

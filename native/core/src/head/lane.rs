@@ -9,6 +9,7 @@ use super::columns::{Columns, Run};
 use super::instance::Sheet;
 use super::runs::{NOWHERE, RUN, Runs};
 use super::values::{self, BLOCK};
+use crate::codec::histograms::HistogramEncoder;
 use crate::codec::values::{RunEncoder, RunInts};
 
 /// A lane that belongs to no generation: the place of a series that holds nothing.
@@ -56,6 +57,7 @@ pub struct Scratch {
     bytes: Vec<u8>,
     values: Vec<f64>,
     encoder: RunEncoder,
+    pub histograms: HistogramEncoder,
 }
 
 /// What most lanes do not have.
@@ -232,6 +234,16 @@ impl Lane {
         Decoder::default().chunk(&bytes)?.0.get(skipped).copied()
     }
 
+    /// Whether there is a float at a time.
+    pub fn holds(&self, sheet: &Sheet, time: u32) -> bool {
+        if self.is_empty() || time > self.newest {
+            return false;
+        }
+        let is_late = |aside: &Aside| aside.late.contains_key(&time);
+        time == self.newest || self.aside.as_deref().is_some_and(is_late) || self.find(sheet, time).is_some()
+    }
+
+    /// Whether it has no floats: its series may have histograms.
     pub fn is_empty(&self) -> bool {
         self.in_order == 0
     }
@@ -315,6 +327,9 @@ impl Lane {
     pub fn read(&self, sheet: &Sheet, times: &mut Vec<u32>, out: &mut Vec<f64>) {
         times.clear();
         out.clear();
+        if self.is_empty() {
+            return;
+        }
         for run in self.stretches() {
             sheet.columns.read(run, times);
         }

@@ -11,6 +11,7 @@ mod column;
 mod columns;
 mod cut;
 mod generation;
+mod histograms;
 mod index;
 mod instance;
 mod labels;

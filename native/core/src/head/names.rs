@@ -101,7 +101,7 @@ impl Visitor for Sets<'_> {
         }
     }
 
-    fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], series: &Series) {
+    fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], _place: u32, series: &Series) {
         if has_samples(series, overlaps) {
             self.table
                 .push(self.map.row(&instance.index, &series.labels, self.symbols));
@@ -131,7 +131,7 @@ impl Visitor for PairsMet<'_> {
         }
     }
 
-    fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], series: &Series) {
+    fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], _place: u32, series: &Series) {
         if !has_samples(series, overlaps) {
             return;
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::expected::{Columns, Expected, LabelSet, Model, UIDS, WIDTH, Write, batch, matchers};
+use super::expected::{Columns, Expected, LabelSet, Model, UIDS, WIDTH, Write, batch, columns, matchers};
 use super::{Head, WindowInfo};
 use crate::block::{BlockParts, BlockReader};
 use crate::engine::{Limits, QueryContext};
@@ -40,13 +40,20 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let value = prop_oneof![3 => (0..3_i32).prop_map(f64::from), 1 => any::<u64>().prop_map(f64::from_bits)];
     let sample = (-1500_i64..3500, value);
-    let write = (0..5_usize, any::<bool>(), prop::collection::vec(sample, 1..4)).prop_map(
-        |(set, reversed, samples)| Write {
+    let seed = prop_oneof![4 => 0..8_u32, 1 => any::<u32>()];
+    let histograms = prop::collection::vec((-1500_i64..3500, seed), 0..3);
+    let write = (
+        0..5_usize,
+        any::<bool>(),
+        prop::collection::vec(sample, 0..4),
+        histograms,
+    )
+        .prop_map(|(set, reversed, samples, histograms)| Write {
             set,
             reversed,
             samples,
-        },
-    );
+            histograms,
+        });
     let step = prop_oneof![
         4 => (0..2_usize, prop::collection::vec(write, 1..6)).prop_map(|(uid, writes)| Step::Write { uid, writes }),
         8 => (0..2_usize, 1_i64..80).prop_map(|(uid, ahead)| Step::Scrape { uid, ahead }),
@@ -79,12 +86,8 @@ fn read(
             .iter()
             .map(|&(n, v)| (symbols.get(n).to_owned(), symbols.get(v).to_owned()))
             .collect();
-        let column: Columns = samples
-            .times
-            .iter()
-            .copied()
-            .zip(samples.values.iter().map(|v| v.to_bits()))
-            .collect();
+        let column = columns(samples);
+        assert_eq!(column.len(), samples.times.len());
         // Blocks may offer a row whose samples lie outside.
         if !column.is_empty() {
             assert!(found.insert(labels, column).is_none(), "a label set in two rows");
@@ -309,7 +312,16 @@ fn run(steps: Vec<Step>) {
                 let one = |set| Write {
                     set,
                     reversed: false,
-                    samples: vec![(time, (time * 3) as f64 / 10.0)],
+                    samples: if set == 4 {
+                        Vec::new()
+                    } else {
+                        vec![(time, (time * 3) as f64 / 10.0)]
+                    },
+                    histograms: if set == 4 {
+                        vec![(time, time as u32 / 8 * 4)]
+                    } else {
+                        Vec::new()
+                    },
                 };
                 let writes: Vec<_> = (0..5).map(one).collect();
                 let batch = Arc::new(batch(uid, &writes));

@@ -19,7 +19,7 @@ pub struct Series {
 
 const _: () = assert!(size_of::<Option<Series>>() == 256);
 
-/// Lanes of other windows and of sealed generations, by ascending generation. None is empty.
+/// Lanes of other windows and of sealed generations, by ascending generation.
 #[derive(Debug, Default)]
 struct Others {
     lanes: Vec<Lane>,

@@ -4,11 +4,16 @@
 //! counting references would cost in cache misses, and leaves lanes without shared parts.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::model::{Merge, Millis, SampleReader, SampleSource, Samples, SeriesTable, TimesKeys};
+use crate::codec::histograms::HistogramDecoder;
+use crate::model::{
+    Histogram, Merge, Millis, SampleBuf, SampleReader, SampleSource, Samples, SeriesTable, TimesKeys,
+};
 use crate::{Error, Result};
 
 use super::chunks::{self, Decoder};
+use super::histograms::{Chunk, Timed};
 
 /// The rows a selection found in a head, with ids of the query's symbols.
 #[derive(Debug)]
@@ -27,6 +32,71 @@ pub struct HeadSnapshot {
     pub(super) axes: Axes,
     pub(super) encoded: Vec<u8>,
     pub(super) plain: Vec<f64>,
+    /// By row, and then in the order of the log.
+    pub(super) histograms: Vec<HistogramPiece>,
+}
+
+/// Native histograms of a row.
+#[derive(Debug)]
+pub(super) struct HistogramPiece {
+    pub row: u32,
+    /// How many of the row's pieces of floats come before it in the log.
+    pub behind: u32,
+    /// What their times count from.
+    pub window: Millis,
+    pub held: Held,
+}
+
+#[derive(Debug)]
+pub(super) enum Held {
+    Encoded(Arc<Chunk>),
+    Plain(Vec<Timed>),
+}
+
+impl HistogramPiece {
+    fn bytes(&self) -> usize {
+        let plain = |(_, histogram): &Timed| size_of::<Timed>() + histogram.bytes();
+        size_of::<Self>()
+            + match &self.held {
+                Held::Encoded(chunk) => chunk.memory_bytes(),
+                Held::Plain(histograms) => histograms.iter().map(plain).sum(),
+            }
+    }
+
+    /// Replaces `column` by those with `min <= time <= max`.
+    fn read(
+        &self,
+        (min, max): (Millis, Millis),
+        decoder: &mut HistogramDecoder,
+        scratch: &mut Vec<Arc<Histogram>>,
+        column: &mut SampleBuf,
+    ) -> Result<()> {
+        column.clear();
+        let mut push = |offset: u32, histogram: Arc<Histogram>| {
+            let time = self.window + Millis::from(offset);
+            if min <= time && time <= max {
+                column.push_histogram(time, histogram);
+            }
+        };
+        match &self.held {
+            Held::Plain(histograms) => {
+                for (offset, histogram) in histograms {
+                    push(*offset, Arc::clone(histogram));
+                }
+            }
+            Held::Encoded(chunk) => {
+                scratch.clear();
+                decoder.decode(&chunk.bytes, scratch)?;
+                if scratch.len() != chunk.times.len() {
+                    return Err(broken());
+                }
+                for (&offset, histogram) in chunk.times.iter().zip(scratch.drain(..)) {
+                    push(offset, histogram);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Columns of times that pieces share, one behind the other.
@@ -103,6 +173,7 @@ impl HeadSnapshot {
             + self.pieces.capacity() * size_of::<Piece>()
             + self.encoded.capacity()
             + self.plain.capacity() * 8
+            + self.histograms.iter().map(HistogramPiece::bytes).sum::<usize>()
     }
 
     fn row(&self, row: usize) -> &[Piece] {
@@ -113,6 +184,14 @@ impl HeadSnapshot {
         };
         let end = self.ends.get(row).copied().unwrap_or(start);
         &self.pieces[start as usize..end as usize]
+    }
+
+    /// The histograms of a row.
+    fn histograms_of(&self, row: usize) -> &[HistogramPiece] {
+        let row = row as u32;
+        let start = self.histograms.partition_point(|piece| piece.row < row);
+        let count = self.histograms[start..].partition_point(|piece| piece.row == row);
+        &self.histograms[start..start + count]
     }
 
     /// Decodes the values of `part`, a range of the piece's samples.
@@ -175,6 +254,7 @@ impl SampleSource for HeadSnapshot {
             merged: Merge::default(),
             keys: TimesKeys::default(),
             origin: Vec::new(),
+            histograms: HistogramReader::default(),
         })
     }
 }
@@ -199,6 +279,15 @@ struct SnapshotReader<'a> {
     keys: TimesKeys,
     /// The times key of each piece of the row at hand.
     origin: Vec<(u32, u64)>,
+    histograms: HistogramReader,
+}
+
+/// What reading histograms needs.
+#[derive(Debug, Default)]
+struct HistogramReader {
+    decoder: HistogramDecoder,
+    decoded: Vec<Arc<Histogram>>,
+    column: SampleBuf,
 }
 
 impl SnapshotReader<'_> {
@@ -220,6 +309,22 @@ impl SnapshotReader<'_> {
         let rows = piece.rows();
         let from = self.edges.from.max(rows.start).min(rows.end);
         from..self.edges.to.clamp(from, rows.end)
+    }
+
+    fn add_histograms(&mut self, piece: &HistogramPiece, min: Millis, max: Millis) -> Result<()> {
+        let HistogramReader {
+            decoder,
+            decoded,
+            column,
+        } = &mut self.histograms;
+        piece.read((min, max), decoder, decoded, column)?;
+        self.merged.add(column.as_samples());
+        Ok(())
+    }
+
+    /// Whether the row at hand has histograms, whose times have no axis.
+    fn is_mixed(&self) -> bool {
+        self.merged.samples().has_histograms()
     }
 
     fn read_one(&mut self, piece: &Piece, min: Millis, max: Millis) -> Result<Samples<'_>> {
@@ -253,12 +358,17 @@ impl SampleReader for SnapshotReader<'_> {
     fn read(&mut self, row: usize, min: Millis, max: Millis) -> Result<Samples<'_>> {
         let snapshot = self.snapshot;
         let pieces = snapshot.row(row);
-        if let [piece] = pieces {
+        let histograms = snapshot.histograms_of(row);
+        if let ([piece], []) = (pieces, histograms) {
             return self.read_one(piece, min, max);
         }
         self.merged.clear();
         self.origin.clear();
-        for piece in pieces {
+        let mut histograms = histograms.iter().peekable();
+        for (place, piece) in (0..).zip(pieces) {
+            while let Some(piece) = histograms.next_if(|piece| piece.behind <= place) {
+                self.add_histograms(piece, min, max)?;
+            }
             let part = self.part(piece, min, max);
             if part.is_empty() {
                 continue;
@@ -271,8 +381,15 @@ impl SampleReader for SnapshotReader<'_> {
             let times = &snapshot.axes.get(piece.axis)[part];
             self.merged.add(Samples::floats(times, &self.values, 0));
         }
+        for piece in histograms {
+            self.add_histograms(piece, min, max)?;
+        }
         // Keys of one piece are above 2^40, those of several count from 1.
-        let times_key = self.keys.of(&self.origin);
+        let times_key = if self.is_mixed() {
+            0
+        } else {
+            self.keys.of(&self.origin)
+        };
         Ok(Samples {
             times_key,
             ..self.merged.samples()

@@ -18,6 +18,7 @@ fn scrape(number: u64) -> LogRecord {
             set,
             reversed: false,
             samples: samples.clone(),
+            histograms: Vec::new(),
         })
         .collect();
     LogRecord {

@@ -34,8 +34,8 @@ pub trait Visitor {
 
     fn taken(&self) -> Taken;
 
-    /// Called with the instance locked. `overlaps` are the generations that overlap the range, ascending.
-    fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], series: &Series);
+    /// Called with the instance locked, with a series and its ref. `overlaps` are the generations that overlap the range, ascending.
+    fn visit(&mut self, instance: &Instance, overlaps: &[Overlap], place: u32, series: &Series);
 }
 
 impl Head {
@@ -112,7 +112,7 @@ fn visit(
         if let Some(held) = instance.slab.get(series)
             && tests.accept(&instance.index, &names, &held.labels)
         {
-            visitor.visit(instance, &overlaps, held);
+            visitor.visit(instance, &overlaps, series, held);
         }
     }
 }

@@ -1,15 +1,22 @@
 //! The samples of a head part between two processes, nearly as they are: encoded blocks are copied by the sender and borrowed by the
 //! receiver. `docs/formats.md` describes the sections.
 
+use std::sync::Arc;
+
 use crate::codec::bytes::{Input, put_signed, put_varint};
+use crate::codec::histograms::{CHUNK, HistogramEncoder};
 use crate::model::Millis;
 use crate::{Error, Result};
 
+use super::histograms::{Chunk, chunks_of};
 use super::runs::RUN;
-use super::snapshot::{Axes, HeadSnapshot, Piece};
+use super::snapshot::{Axes, HeadSnapshot, Held, HistogramPiece, Piece};
 
 /// Widest difference between two steps of an axis: its times are 32-bit offsets in a window.
 const WIDEST: u32 = 32;
+
+/// A piece of histograms takes at least so many bytes.
+const PIECE_BYTES: usize = 6;
 
 /// How much of each there is, so that memory is paid for before it is taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,7 +176,86 @@ impl HeadSnapshot {
             axes,
             encoded: Vec::new(),
             plain,
+            histograms: Vec::new(),
         })
+    }
+
+    pub fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
+    /// The native histograms: their number of pieces, then each.
+    pub fn put_histograms(&self, out: &mut Vec<u8>) {
+        let mut encoder = HistogramEncoder::default();
+        let mut chunks: Vec<(&HistogramPiece, Arc<Chunk>)> = Vec::new();
+        for piece in &self.histograms {
+            match &piece.held {
+                Held::Encoded(chunk) => chunks.push((piece, Arc::clone(chunk))),
+                Held::Plain(histograms) => {
+                    let encoded = chunks_of(histograms, &mut encoder);
+                    chunks.extend(encoded.into_iter().map(|chunk| (piece, chunk)));
+                }
+            }
+        }
+        put_varint(out, chunks.len() as u64);
+        let mut row = 0;
+        for (piece, chunk) in chunks {
+            put_varint(out, u64::from(piece.row - row));
+            row = piece.row;
+            put_varint(out, u64::from(piece.behind));
+            put_signed(out, piece.window);
+            put_varint(out, chunk.times.len() as u64);
+            let mut before = 0;
+            for &time in &chunk.times {
+                put_varint(out, u64::from(time - before));
+                before = time;
+            }
+            put_varint(out, chunk.bytes.len() as u64);
+            out.extend_from_slice(&chunk.bytes);
+        }
+    }
+
+    /// What [`Self::take_histograms`] takes of memory for a section.
+    pub fn histogram_memory(section: &[u8]) -> Result<usize> {
+        let pieces = Input::new(section).bounded(section.len() / PIECE_BYTES, "the pieces of histograms")?;
+        // A time takes a byte at least, and four as an offset.
+        Ok(pieces * (size_of::<HistogramPiece>() + size_of::<Chunk>()) + section.len() * 4)
+    }
+
+    /// Reads what [`Self::put_histograms`] wrote.
+    pub fn take_histograms(&mut self, section: &[u8]) -> Result<()> {
+        let mut input = Input::new(section);
+        let pieces = input.bounded(section.len() / PIECE_BYTES, "the pieces of histograms")?;
+        let mut row = 0;
+        self.histograms.reserve_exact(pieces);
+        for _ in 0..pieces {
+            row += input.bounded(self.ends.len().saturating_sub(row + 1), "the row of histograms")?;
+            let behind = input.bounded(u32::MAX as usize, "the pieces before histograms")? as u32;
+            let window = input.signed()?;
+            let len = input.bounded(CHUNK.min(input.remaining()), "the times of histograms")?;
+            let mut times = Vec::with_capacity(len);
+            let mut time = 0_u32;
+            for at in 0..len {
+                let step = input.bounded((u32::MAX - time) as usize, "the time of a histogram")? as u32;
+                time += step;
+                if at > 0 && step == 0 {
+                    return Err(Error::Corrupt("two histograms of a head part at one time".into()));
+                }
+                times.push(time);
+            }
+            if len == 0 || window.checked_add(Millis::from(time)).is_none() {
+                return Err(Error::Corrupt("histograms of a head part without times".into()));
+            }
+            let bytes = input.bounded(input.remaining(), "the bytes of histograms")?;
+            let chunk = Chunk::new(times.into(), input.take(bytes)?.into());
+            self.histograms.push(HistogramPiece {
+                row: row as u32,
+                behind,
+                window,
+                held: Held::Encoded(Arc::new(chunk)),
+            });
+        }
+        input.end("histograms")
     }
 
     /// Takes the bytes in which the encoded blocks begin at `start` and go to the end.

@@ -243,7 +243,7 @@ fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-/// A `Histogram` message, for tests.
+/// A `Histogram` field of a `TimeSeries`, for tests.
 #[cfg(test)]
 pub fn put_histogram(
     out: &mut Vec<u8>,
@@ -252,6 +252,21 @@ pub fn put_histogram(
     histogram: &crate::model::Histogram,
     is_float: bool,
 ) {
+    put_bytes(
+        out,
+        HISTOGRAM_TAG,
+        &histogram_message(time, start, histogram, is_float),
+    );
+}
+
+/// What a `Histogram` field holds, for tests.
+#[cfg(test)]
+pub fn histogram_message(
+    time: Millis,
+    start: Millis,
+    histogram: &crate::model::Histogram,
+    is_float: bool,
+) -> Vec<u8> {
     let zigzag = |value: i64| ((value << 1) ^ (value >> 63)) as u64;
     let mut message = Vec::new();
     let number = |message: &mut Vec<u8>, tags: [u8; 2], value: f64| {
@@ -309,7 +324,7 @@ pub fn put_histogram(
     message.extend_from_slice(&bounds);
     message.extend_from_slice(&[0x88, 0x01]);
     put_varint(&mut message, start as u64);
-    put_bytes(out, HISTOGRAM_TAG, &message);
+    message
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::proto::{BYTES, FIXED64, Reader, VARINT, expect_wire};
 use crate::Result;
-use crate::model::histogram::{Buckets, InvalidHistogram, bounds};
+use crate::model::histogram::{Buckets, InvalidHistogram, MAX_BUCKETS, bounds};
 use crate::model::{Histogram, Millis, ResetHint, is_stale};
 
 /// The largest message that is taken: a thousand times what clients send, and a fraction of a record of the log.
@@ -157,6 +157,11 @@ impl SentHistogram {
             // In steps that an index can be shifted by.
             let next = (histogram.schema - MAX_COARSENING).max(*bounds::SCHEMAS.end());
             histogram = histogram.coarsened(next);
+        }
+        if histogram.positive.len() + histogram.negative.len() > MAX_BUCKETS
+            || histogram.custom.len() > MAX_BUCKETS
+        {
+            return Err(InvalidHistogram::TooManyBuckets);
         }
         histogram.check()?;
         Ok(histogram)

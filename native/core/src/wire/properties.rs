@@ -156,8 +156,8 @@ impl Sent {
     }
 }
 
-/// What a naive receiver makes of the request: the series with their samples, and refusals by reason.
-type Kept<'a> = Vec<(BTreeMap<&'a str, &'a str>, Vec<(Millis, u64)>)>;
+/// What a naive receiver makes of the request: the series with their samples and number of histograms, and refusals by reason.
+type Kept<'a> = Vec<(BTreeMap<&'a str, &'a str>, Vec<(Millis, u64)>, usize)>;
 
 fn naive(sent: &[Sent]) -> (Kept<'_>, BTreeMap<&'static str, u64>) {
     let (mut kept, mut refused) = (Vec::new(), BTreeMap::new());
@@ -171,15 +171,15 @@ fn naive(sent: &[Sent]) -> (Kept<'_>, BTreeMap<&'static str, u64>) {
             count(reason, series.samples.len() + series.histograms);
             continue;
         }
+        let histograms = series.histograms;
         let mut samples = series.samples.clone();
         samples.retain(|(time, _)| *time >= NOW - 10_000);
         count(Reason::TooOld, series.samples.len() - samples.len());
         let not_old = samples.len();
         samples.retain(|(time, _)| *time <= NOW + 10_000);
         count(Reason::TooFarInFuture, not_old - samples.len());
-        count(Reason::InvalidHistogram, series.histograms);
-        if !samples.is_empty() {
-            kept.push((series.kept_labels(), samples));
+        if !samples.is_empty() || histograms > 0 {
+            kept.push((series.kept_labels(), samples, histograms));
         }
     }
     (kept, refused)
@@ -217,12 +217,15 @@ fn kept(batch: &SplitBatch) -> Kept<'_> {
     batch
         .series
         .iter()
-        .map(|series| (pairs(batch.labels_of(series)), samples(series)))
+        .map(|series| {
+            let histograms = batch.histograms_of(series).len();
+            (pairs(batch.labels_of(series)), samples(series), histograms)
+        })
         .collect()
 }
 
-/// Partition, key, label bytes, rows.
-type Placed = (u16, u128, Vec<u8>, (u32, u32));
+/// Partition, key, label bytes, rows, messages of histograms.
+type Placed = (u16, u128, Vec<u8>, (u32, u32), Vec<(Millis, Vec<u8>)>);
 
 /// Everything that replay must give again, positions in the label buffer aside.
 #[derive(Debug, PartialEq)]
@@ -237,13 +240,18 @@ struct Columns {
 
 fn columns(batch: &SplitBatch) -> Columns {
     let labels = |series| batch.labels_of(series).to_vec();
+    let histograms = |series| {
+        let held = batch.histograms_of(series).iter();
+        held.map(|h| (h.time, h.message(&batch.labels).to_vec()))
+            .collect()
+    };
     Columns {
         uid: batch.uid,
         shards: batch.shards,
         series: batch
             .series
             .iter()
-            .map(|s| (s.partition, s.key, labels(s), s.samples))
+            .map(|s| (s.partition, s.key, labels(s), s.samples, histograms(s)))
             .collect(),
         times: batch.times.clone(),
         value_bits: batch.values.iter().map(|value| value.to_bits()).collect(),
@@ -367,7 +375,8 @@ proptest! {
         let expected: Kept = kept(&whole).into_iter().zip(&keep).filter(|(_, keep)| **keep).map(|(s, _)| s).collect();
         prop_assert_eq!(kept(&part), expected);
         let limited: u64 = part.refused.iter().filter(|r| r.reason == Reason::SeriesLimit).map(|r| r.samples).sum();
-        prop_assert_eq!(part.times.len() as u64 + limited, whole.times.len() as u64);
+        let samples = |batch: &SplitBatch| (batch.times.len() + batch.histograms.len()) as u64;
+        prop_assert_eq!(samples(&part) + limited, samples(&whole));
         prop_assert_eq!(columns(&splitter().replay(&part.body, Form::V1, UID, SHARDS).unwrap()), columns(&part));
     }
 

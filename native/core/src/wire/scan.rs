@@ -59,19 +59,8 @@ impl Exception {
 }
 
 /// Walks a `WriteRequest`. Samples outside of `bounds` (both ends belong to them) are left out.
-pub fn scan(
-    decoded: &[u8],
-    keys: &InstanceKeys,
-    bounds: (Millis, Millis),
-    takes_histograms: bool,
-) -> Result<Found> {
-    let mut scan = Scan::new(
-        decoded,
-        keys,
-        bounds,
-        takes_histograms,
-        decoded.len() / BYTES_PER_SERIES,
-    );
+pub fn scan(decoded: &[u8], keys: &InstanceKeys, bounds: (Millis, Millis)) -> Result<Found> {
+    let mut scan = Scan::new(decoded, keys, bounds, decoded.len() / BYTES_PER_SERIES);
     let mut request = Reader::new(decoded);
     while !request.is_empty() {
         let (field, wire) = request.tag()?;
@@ -102,8 +91,6 @@ pub struct Scan<'a> {
     pub decoded: &'a [u8],
     pub keys: &'a InstanceKeys,
     bounds: (Millis, Millis),
-    /// Heads do not hold them yet, so none are accepted.
-    takes_histograms: bool,
     /// The field of a `Sample` that holds its start timestamp.
     pub start_field: u32,
     pub found: Found,
@@ -111,13 +98,7 @@ pub struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// With room for so many series of one sample each.
-    pub fn new(
-        decoded: &'a [u8],
-        keys: &'a InstanceKeys,
-        bounds: (Millis, Millis),
-        takes_histograms: bool,
-        expected: usize,
-    ) -> Self {
+    pub fn new(decoded: &'a [u8], keys: &'a InstanceKeys, bounds: (Millis, Millis), expected: usize) -> Self {
         let found = Found {
             series: Vec::with_capacity(expected),
             times: Vec::with_capacity(expected),
@@ -128,7 +109,6 @@ impl<'a> Scan<'a> {
             decoded,
             keys,
             bounds,
-            takes_histograms,
             start_field: START_FIELD,
             found,
         }
@@ -270,8 +250,6 @@ impl<'a> Scan<'a> {
         let sent = SentHistogram::decode(self.decoded, extent.clone())?;
         if sent.time < self.bounds.0 || sent.time > self.bounds.1 {
             self.out_of_bounds(sent.time);
-        } else if !self.takes_histograms {
-            self.invalid(|| "native histograms are not stored yet, send classic ones".to_owned());
         } else if sent.is_stale() {
             self.float(sent.time, f64::from_bits(STALE_BITS), sent.start);
         } else if extent.len() > MAX_HISTOGRAM_BYTES {

@@ -37,7 +37,6 @@ struct Request<'a> {
     placement: Placement,
     limits: &'a WriteLimits,
     now: Millis,
-    takes_histograms: bool,
     /// Its labels need not be looked at, and all of it belongs to the one partition.
     is_checked: bool,
     /// What was said of metrics lately; `None`: all that is said is to be kept.
@@ -89,7 +88,6 @@ impl Splitter {
             placement,
             limits,
             now,
-            takes_histograms: false,
             is_checked: false,
             described: Some(&self.described),
             is_trusted: false,
@@ -121,7 +119,6 @@ impl Splitter {
             placement,
             limits,
             now,
-            takes_histograms: false,
             is_checked: false,
             described: None,
             is_trusted: false,
@@ -222,7 +219,7 @@ impl Splitter {
         let bounds = request.limits.time_bounds(request.now);
         let (found, labels, metadata, refused) = match form {
             Form::V1 => {
-                let mut found = scan(&decoded, keys, bounds, request.takes_histograms)?;
+                let mut found = scan(&decoded, keys, bounds)?;
                 let raw = metadata::read(&decoded, &found.metadata)?;
                 let (metadata, refused) = request.metadata(&raw, Vec::new())?;
                 let mut labels = decoded;
@@ -231,7 +228,7 @@ impl Splitter {
             }
             Form::V2 => {
                 let max_label_bytes = request.limits.max_decoded_bytes.min(snappy::MAX_DECODED);
-                let mut v2 = scan_v2(&decoded, keys, bounds, request.takes_histograms, max_label_bytes)?;
+                let mut v2 = scan_v2(&decoded, keys, bounds, max_label_bytes)?;
                 if let Some(described) = request.described {
                     described.lock().retain_new(&mut v2.metadata, keys, request.now);
                 }
@@ -341,7 +338,6 @@ impl<'a> Request<'a> {
             placement,
             limits: &WriteLimits::REPLAY,
             now: 0,
-            takes_histograms: true,
             is_checked: false,
             described: None,
             is_trusted: true,

@@ -48,7 +48,6 @@ pub fn scan_v2<'a>(
     decoded: &'a [u8],
     keys: &'a InstanceKeys,
     bounds: (Millis, Millis),
-    takes_histograms: bool,
     max_label_bytes: usize,
 ) -> Result<FoundV2<'a>> {
     let mut symbols = Symbols::new(decoded);
@@ -72,7 +71,7 @@ pub fn scan_v2<'a>(
     symbols.check()?;
     let expected = (extents.len() * LABEL_BYTES_PER_SERIES).min(max_label_bytes);
     let mut pass = Pass {
-        scan: Scan::new(decoded, keys, bounds, takes_histograms, extents.len()),
+        scan: Scan::new(decoded, keys, bounds, extents.len()),
         symbols,
         labels: LabelBytes::new(expected, max_label_bytes),
         metadata: Vec::new(),

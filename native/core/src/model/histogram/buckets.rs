@@ -55,6 +55,13 @@ impl Buckets {
         Arc::ptr_eq(&self.indexes, &other.indexes) || self.indexes == other.indexes
     }
 
+    /// Lets equal indexes be one list with those of another one.
+    pub fn share_layout(&mut self, with: &Self) {
+        if self.has_layout_of(with) {
+            self.indexes = Arc::clone(&with.indexes);
+        }
+    }
+
     /// The same indexes and the same bits.
     pub fn is_same(&self, other: &Self) -> bool {
         self.has_layout_of(other)

@@ -24,6 +24,8 @@ pub enum InvalidHistogram {
     TooFewCustomBounds,
     #[error("with custom buckets there must be no zero bucket and no negative buckets")]
     NotCustom,
+    #[error("there are more than {max} buckets", max = super::MAX_BUCKETS)]
+    TooManyBuckets,
     #[error("with an exponential schema there must be no custom bounds")]
     NotExponential,
 }

@@ -30,6 +30,8 @@ mod zero;
 
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::Xxh3;
+
 pub use arithmetic::{Added, Incompatible};
 pub use buckets::Buckets;
 pub use check::InvalidHistogram;
@@ -38,6 +40,9 @@ pub use iterate::Bucket;
 pub use total::{HistogramMean, HistogramTotal};
 
 use super::is_stale;
+
+/// The most buckets, of both signs, that are stored of one histogram: some twenty times what clients are limited to.
+pub const MAX_BUCKETS: usize = 4096;
 
 /// What is known of a histogram and the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -97,6 +102,50 @@ impl Histogram {
     /// Whether the listed bounds agree; exponential schemas list none.
     fn has_bounds_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.custom, &other.custom) || self.custom == other.custom
+    }
+
+    /// Equal for histograms that are the same as data, and whether they are gauges; else it hardly ever is.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        hash.update(&[u8::from(self.hint == ResetHint::Gauge), self.schema as u8]);
+        for number in [self.zero_threshold, self.zero_count, self.count, self.sum] {
+            hash.update(&number.to_bits().to_le_bytes());
+        }
+        for side in [&self.positive, &self.negative] {
+            hash.update(&(side.len() as u64).to_le_bytes());
+            for (index, count) in side.iter() {
+                hash.update(&index.to_le_bytes());
+                hash.update(&count.to_bits().to_le_bytes());
+            }
+        }
+        for bound in &*self.custom {
+            hash.update(&bound.to_bits().to_le_bytes());
+        }
+        hash.digest()
+    }
+
+    /// Whether both have the same buckets, whatever they count, and are of one kind.
+    pub fn has_layout_of(&self, other: &Self) -> bool {
+        (self.hint == ResetHint::Gauge) == (other.hint == ResetHint::Gauge)
+            && self.schema == other.schema
+            && self.zero_threshold.to_bits() == other.zero_threshold.to_bits()
+            && self.positive.has_layout_of(&other.positive)
+            && self.negative.has_layout_of(&other.negative)
+            && (Arc::ptr_eq(&self.custom, &other.custom)
+                || self
+                    .custom
+                    .iter()
+                    .map(|bound| bound.to_bits())
+                    .eq(other.custom.iter().map(|bound| bound.to_bits())))
+    }
+
+    /// Lets equal lists be one with those of another histogram, so that a series holds them once.
+    pub fn share_layout(&mut self, with: &Self) {
+        self.positive.share_layout(&with.positive);
+        self.negative.share_layout(&with.negative);
+        if self.has_bounds_of(with) && self.has_layout_of(with) {
+            self.custom = Arc::clone(&with.custom);
+        }
     }
 
     /// Without the buckets that are empty.

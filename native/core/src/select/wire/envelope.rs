@@ -17,6 +17,13 @@ pub enum Kind {
     Samples = 0,
     Names = 1,
     Folded = 2,
+    /// Samples of which some are native histograms, in a section more.
+    Histograms = 3,
+}
+
+/// Whether the part says that it is of this kind; [`open`] checks whether it is.
+pub fn is_kind(kind: Kind, bytes: &[u8]) -> bool {
+    bytes.get(HEAD_BYTES) == Some(&(kind as u8))
 }
 
 /// Sections under one checksum.

@@ -21,7 +21,7 @@ use crate::engine::{Charge, Folded, QueryContext};
 use crate::head::{HeadRows, HeadSnapshot, SampleCounts, SampleSections};
 use crate::{Error, Result};
 
-use envelope::{Kind, open, seal};
+use envelope::{Kind, is_kind, open, seal};
 use labels::{Strings, TableCounts, Texts, take_table};
 
 /// A part to be sent; its memory is the query's.
@@ -119,26 +119,32 @@ impl HeadPart {
         let sampled = samples.put();
         sampled.counts.put(&mut counts);
         let texts = strings.put(&charge.context().symbols());
-        let bytes = seal(
-            Kind::Samples,
-            [
-                samples.encoded_blocks(),
-                &counts,
-                &texts,
-                &rows,
-                &sampled.axes,
-                &sampled.pieces,
-                &sampled.plain,
-            ],
-        );
+        let blocks = samples.encoded_blocks();
+        let (axes, pieces, plain) = (&sampled.axes, &sampled.pieces, &sampled.plain);
+        let bytes = if samples.has_histograms() {
+            let mut histograms = Vec::new();
+            samples.put_histograms(&mut histograms);
+            let sections = [blocks, &counts, &texts, &rows, axes, pieces, plain, &histograms];
+            seal(Kind::Histograms, sections)
+        } else {
+            seal(
+                Kind::Samples,
+                [blocks, &counts, &texts, &rows, axes, pieces, plain],
+            )
+        };
         drop((table, samples));
         Outgoing::new(bytes, charge)
     }
 
     /// What [`Self::encode`] wrote elsewhere, with ids of the query that pays.
     fn decode(mut bytes: Vec<u8>, mut charge: Charge) -> Result<Self> {
-        let ranges: [Range<usize>; 7] = open(Kind::Samples, &bytes)?;
-        let [blocks, counts, texts, rows, axes, pieces, plain] =
+        let ranges: [Range<usize>; 8] = if is_kind(Kind::Histograms, &bytes) {
+            open(Kind::Histograms, &bytes)?
+        } else {
+            let [blocks, counts, texts, rows, axes, pieces, plain] = open(Kind::Samples, &bytes)?;
+            [blocks, counts, texts, rows, axes, pieces, plain, 0..0]
+        };
+        let [blocks, counts, texts, rows, axes, pieces, plain, histograms] =
             ranges.each_ref().map(|range| &bytes[range.clone()]);
         let sections = SampleSections { axes, pieces, plain };
         let mut input = Input::new(counts);
@@ -160,6 +166,10 @@ impl HeadPart {
             )));
         }
         let mut samples = HeadSnapshot::take(samples, &sections, blocks.len())?;
+        if !histograms.is_empty() {
+            charge.grow(0, HeadSnapshot::histogram_memory(histograms)?)?;
+            samples.take_histograms(histograms)?;
+        }
         // The encoded blocks stay as they came. Where they are the lesser part, the rest's memory goes.
         let end = ranges[0].end;
         let start = ranges[0].start;

@@ -22,8 +22,9 @@ fn context(bytes: u64) -> Arc<QueryContext> {
     Arc::new(QueryContext::new(limits))
 }
 
-/// Series with encoded and plain values, shared axes and axes of their own, in three windows.
-fn head() -> Head {
+/// Series with encoded and plain values, shared axes and axes of their own, in three windows; and native histograms, of which
+/// there are no partial results.
+fn head(with_histograms: bool) -> Head {
     let head = Head::new(0, WIDTH).unwrap();
     for number in 0..60_u64 {
         let jitter = (number * 7 % 5) as Millis;
@@ -33,6 +34,11 @@ fn head() -> Head {
                 set,
                 reversed: false,
                 samples: vec![(number as Millis * 45 + jitter, number as f64 / 8.0 + set as f64)],
+                histograms: if with_histograms && set == 1 {
+                    vec![(number as Millis * 45 + 20, number as u32 * 4)]
+                } else {
+                    Vec::new()
+                },
             })
             .collect();
         let kind = RecordKind::Write {
@@ -51,7 +57,7 @@ fn head() -> Head {
 }
 
 fn sent(with_names: bool) -> Outgoing {
-    let (context, head, range) = (context(1 << 30), head(), (100, 2500));
+    let (context, head, range) = (context(1 << 30), head(true), (100, 2500));
     if with_names {
         let search = NamesSearch {
             context,
@@ -114,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_bytes_are_safe(mut bytes in prop::collection::vec(any::<u8>(), 9..200), kind in 0..3_u8) {
+    fn any_bytes_are_safe(mut bytes in prop::collection::vec(any::<u8>(), 9..200), kind in 0..4_u8) {
         bytes[..4].copy_from_slice(b"HRP\x01");
         bytes[8] = kind;
         let bytes = with_checksum(bytes);
@@ -163,7 +169,12 @@ fn folded(op: FoldOp) -> Outgoing {
         matchers: Vec::new(),
         range: (100, 2500),
     };
-    let part = search.parts(&[&head()], None).unwrap().pop().unwrap().unwrap();
+    let part = search
+        .parts(&[&head(false)], None)
+        .unwrap()
+        .pop()
+        .unwrap()
+        .unwrap();
     part.fold(&fold).unwrap().unwrap().encode().unwrap()
 }
 

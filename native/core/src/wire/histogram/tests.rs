@@ -122,6 +122,14 @@ fn every_rule_has_its_refusal() {
         (of(&|h| h.custom = [1.0].into()), Rule::NotExponential),
         (custom(&[2.0, 1.0]), Rule::CustomBounds),
         (custom(&[]), Rule::TooFewCustomBounds),
+        (
+            of(&|h| {
+                let more = 0..=MAX_BUCKETS as i32;
+                (h.count, h.zero_count) = (f64::from(*more.end()) + 3.0, 0.0);
+                h.positive = Buckets::of(more.map(|index| (index, 1.0)));
+            }),
+            Rule::TooManyBuckets,
+        ),
     ];
     for (histogram, rule) in integer {
         let sent = sent(&histogram, false);

@@ -190,7 +190,7 @@ fn metadata_goes_by_family_once_and_again_after_a_while() {
     assert_eq!(found(&one_series((0, "", ""), "plain"), NOW), []);
 }
 
-/// In a body that was accepted, since heads take histograms before the door does.
+/// In a body that was accepted.
 #[test]
 fn histograms_and_start_timestamps_are_those_of_version_1() {
     let mut histogram = vec![0x78];
