@@ -387,11 +387,13 @@ class Grammar:
         if choice < 0.6:
             name, kind = self._one([("rate", "anchored"), ("increase", "smoothed"), ("changes", "anchored")])
             return _leaf("vector", f"{name}({metric}[{self._duration()}]{self._suffix()} {kind})", inexact())
-        if choice < 0.7:
+        if choice < 0.65:  # of a selector: elsewhere the order of rows is for the engine to say
+            return _leaf("vector", f"limitk(2, {metric})", inexact())
+        if choice < 0.75:
             span = self._one(["(1m + 30s)", "(5m * 2)", "max_of(step(), 1m)", "300"])
             return _leaf("vector", f"count_over_time({metric}[{span}])", SMALL)
         form = self._one(
-            ["limitk(2, {})", "limit_ratio(0.5, {})", 'sort_by_label({}, "job")', "info({})",
+            ["limit_ratio(0.5, {})", 'sort_by_label({}, "job")', "info({})",
              "double_exponential_smoothing(({})[5m:1m], 0.3, 0.6)"]
         )  # fmt: skip
         return Node("vector", form, inexact, (self._vector(depth),))

@@ -74,3 +74,14 @@ _plain = st.one_of(
 )
 queries = st.recursive(_plain, _deeper, max_leaves=8)
 """Instant vectors."""
+
+
+def sort_matchers(node: object) -> None:
+    """Their order is not part of a query's meaning, and the canonical text sorts them."""
+    for name in getattr(node, "__slots__", ()):
+        child = getattr(node, name)
+        if name == "matchers":
+            child.sort(key=lambda matcher: (matcher.name, matcher.op, matcher.value))
+        for part in child if isinstance(child, list) else [child]:
+            if type(part).__module__ == type(node).__module__:
+                sort_matchers(part)

@@ -7,7 +7,7 @@ from querier.promql import ALL_FEATURES, format_query, parse
 from querier.promql.format import canonical
 from querier.promql.numbers import format_general, format_plain
 
-from .queries import queries
+from .queries import queries, sort_matchers
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_canonical_text_is_the_same_query(query: str) -> None:
     again = parse(canonical(expr), ALL_FEATURES)
     assert canonical(again) == canonical(expr)
     for tree in (expr, again):
-        _sort_matchers(tree)
+        sort_matchers(tree)
     assert again == expr
 
 
@@ -101,14 +101,3 @@ def test_the_canonical_text_is_the_same_query(query: str) -> None:
 def test_splitting_lines_changes_nothing(query: str) -> None:
     expr = parse(query, ALL_FEATURES)
     assert canonical(parse(format_query(query), ALL_FEATURES)) == canonical(expr)
-
-
-def _sort_matchers(node: object) -> None:
-    """Their order is not part of a query's meaning, and the canonical text sorts them."""
-    for name in getattr(node, "__slots__", ()):
-        child = getattr(node, name)
-        if name == "matchers":
-            child.sort(key=lambda matcher: (matcher.name, matcher.op, matcher.value))
-        for part in child if isinstance(child, list) else [child]:
-            if type(part).__module__ == type(node).__module__:
-                _sort_matchers(part)
