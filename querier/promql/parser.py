@@ -425,7 +425,16 @@ class _Parser(DurationParser):
             if self.kinds[self.index] != "]":
                 self.unexpected(' in subquery selector, expected "]"')
         self.index += 1
+        self._check_chain(expr)
         return Subquery(expr, *literal_ms(extent), *step, self.starts[self.index - 1] + 1)
+
+    def _check_chain(self, expr: Expr) -> None:
+        """Subqueries of subqueries have no meaning, but it takes a walk down all of them to say so."""
+        length = 1
+        while isinstance(expr, Subquery):
+            expr, length = expr.expr, length + 1
+        if length > MAX_DEPTH:
+            self.fail(expr.start, f"expression is nested more than {MAX_DEPTH} levels deep")
 
     def _offset(self, expr: Expr) -> None:
         duration = self.offset_duration()

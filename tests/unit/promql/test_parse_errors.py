@@ -202,6 +202,11 @@ def test_deep_nesting_is_refused_and_not_a_crash(opening: str) -> None:
         parse("a[" + "(" * 5000)
 
 
+def test_a_long_chain_of_subqueries_is_refused_and_not_a_crash() -> None:
+    with pytest.raises(ParseError, match=f"nested more than {MAX_DEPTH} levels deep"):
+        parse("a" + "[5m:1m]" * 5000)
+
+
 def test_a_long_chain_is_not_deep() -> None:
     parse(" or ".join(["a"] * 5000))
 
