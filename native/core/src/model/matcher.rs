@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::re2;
 use crate::{Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,9 @@ pub fn compile_anchored(pattern: &str) -> Result<regex::Regex> {
 
 /// The regex and the first of `REGEX_BYTES` that it fits in.
 fn compile_measured(pattern: &str) -> Result<(regex::Regex, usize)> {
-    let anchored = format!("^(?s:{pattern})$");
+    let translated = re2::translate(pattern)
+        .map_err(|why| Error::BadData(format!("error parsing regexp {pattern:?}: {why}")))?;
+    let anchored = format!("^(?s:{translated})$");
     let mut outcome = Err(regex::Error::CompiledTooBig(0));
     for bytes in REGEX_BYTES {
         outcome = regex::RegexBuilder::new(&anchored)

@@ -4,6 +4,7 @@ pub mod histogram;
 mod keys;
 mod matcher;
 mod merge;
+mod re2;
 mod samples;
 mod table;
 
