@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.differential import Question, Reply, difference
+from tests.support.differential import Question, Reply, difference, literally
 from tests.support.keepalive import Asker
 from tests.support.known_changes import known_change
 from tests.support.processes import Headrace, Process, fetch, free_port
 from tests.support.queries import Data, Grammar, Node, Traits, shrunk
+from tests.support.queries.broken import damaged, mistyped
 from tests.support.remote_write import body
 from tests.support.tools import tool
 
@@ -135,6 +136,41 @@ def test_no_random_query_shows_a_difference(rivals: Rivals) -> None:
     )
     print(f"of {QUERIES} queries {answered} were answered, {shown} with rows, {to_the_bit} of them the same to the bit")
     assert to_the_bit > QUERIES / 3, "the queries have become such that they compare little"
+
+
+def test_what_prometheus_refuses_is_refused_alike(rivals: Rivals) -> None:
+    """With 400 or 422, never with another error; damaged and mistyped queries, some of which are good after all."""
+    questions = [
+        _wrong(random.Random(f"{SEED}:{number}:wrong"), rivals.data.start_ms) for number in range(QUERIES // 2)
+    ]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        pairs = list(threads.map(lambda question: (question.ask(rivals.ours), question.ask(rivals.theirs)), questions))
+    refused = sum(theirs.status == 400 for _, theirs in pairs)
+    print(f"of {len(questions)} wrong queries {refused} are refused with 400")
+    assert refused > len(questions) / 4
+    found = [
+        f"{question}\n  ours: {ours}\n  theirs: {theirs}"
+        for question, (ours, theirs) in zip(questions, pairs, strict=True)
+        if not is_alike(question, ours, theirs)
+    ]
+    assert not found, f"HEADRACE_FUZZ_SEED={SEED}: {len(found)} differ\n" + "\n".join(found[:_SHOWN])
+
+
+def _wrong(rng: random.Random, start_ms: int) -> Question:
+    question = Question.random(rng, start_ms)
+    if rng.random() < 0.4:
+        return replace(question, query=mistyped(rng, question.query))
+    return replace(question, query=literally(damaged(rng, question.query.text)))
+
+
+def is_alike(question: Question, ours: Reply, theirs: Reply) -> bool:
+    """As far as refusals go. Of a damaged text nothing is known that could explain an error while it is evaluated."""
+    if (ours.status, (ours.error or ("",))[0]) == (theirs.status, (theirs.error or ("",))[0]):
+        return True
+    is_damaged = not question.query.children
+    if is_damaged and {ours.status, theirs.status} == {200, 422}:
+        return True
+    return known_change(question, question.query, ours, theirs) is not None
 
 
 def _described(rivals: Rivals, question: Question) -> str:

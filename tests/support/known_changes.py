@@ -15,6 +15,7 @@ Most of it never shows, because the random data and queries keep clear of it:
 What cannot be kept out is named here, and a difference that one of these explains is none.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -65,7 +66,24 @@ def _looks_past_the_last_step(question: Question, query: Node, ours: Reply, thei
     return ours.status == 200 and theirs.status == 422 and looks_back and question.step_s > 0
 
 
+_GRAMMAR_OF_3 = re.compile(
+    r"expected duration|unexpected (?:number|duration)|bad number or duration syntax|missing unit character in duration"
+    r"|trailing commas not allowed|invalid (?:source |destination )?label name|unexpected metric identifier .* in"
+    r"|unexpected string .* in (?:label matching|grouping opts)|unexpected result in StepInvariantExpr"
+    r"|duration must be greater than 0"
+)
+
+
+def _reads_more(_: Question, __: Node, ours: Reply, theirs: Reply) -> bool:
+    return ours.status in (200, 422) and theirs.error is not None and _GRAMMAR_OF_3.search(theirs.error[1]) is not None
+
+
 CHANGES = (
+    Change(
+        "since 3.x a number is a duration, a duration a number, and a label's name any text; an offset may be 0, and a "
+        "string stand in parentheses",
+        _reads_more,
+    ),
     Change(
         "until 2.50 a range fixed by @ moved on with the steps where predict_linear took it (prometheus#13559); and "
         "here the line is fitted around the fixed time, there around each step, which rounds otherwise",
