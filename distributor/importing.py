@@ -67,7 +67,7 @@ class ImportHandler:
                 tally = _Tally()
                 is_small = len(text) <= DIRECT_BYTES
                 while (batch := await self._next(instance, reading, is_small=is_small)) is not None:
-                    batch = await self._intake.guard.admit(instance, batch)
+                    batch = await self._intake.admit(instance, batch)
                     await self._intake.append(batch)
                     self._intake.count(batch, 0)
                     tally.add(batch)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from distributor.rates import Rates
 from distributor.rejections import Rejections
 from shared.clock import Clock
+from shared.errors import LimitedError
 from shared.model.instance import Instance, Limits
 from shared.native import SplitBatch, Splitter, WriteLimits
 from shared.seams.log import Log
@@ -34,6 +36,16 @@ class Intake:
     clock: Clock
     metrics: Catalogue
     rejections: Rejections
+    rates: Rates
+
+    async def admit(self, instance: Instance, batch: SplitBatch) -> SplitBatch:
+        """The part of a batch that the instance's limits have room for. LimitedError: it comes too fast."""
+        try:
+            self.rates.take(instance, batch.samples)
+        except LimitedError as error:
+            self.note_refused(instance, [("rate_limit", batch.samples, str(error))])
+            raise
+        return await self.guard.admit(instance, batch)
 
     async def append(self, batch: SplitBatch) -> None:
         """Durable when it returns. UnavailableError: it may or may not be."""

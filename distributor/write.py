@@ -40,7 +40,7 @@ class WriteHandler:
         most = instance.limits.max_body_bytes
         with self._inflight.body(request, most):
             body = await request.body(most)
-            batch = await self._intake.guard.admit(instance, await self._split(instance, version, body))
+            batch = await self._intake.admit(instance, await self._split(instance, version, body))
             await self._intake.append(batch)
         self._intake.count(batch, len(body))
         self._intake.metrics.write_body.observe(len(body))

@@ -2,6 +2,7 @@
 
 from distributor.intake import Intake, SeriesGuard
 from distributor.push import PushSettings
+from distributor.rates import Rates
 from distributor.rejections import Rejections
 from distributor.routes import routes
 from headrace.core import Core
@@ -19,7 +20,7 @@ def splitter_of(settings: Settings, cluster: Cluster) -> Splitter:
 
 
 def distributor_routes(
-    core: Core, *, log: Log, splitter: Splitter, guard: SeriesGuard, rejections: Rejections
+    core: Core, *, log: Log, splitter: Splitter, guard: SeriesGuard, rejections: Rejections, rates: Rates
 ) -> Routes:
     """It has no state of its own: nothing runs beside the requests, and nothing is to be closed."""
     intake = Intake(
@@ -29,6 +30,7 @@ def distributor_routes(
         clock=core.clock,
         metrics=core.metrics,
         rejections=rejections,
+        rates=rates,
     )
     own = core.settings.push
     exact, patterns = routes(

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from distributor.rates import Rates
 from distributor.rejections import OwnRejections
 from headrace.core import Core
 from headrace.front import Front
@@ -75,7 +76,14 @@ class Standalone:
         guard = HeadGuard(self.splitter, self.ingester.ingester.head)
         rejections = OwnRejections(self.core.clock)
         return (
-            distributor_routes(self.core, log=self.log, splitter=self.splitter, guard=guard, rejections=rejections)
+            distributor_routes(
+                self.core,
+                log=self.log,
+                splitter=self.splitter,
+                guard=guard,
+                rejections=rejections,
+                rates=Rates(self.core.clock),
+            )
             | self.querier.routes
             | flush_route(self.front.gate, self.ingester.flush)
         )

@@ -22,6 +22,10 @@ TOKENS = "hr:{registry}:tokens"
 DELETED = "hr:{registry}:deleted"
 
 
+def crowd_key(kind: str) -> str:
+    return f"hr:{{crowd}}:{kind}"
+
+
 def rejections_key(uid: bytes) -> str:
     return f"hr:{{rejections:{uid.hex()}}}"
 

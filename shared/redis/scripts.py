@@ -389,3 +389,16 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
 """
 )
+
+ANNOUNCE = Script(
+    """#!lua flags=allow-oom
+"""
+    + _NOW
+    + """
+-- KEYS: a crowd. ARGV: who speaks; how long in ms somebody is counted after a word. Replies how many there are.
+local now = now_ms()
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+return redis.call('ZCARD', KEYS[1])
+"""
+)

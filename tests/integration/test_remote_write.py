@@ -80,6 +80,23 @@ def test_both_paths_take_version_2(server: Served, path: str) -> None:
     assert len(server.query(f'up{{path="{path}"}}')) == 1
 
 
+def test_a_rate_limit_holds_everywhere_within_seconds(server: Served) -> None:
+    assert (
+        server.instances("set-limit", server.app_id, "max_samples_per_second=1", "max_burst_samples=2").returncode == 0
+    )
+    end = time.monotonic() + 30
+    while (answer := post(server, v2.body([up(i=str(i)) for i in range(2)]))).status == 204:
+        assert time.monotonic() < end
+    assert (answer.status, written(answer)) == (429, [0, 0, 0])
+    assert int({k.lower(): v for k, v in answer.headers.items()}["retry-after"]) >= 1
+    assert "2 samples are" in answer.json()["error"]
+    assert "the limit max_samples_per_second is 1, with max_burst_samples 2" in answer.json()["error"]
+    end = time.monotonic() + 30
+    while not [r for r in server.get("/api/v1/status/rejections").json()["data"] if r["reason"] == "rate_limit"]:
+        assert time.monotonic() < end
+    assert server.instances("set-limit", server.app_id, "max_samples_per_second=1000000").returncode == 0
+
+
 def test_what_version_2_wrote_survives_a_kill_and_a_flush(server: Served) -> None:
     at = now_ms()
     labels = {"__name__": "rw_seconds_count", "job": "ä", "zone": "1"}
