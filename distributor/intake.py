@@ -49,7 +49,7 @@ class Intake:
 
     async def append(self, batch: SplitBatch) -> None:
         """Durable when it returns. UnavailableError: it may or may not be."""
-        if not batch.samples and not batch.metadata and not batch.pushes:
+        if not (batch.samples or batch.metadata or batch.exemplars or batch.pushes):
             return
         started = time.perf_counter()
         await self.log.append(batch, now_ms=self.clock.now_ms())

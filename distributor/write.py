@@ -45,9 +45,16 @@ class WriteHandler:
         self._intake.count(batch, len(body))
         self._intake.metrics.write_body.observe(len(body))
         refused = batch.refused
-        response = Response(204, b"", None) if not refused else self._refused(instance, batch, refused)
+        if not refused:
+            response = Response(204, b"", None)
+        elif version == 1 and all(reason == "invalid_exemplar" for reason, _, _ in refused):
+            # As with Prometheus an exemplar never fails a request of version 1.
+            self._intake.note_refused(instance, refused)
+            response = Response(204, b"", None)
+        else:
+            response = self._refused(instance, batch, refused)
         if version != 1:
-            response.headers += written(batch.samples - batch.histograms, batch.histograms, 0)
+            response.headers += written(batch.samples - batch.histograms, batch.histograms, batch.exemplars)
         return response
 
     async def rejections(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import UnavailableError
 from shared.native import HeadSearch, NamesSearch
-from shared.seams.ingester_client import Answer, Answers, Described, Pushed
+from shared.seams.ingester_client import Answer, Answers, Described, Exemplars, Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -78,6 +78,22 @@ class LocalClient:
         serving, missing = self._serving(partitions)
         pieces = await asyncio.to_thread(lambda: [partition.pushed.json(uid, now_ms) for partition in serving])
         return Pushed([piece for piece in pieces if piece], missing)
+
+    async def exemplars(
+        self,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_ms: int,
+        max_ms: int,
+    ) -> Exemplars:
+        serving, missing = self._serving(partitions)
+        heads = [partition.head for partition in serving]
+
+        def search() -> list[bytes]:
+            return [head.exemplars(uid, matcher_sets, min_ms, max_ms) for head in heads]
+
+        return Exemplars(await asyncio.to_thread(search), missing)
 
     def _serving(self, partitions: Iterable[int]) -> tuple[list[Partition], dict[int, str]]:
         serving, missing = [], {}

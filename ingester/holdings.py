@@ -17,7 +17,7 @@ from ingester.verifying import adopted
 from shared.clock import Clock
 from shared.errors import InternalError, UnavailableError
 from shared.faults import fault
-from shared.native import PushBook, Splitter
+from shared.native import BadDataError, PushBook, Splitter
 from shared.seams.log import Log
 from shared.seams.registry import Registry
 from shared.seams.store import BlockStore, Directory
@@ -194,6 +194,12 @@ class Holdings:
         partition.metadata = await self._store.metadata(number)
         for uid, metadata in partition.metadata.items():
             partition.head.restore_metadata(uid, [(family, *entry) for family, entry in metadata.items()])
+        for uid, snapshot in (await self._store.exemplars(number)).items():
+            try:
+                await asyncio.to_thread(partition.head.restore_exemplars, uid, snapshot)
+            except BadDataError as error:  # they are no samples: nothing else hangs on them
+                log.warning("exemplars_unreadable", partition=number, uid=uid.hex(), error=str(error))
+            partition.exemplars[uid] = partition.head.exemplar_version(uid)
         return partition
 
     async def _splitter_of(self) -> Splitter:

@@ -49,6 +49,7 @@ class Partition:
     replay_from: int  # as the store has it
     applied: int  # the first offset that the head has not seen
     metadata: dict[bytes, Metadata] = field(default_factory=dict)  # as the store has it
+    exemplars: dict[bytes, int] = field(default_factory=dict)  # uid -> version of those that the store has
     retained: list[Retained] = field(default_factory=list)
     unfinished: Encoded | None = None  # an attempt whose outcome is unknown
     waiting_since: dict[tuple[int, int], float] = field(default_factory=dict)

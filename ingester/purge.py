@@ -44,6 +44,8 @@ class Purge:
         if 0 in maintained:
             for uid in deleted:
                 if await self._is_gone(uid):
+                    for number in self._ended[uid]:
+                        await self._store.put_exemplars(number, {uid: b""})
                     await self._registry.purged(uid)
 
     async def _is_gone(self, uid: bytes) -> bool:

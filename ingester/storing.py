@@ -123,6 +123,7 @@ class Storing:
             target = partition.target()
             await self._store_metadata(partition, uids)
             await self._store_groups(partition)
+            await self._store_exemplars(partition, uids)
             if target > partition.replay_from:
                 await self._store.advance(partition.number, target)
                 partition.replay_from = target
@@ -163,3 +164,12 @@ class Storing:
         if changed:
             await self._store.put_metadata(partition.number, changed)
             partition.metadata.update(changed)
+
+    async def _store_exemplars(self, partition: Partition, uids: list[bytes]) -> None:
+        """They leave the log, too: the store gets all that the head holds of an instance that has new ones."""
+        for uid in uids:
+            version = partition.head.exemplar_version(uid)
+            if version > partition.exemplars.get(uid, 0):
+                snapshot = await asyncio.to_thread(partition.head.exemplar_snapshot, uid)
+                await self._store.put_exemplars(partition.number, {uid: snapshot})
+                partition.exemplars[uid] = version

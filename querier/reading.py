@@ -160,6 +160,14 @@ class Reading:
             self._note_missing(described.missing)
         return described.families
 
+    async def exemplars(self, matcher_sets: Sequence[Sequence[Matcher]], min_ms: int, max_ms: int) -> list[bytes]:
+        """For `json_exemplars`, as far back as the retention goes."""
+        min_ms = max(min_ms, self._oldest_ms)
+        found = await self._sources.client.exemplars(self._uid, self._partitions, matcher_sets, min_ms, max_ms)
+        if found.missing:
+            self._note_missing(found.missing)
+        return found.parts
+
     async def _fill(self, target: _Target[_Part], answers: Answers[_Part], min_ms: int, max_ms: int) -> bool:
         """Adds every partition; whether one of the steps was much work, so that the rest was done in worker threads."""
         if answers.missing:

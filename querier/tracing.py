@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from querier.reading import PayloadSource, Sources
     from shared.native import HeadPart, Matcher, NamesPart, Query
-    from shared.seams.ingester_client import Answers, Described, Fold, IngesterClient, Pushed
+    from shared.seams.ingester_client import Answers, Described, Exemplars, Fold, IngesterClient, Pushed
 
 
 @dataclass(slots=True)
@@ -118,6 +118,16 @@ class _TracedClient:
 
     async def metadata(self, uid: bytes, partitions: Mapping[int, int]) -> Described:
         return await self._client.metadata(uid, partitions)
+
+    async def exemplars(
+        self,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_ms: int,
+        max_ms: int,
+    ) -> Exemplars:
+        return await self._client.exemplars(uid, partitions, matcher_sets, min_ms, max_ms)
 
     async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
         return await self._client.pushed(uid, partitions, now_ms)

@@ -67,6 +67,7 @@ __all__ = [
     "histogram_quantile",
     "histogram_statistics",
     "info",
+    "json_exemplars",
     "json_matrix",
     "json_samples",
     "json_scalar",
@@ -145,6 +146,8 @@ class SplitBatch:
     def pushes(self) -> int:
         """Operations on pushed groups."""
     @property
+    def exemplars(self) -> int: ...
+    @property
     def partitions(self) -> list[int]:
         """Those that hold something of it, ascending."""
     @property
@@ -153,7 +156,7 @@ class SplitBatch:
 
         Reasons: missing_name, empty_label_name, invalid_utf8, duplicate_label, too_many_labels, label_name_too_long,
         label_value_too_long, too_old, too_far_in_future, invalid_histogram, series_limit, invalid_symbols, and
-        invalid_metadata and empty_series, which count entries and series.
+        invalid_metadata, invalid_exemplar and empty_series, which count entries, exemplars and series.
         """
     def without(self, keys: bytes) -> SplitBatch:
         """The batch without the series of these keys, refused as `series_limit`; see `KnownSeries`."""
@@ -564,6 +567,14 @@ class Head:
         """Drop everything of a deleted instance."""
     def metadata(self, uid: bytes) -> list[tuple[str, int, str, str]]:
         """(family, type number, help, unit)."""
+    def exemplars(self, uid: bytes, matcher_sets: Sequence[Sequence[Matcher]], min_ms: int, max_ms: int) -> bytes:
+        """Exemplars of series that match one of the sets, between two times, both included, for `json_exemplars`."""
+    def exemplar_version(self, uid: bytes) -> int:
+        """Rises with every exemplar of an instance; 0 while it has had none."""
+    def exemplar_snapshot(self, uid: bytes) -> bytes:
+        """All exemplars of an instance, for the store; empty if there are none."""
+    def restore_exemplars(self, uid: bytes, snapshot: bytes) -> None:
+        """What a snapshot holds, before anything is applied. BadDataError: it is none."""
     def restore_metadata(self, uid: bytes, entries: Sequence[tuple[str, int, str, str]]) -> None: ...
     @property
     def series(self) -> int: ...
@@ -1020,6 +1031,9 @@ def histogram_quantile(query: Query, quantile: Frame, frame: Frame) -> Frame: ..
 def histogram_fraction(query: Query, lower: Frame, upper: Frame, frame: Frame) -> Frame: ...
 def json_vector(query: Query, frame: Frame, grid: _Grid, limit: int) -> tuple[bytes, bool]:
     """The `result` array of an instant vector, and whether `limit` (0: none) cut it."""
+
+def json_exemplars(parts: Sequence[bytes]) -> bytes:
+    """What heads found, as `query_exemplars` lists it: sorted by label set, and by time; equal ones once. BadDataError."""
 
 def json_matrix(query: Query, frame: Frame, grid: _Grid, limit: int) -> tuple[bytes, bool]:
     """Rows sorted by label set; rows without any cell are left out."""

@@ -12,6 +12,7 @@ from shared.errors import InternalError
 from shared.rpc.errors import details_for, status_of
 from shared.rpc.methods import (
     ACTIVE_SERIES,
+    EXEMPLARS,
     FLUSH,
     KNOWN_SERIES,
     METADATA,
@@ -54,6 +55,7 @@ class Server:
                         WAIT.name: _unary(WAIT, service.wait_applied),
                         METADATA.name: _stream(METADATA, service.metadata),
                         PUSHED.name: _unary(PUSHED, service.pushed),
+                        EXEMPLARS.name: _unary(EXEMPLARS, service.exemplars),
                         FLUSH.name: _unary(FLUSH, service.flush),
                         ACTIVE_SERIES.name: _unary(ACTIVE_SERIES, service.active_series),
                         KNOWN_SERIES.name: _unary(KNOWN_SERIES, service.known_series),

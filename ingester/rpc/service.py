@@ -88,6 +88,15 @@ class Service:
         pieces = await asyncio.to_thread(lambda: [p.pushed.json(request.uid, request.now_ms) for p in serving])
         return pb.PushedReply(groups=b",".join(piece for piece in pieces if piece), missing=missing)
 
+    async def exemplars(self, request: pb.ExemplarsRequest) -> pb.ExemplarsReply:
+        serving, missing = self._serving([request.partition])
+        if not serving:
+            return pb.ExemplarsReply(missing=missing[request.partition])
+        sets = [[_matcher(matcher) for matcher in each.matchers] for each in request.sets]
+        [partition] = serving
+        found = await asyncio.to_thread(partition.head.exemplars, request.uid, sets, request.min_ms, request.max_ms)
+        return pb.ExemplarsReply(exemplars=found)
+
     async def flush(self, _request: pb.FlushRequest) -> pb.FlushReply:
         await self._flush()
         return pb.FlushReply()

@@ -1,11 +1,11 @@
-"""Queries as text: format_query, parse_query, and the exemplars of a query's selectors."""
+"""Queries as text: format_query and parse_query."""
 
 import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from querier.api.params import MAX_TIME_MS, MIN_TIME_MS, first, invalid, optional_time, read_params
+from querier.api.params import first, invalid, read_params
 from querier.api.tree import tree
 from querier.promql.ast import Expr
 from querier.promql.errors import ParseError
@@ -17,7 +17,6 @@ from shared.asgi.envelope import success, to_json
 from shared.asgi.messages import Request, Response
 from shared.asgi.router import Route
 from shared.auth.authenticator import Authenticator
-from shared.errors import BadDataError
 
 MAX_LEVELS = 200
 LONG_QUERY = 4096
@@ -68,7 +67,6 @@ class ExpressionApi:
         return {
             "/api/v1/format_query": Route("format_query", {"GET": self._format, "POST": self._format}),
             "/api/v1/parse_query": Route("parse_query", {"GET": self._parse, "POST": self._parse}),
-            "/api/v1/query_exemplars": Route("query_exemplars", {"GET": self._exemplars, "POST": self._exemplars}),
         }
 
     async def _format(self, request: Request) -> Response:
@@ -76,20 +74,6 @@ class ExpressionApi:
 
     async def _parse(self, request: Request) -> Response:
         return await self._answer(request, _drawn)
-
-    async def _exemplars(self, request: Request) -> Response:
-        """Exemplars are not kept yet: the answer is empty, the checks are Prometheus's."""
-        instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
-        params = await read_params(request)
-        start = optional_time(params, "start", MIN_TIME_MS)
-        end = optional_time(params, "end", MAX_TIME_MS)
-        if end < start:
-            raise BadDataError("end timestamp must not be before start timestamp")
-        text = first(params, "query")
-        await in_place_if_short(
-            text, partial(parse, text, instance.features)
-        )  # its error is answered without the parameter's name here
-        return success(b"[]")
 
     async def _answer(self, request: Request, answer: Callable[[str, Features], bytes]) -> Response:
         instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))

@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
-from querier.promql.ast import LabelMatcher
-from querier.promql.parser import MAX_REGEX_BYTES, TOO_MANY_REGEXES, parse_selector
+from querier.promql.ast import Expr, LabelMatcher, MatrixSelector, VectorSelector
+from querier.promql.features import Features
+from querier.promql.height import children
+from querier.promql.parser import MAX_REGEX_BYTES, TOO_MANY_REGEXES, parse, parse_selector
 from querier.promql.tokens import quoted
 from shared.errors import BadDataError
 from shared.native import Matcher
@@ -27,6 +29,20 @@ def matcher_sets(selectors: Sequence[str]) -> list[list[Matcher]]:
         if all(matcher.matches("") for matcher in matchers):
             raise BadDataError("match[] must contain at least one non-empty matcher")
         sets.append(matchers)
+    return sets
+
+
+def selector_sets(query: str, features: Features) -> list[list[Matcher]]:
+    """One set for each selector of an expression. ParseError."""
+    sets = []
+    waiting: list[Expr] = [parse(query, features)]
+    while waiting:
+        expr = waiting.pop()
+        selector = expr.selector if isinstance(expr, MatrixSelector) else expr
+        if isinstance(selector, VectorSelector):
+            sets.append([_native(matcher) for matcher in selector.matchers])
+        else:
+            waiting += children(expr)
     return sets
 
 

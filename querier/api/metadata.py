@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from querier.api.expressions import in_place_if_short
-from querier.api.matchers import label_name, matcher_sets
+from querier.api.matchers import label_name, matcher_sets, selector_sets
 from querier.api.params import (
     MAX_TIME_MS,
     MIN_TIME_MS,
@@ -30,7 +30,7 @@ from shared.asgi.router import Route
 from shared.auth.authenticator import Authenticator
 from shared.errors import BadDataError, TimedOutError
 from shared.model.instance import Instance
-from shared.native import Matcher, Names, Query
+from shared.native import Matcher, Names, Query, json_exemplars
 
 TRUNCATED = "results truncated due to limit"
 
@@ -54,6 +54,7 @@ class MetadataApi:
             "/api/v1/series": Route("series", {"GET": self._series, "POST": self._series}),
             "/api/v1/labels": Route("labels", {"GET": self._labels, "POST": self._labels}),
             "/api/v1/metadata": Route("metadata", {"GET": self._metadata}),
+            "/api/v1/query_exemplars": Route("query_exemplars", {"GET": self._exemplars, "POST": self._exemplars}),
         }
 
     def patterns(self) -> dict[tuple[str, str], Route]:
@@ -115,6 +116,22 @@ class MetadataApi:
             name: [{"type": _TYPES[kind], "help": text, "unit": unit}] for name, (kind, text, unit) in families
         }
         return success(to_json(described), warnings=reading.warnings)
+
+    async def _exemplars(self, request: Request) -> Response:
+        """Of the series that any selector of a query matches. Its parse errors do not name the parameter."""
+        instance = await self._authenticator.authenticate(request.headers.get(b"authorization"))
+        params = await read_params(request)
+        start, end = _times(params)
+        if end < start:
+            raise BadDataError("end timestamp must not be before start timestamp")
+        text = first(params, "query")
+        sets = await in_place_if_short(text, partial(selector_sets, text, instance.features))
+        if not sets:
+            return Response(204, b"", None)
+        async with self._bounded(request):
+            reading = await self._read(request, instance, params)
+            found = await reading.exemplars(sets, start, end)
+            return success(await asyncio.to_thread(json_exemplars, found), warnings=reading.warnings)
 
     @asynccontextmanager
     async def _bounded(self, request: Request) -> AsyncIterator[None]:

@@ -18,11 +18,12 @@ def height(expr: Expr) -> int:
     level: Sequence[Expr] = [expr]
     while level:
         levels += 1
-        level = [child for node in level for child in _children(node)]
+        level = [child for node in level for child in children(node)]
     return levels
 
 
-def _children(expr: Expr) -> Sequence[Expr]:
+def children(expr: Expr) -> Sequence[Expr]:
+    """The expressions right below one; durations and the selector of a range are none."""
     if isinstance(expr, Binary):
         return (expr.left, expr.right)
     if isinstance(expr, Call):

@@ -11,8 +11,8 @@ from shared.errors import UnavailableError
 from shared.native import CorruptError, FoldedPart, HeadPart, IncomingPart, NamesPart, UnsupportedError
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.fanout import ask
-from shared.rpc.methods import METADATA, NAMES, PUSHED, SELECT, WAIT
-from shared.seams.ingester_client import Answer, Answers, Described, Pushed
+from shared.rpc.methods import EXEMPLARS, METADATA, NAMES, PUSHED, SELECT, WAIT
+from shared.seams.ingester_client import Answer, Answers, Described, Exemplars, Pushed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -140,6 +140,30 @@ class RemoteClient:
 
         _, missing = await ask(self._replicas, partitions, pushed)
         return Pushed(groups, missing)
+
+    async def exemplars(
+        self,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_ms: int,
+        max_ms: int,
+    ) -> Exemplars:
+        sets = [pb.MatcherSet(matchers=_messages(matchers)) for matchers in matcher_sets]
+
+        async def exemplars(address: str, wanted: dict[int, int], answers: dict[int, bytes]) -> dict[int, str]:
+            missing = {}
+            for number in wanted:
+                request = pb.ExemplarsRequest(uid=uid, partition=number, sets=sets, min_ms=min_ms, max_ms=max_ms)
+                reply = await self._channels.call(address, EXEMPLARS, request, self._timeout_s)
+                if reply.missing:
+                    missing[number] = reply.missing
+                else:
+                    answers[number] = reply.exemplars
+            return missing
+
+        found, missing = await ask(self._replicas, partitions, exemplars)
+        return Exemplars(list(found.values()), missing)
 
 
 async def _collect(

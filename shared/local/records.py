@@ -61,6 +61,10 @@ def group_key(partition: int, key: bytes) -> str:
     return f"{groups_key(partition)}/{key.hex()}"
 
 
+def exemplars_key(partition: int, uid: bytes) -> str:
+    return f"exemplars/{partition:05}/{uid.hex()}"
+
+
 def aside_key(partition: int, offset: int) -> str:
     return f"aside/{partition:05}/{offset:016x}"
 
@@ -140,6 +144,10 @@ def decode_manifests(key: str, value: bytes) -> tuple[tuple[Manifest, ...], dict
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InternalError(f"{key} of the store's journal is no list of manifests: {error!r}") from error
     return tuple(manifests), spans
+
+
+def encode_exemplars(snapshot: bytes) -> bytes:
+    return bytes([FORMAT]) + snapshot
 
 
 def encode_metadata(metadata: Metadata) -> bytes:

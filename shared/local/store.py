@@ -165,6 +165,16 @@ class LocalStore:
     ) -> int:
         return await asyncio.shield(self._put_groups(partition, since, offset, entries))
 
+    async def exemplars(self, partition: int) -> dict[bytes, bytes]:
+        prefix = records.exemplars_key(partition, b"")
+        return {bytes.fromhex(key.removeprefix(prefix)): value[1:] for key, value in self._journal.scan(prefix)}
+
+    async def put_exemplars(self, partition: int, snapshots: dict[bytes, bytes]) -> None:
+        puts = {records.exemplars_key(partition, uid): records.encode_exemplars(s) for uid, s in snapshots.items() if s}
+        deletes = [records.exemplars_key(partition, uid) for uid, snapshot in snapshots.items() if not snapshot]
+        async with self._changing:
+            await asyncio.shield(self._transact(puts, deletes))
+
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         return await asyncio.shield(self._keep_aside(partition, offset, value, reason))
 

@@ -37,7 +37,18 @@ _NEIGHBOURS = 16
 class PartitionKeys:
     """Of one partition's metadata."""
 
-    __slots__ = ("_prefix", "aside", "changes", "cursor", "groups", "instances", "metadata", "through", "unnamed")
+    __slots__ = (
+        "_prefix",
+        "aside",
+        "changes",
+        "cursor",
+        "exemplars",
+        "groups",
+        "instances",
+        "metadata",
+        "through",
+        "unnamed",
+    )
 
     def __init__(self, partition: int) -> None:
         self._prefix = f"hr:{{p{partition:05}}}"
@@ -47,6 +58,7 @@ class PartitionKeys:
         self.instances = f"{self._prefix}:instances"
         self.unnamed = f"{self._prefix}:unnamed"
         self.metadata = f"{self._prefix}:metadata"
+        self.exemplars = f"{self._prefix}:exemplars"
         self.aside = f"{self._prefix}:aside"
         self.groups = f"{self._prefix}:groups"
 

@@ -52,6 +52,10 @@ def decode_blocks(key: str, uid: bytes, stored: bytes) -> tuple[Manifest, ...]:
     return tuple(manifests)
 
 
+def encode_exemplars(snapshot: bytes) -> bytes:
+    return bytes([FORMAT]) + snapshot
+
+
 def encode_metadata(metadata: Metadata) -> bytes:
     return bytes([FORMAT]) + zlib.compress(json.dumps(metadata, separators=(",", ":")).encode())
 

@@ -18,6 +18,7 @@ from shared.redis.records import (
     decode_number,
     decode_uid,
     encode_blocks,
+    encode_exemplars,
     encode_metadata,
 )
 from shared.seams.store import (
@@ -229,6 +230,22 @@ class RedisStore:
         for name, value in entries:
             args += [name, value or b""]
         return int(await self._client.call(Command.running(scripts.PUT_GROUPS, [key], args)))
+
+    async def exemplars(self, partition: int) -> dict[bytes, bytes]:
+        key = PartitionKeys(partition).exemplars
+        flat = await self._client.call(Command.of("HGETALL", key))
+        return {decode_uid(key, uid): stored[1:] for uid, stored in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def put_exemplars(self, partition: int, snapshots: dict[bytes, bytes]) -> None:
+        key = PartitionKeys(partition).exemplars
+        commands = [
+            Command.of("HSET", key, uid.hex(), encode_exemplars(snapshot))
+            if snapshot
+            else Command.of("HDEL", key, uid.hex())
+            for uid, snapshot in snapshots.items()
+        ]
+        if commands:
+            await self._client.pipeline(commands)
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         args: list[Argument] = [offset, value, reason, ASIDE_RECORDS, ASIDE_BYTES]

@@ -707,6 +707,63 @@ class PushedReply(_message.Message):
 Global___PushedReply: _TypeAlias = PushedReply  # noqa: Y015
 
 @_typing.final
+class ExemplarsRequest(_message.Message):
+    """Of one partition: what it answers may be large."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UID_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    SETS_FIELD_NUMBER: _builtins.int
+    MIN_MS_FIELD_NUMBER: _builtins.int
+    MAX_MS_FIELD_NUMBER: _builtins.int
+    uid: _builtins.bytes
+    partition: _builtins.int
+    min_ms: _builtins.int
+    max_ms: _builtins.int
+    @_builtins.property
+    def sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatcherSet]: ...
+    def __init__(
+        self,
+        *,
+        uid: _builtins.bytes = ...,
+        partition: _builtins.int = ...,
+        sets: _abc.Iterable[Global___MatcherSet] | None = ...,
+        min_ms: _builtins.int = ...,
+        max_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_ms", b"max_ms", "min_ms", b"min_ms", "partition", b"partition", "sets", b"sets", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExemplarsRequest: _TypeAlias = ExemplarsRequest  # noqa: Y015
+
+@_typing.final
+class ExemplarsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXEMPLARS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    exemplars: _builtins.bytes
+    missing: _builtins.str
+    """why there are none"""
+    def __init__(
+        self,
+        *,
+        exemplars: _builtins.bytes = ...,
+        missing: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "missing", b"missing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExemplarsReply: _TypeAlias = ExemplarsReply  # noqa: Y015
+
+@_typing.final
 class FlushRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

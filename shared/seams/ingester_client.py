@@ -83,6 +83,14 @@ class Pushed:
     missing: Mapping[int, str]
 
 
+@dataclass(slots=True)
+class Exemplars:
+    """What `Head.exemplars` gave, of all partitions that an ingester could answer for."""
+
+    parts: list[bytes]
+    missing: Mapping[int, str]
+
+
 class IngesterClient(Protocol):
     """`partitions` maps each partition to the offset below which everything has to be in its answer, which
     `wait_applied` has seen applied; 0: whatever is there. Calls end with their caller's task and need no deadline of
@@ -130,4 +138,15 @@ class IngesterClient(Protocol):
 
     async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
         """The pushed groups that an instance has at a time."""
+        ...
+
+    async def exemplars(
+        self,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_ms: int,
+        max_ms: int,
+    ) -> Exemplars:
+        """Of series that match one of the sets, between two times, both included."""
         ...

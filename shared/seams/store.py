@@ -192,6 +192,14 @@ class BlockStore(Protocol):
         """
         ...
 
+    async def exemplars(self, partition: int) -> dict[bytes, bytes]:
+        """uid -> what `Head.exemplar_snapshot` gave."""
+        ...
+
+    async def put_exemplars(self, partition: int, snapshots: dict[bytes, bytes]) -> None:
+        """Replaces what is stored for each uid named; an empty value removes it."""
+        ...
+
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         """Durable when it returns True. The same offset again changes nothing: both zones keep what both have met.
 

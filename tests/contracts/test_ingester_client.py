@@ -20,9 +20,13 @@ from shared.native import (
     NamesPart,
     Query,
     Selection,
+    WriteLimits,
+    json_exemplars,
     json_samples,
 )
 from shared.seams.ingester_client import Answers, IngesterClient
+from tests.support import remote_write_v2 as v2
+from tests.support.remote_write_v2 import Exemplar
 from tests.support.world import FOREVER, HOUR_MS, PARTITIONS, World, instance, series
 from tests.support.zones import zones
 
@@ -185,6 +189,33 @@ class TestMetadata:
         assert described.families == {name: (kind, text, unit) for kind, name, text, unit in families}
 
 
+class TestExemplars:
+    async def test_of_all_partitions(self, served: Served) -> None:
+        world = served.world
+        found = [Exemplar({"id": str(n)}, n / 2, T + n) for n in range(20)]
+        body = v2.body(v2.Series({"__name__": "m", "job": f"j{n}"}, exemplars=[e]) for n, e in enumerate(found))
+        limits = WriteLimits(max_future_ms=None)
+        now_ms = world.clock.now_ms()
+        tenant = world.tenant
+        batch = world.splitter.split(
+            body, uid=tenant.uid, shards=tenant.shards, limits=limits, now_ms=now_ms, version=2
+        )
+        await world.log.append(batch, now_ms=now_ms)
+        await served.ends()
+        sets = [[Matcher("job", "=~", "j1|j7")], [Matcher("__name__", "=", "m"), Matcher("job", "=", "j12")]]
+        answer = await served.client.exemplars(served.uid, ALL, sets, T, T + 11)
+        assert answer.missing == {}
+        listed = json.loads(json_exemplars(answer.parts))
+        assert [(row["seriesLabels"]["job"], row["exemplars"][0]["value"]) for row in listed] == [
+            ("j1", "0.5"),
+            ("j7", "3.5"),
+        ]
+        nothing = await served.client.exemplars(b"another uid 1234", ALL, sets, *FOREVER)
+        assert json_exemplars(nothing.parts) == b"[]"
+        everything = await served.client.exemplars(served.uid, ALL, [[Matcher("job", "=~", ".+")]], *FOREVER)
+        assert len(json.loads(json_exemplars(everything.parts))) == 20
+
+
 class TestWaitApplied:
     async def test_until_everything_is_applied(self, served: Served) -> None:
         await served.world.write([series("m", (T, 1.0), job=f"j{n}") for n in range(20)])
@@ -207,7 +238,8 @@ class TestMissing:
         assert [answer.partition for answer in selected.given] == [0, 2, 3]
         named = await served.client.names(query, served.uid, wanted, (), *FOREVER)
         described = await served.client.metadata(served.uid, wanted)
-        for missing in (selected.missing, named.missing, described.missing):
+        exemplars = await served.client.exemplars(served.uid, wanted, (), *FOREVER)
+        for missing in (selected.missing, named.missing, described.missing, exemplars.missing):
             assert missing.keys() == {1, 1000}
             assert "partition 1 is replaying the log" in missing[1]
             assert "partition 1000" in missing[1000]

@@ -458,6 +458,20 @@ class TestGroups:
         assert (found.offset, dict(found.entries)) == (12, {b"l" * 16: b"new"})
 
 
+class TestExemplars:
+    async def test_snapshots_survive_a_restart_and_are_removed_by_uid(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await store.put_exemplars(P, {UID: b"\x00one", OTHER_UID: b"two"})
+        await store.put_exemplars(P, {UID: b"newer"})
+        await store.put_exemplars(P + 1, {UID: b"elsewhere"})
+        await store.close()
+        store = stores.open()
+        assert await store.exemplars(P) == {UID: b"newer", OTHER_UID: b"two"}
+        await store.put_exemplars(P, {UID: b"", OTHER_UID: b"two"})
+        assert await store.exemplars(P) == {OTHER_UID: b"two"}
+        assert await store.exemplars(P + 2) == {}
+
+
 class TestAside:
     async def test_is_kept_whole_and_survives_a_restart(self, stores: StoreHarness) -> None:
         store = stores.open()

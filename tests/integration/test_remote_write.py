@@ -100,15 +100,25 @@ def test_a_rate_limit_holds_everywhere_within_seconds(server: Served) -> None:
 def test_what_version_2_wrote_survives_a_kill_and_a_flush(server: Served) -> None:
     at = now_ms()
     labels = {"__name__": "rw_seconds_count", "job": "ä", "zone": "1"}
-    series = v2.Series(labels, [(at - 1000, float("nan")), (at, 0.25)], (v2.HISTOGRAM, "How long.", "seconds"))
+    series = v2.Series(
+        labels,
+        [(at - 1000, float("nan")), (at, 0.25)],
+        (v2.HISTOGRAM, "How long.", "seconds"),
+        [v2.Exemplar({"trace_id": "ä"}, 0.5, at)],
+    )
     assert post(server, v2.body([series])).status == 204
     # Half of it refused, so that it lies in the log as version 1.
-    late = [v2.Series({**labels, "zone": "2"}, [(at, 1.0)]), v2.Series({"no": "name"}, [(at, 1.0)])]
+    exemplar = v2.Exemplar({}, 1.5, at - 500)
+    late = [
+        v2.Series({**labels, "zone": "2"}, [(at, 1.0)], exemplars=[exemplar]),
+        v2.Series({"no": "name"}, [(at, 1.0)]),
+    ]
     assert post(server, v2.body(late)).status == 400
 
-    def seen() -> tuple[object, object]:
+    def seen() -> list[object]:
         found = server.query("rw_seconds_count[1m]", time=at / 1000)
-        return sorted(found, key=str), server.get("/api/v1/metadata").json()["data"]
+        exemplars = server.get("/api/v1/query_exemplars", query="rw_seconds_count").json()["data"]
+        return [sorted(found, key=str), server.get("/api/v1/metadata").json()["data"], exemplars]
 
     before = seen()
     assert before[0] == [
@@ -116,6 +126,13 @@ def test_what_version_2_wrote_survives_a_kill_and_a_flush(server: Served) -> Non
         {"metric": {**labels, "zone": "2"}, "values": [[at / 1000, "1"]]},
     ]
     assert before[1] == {"rw_seconds": [{"type": "histogram", "help": "How long.", "unit": "seconds"}]}
+    assert before[2] == [
+        {"seriesLabels": labels, "exemplars": [{"labels": {"trace_id": "ä"}, "value": "0.5", "timestamp": at / 1000}]},
+        {
+            "seriesLabels": {**labels, "zone": "2"},
+            "exemplars": [{"labels": {}, "value": "1.5", "timestamp": (at - 500) / 1000}],
+        },
+    ]
     server.kill()
     server.start()
     server.wait_ready()

@@ -27,6 +27,7 @@ class _State:
     payload: dict[str, tuple[bytes, int]] = field(default_factory=dict)  # with its checksum
     unnamed: dict[int, dict[str, float]] = field(default_factory=dict)
     metadata: dict[int, dict[bytes, Metadata]] = field(default_factory=dict)
+    exemplars: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
     aside: dict[int, dict[int, Aside]] = field(default_factory=dict)
     groups: dict[int, StoredGroups] = field(default_factory=dict)
 
@@ -36,6 +37,7 @@ class _State:
             dict(self.payload),
             {number: dict(keys) for number, keys in self.unnamed.items()},
             {number: dict(entries) for number, entries in self.metadata.items()},
+            {number: dict(entries) for number, entries in self.exemplars.items()},
             {number: dict(kept) for number, kept in self.aside.items()},
             dict(self.groups),
         )
@@ -211,6 +213,17 @@ class MemoryStore:
         kept = tuple((key, value) for key, value in changed.items() if value)
         self._state.groups[partition] = StoredGroups(offset, kept)
         return offset
+
+    async def exemplars(self, partition: int) -> dict[bytes, bytes]:
+        await asyncio.sleep(0)
+        return dict(self._state.exemplars.get(partition, {}))
+
+    async def put_exemplars(self, partition: int, snapshots: dict[bytes, bytes]) -> None:
+        await asyncio.sleep(0)
+        held = self._state.exemplars.setdefault(partition, {})
+        held.update(snapshots)
+        for uid in [uid for uid, snapshot in held.items() if not snapshot]:
+            del held[uid]
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         await asyncio.sleep(0)

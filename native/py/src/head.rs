@@ -14,6 +14,7 @@ use pyo3::types::PyBytes;
 use crate::block::BlockParts;
 use crate::errors::{detached, to_py};
 use crate::files::LogRecord;
+use crate::select::{Matcher, sets_of};
 use crate::wire::{SplitBatch, uid_of};
 
 /// (family, type number, help, unit), as Python has it.
@@ -157,6 +158,38 @@ impl Head {
                 .restore_metadata(uid, entries.into_iter().map(entry).collect());
         });
         Ok(())
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    fn exemplars<'py>(
+        &self,
+        py: Python<'py>,
+        uid: &[u8],
+        matcher_sets: Vec<Vec<PyRef<'_, Matcher>>>,
+        min_ms: Millis,
+        max_ms: Millis,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (uid, sets) = (uid_of(uid)?, sets_of(&matcher_sets));
+        let found = py.detach(|| self.0.exemplars(uid, &sets, (min_ms, max_ms)));
+        Ok(PyBytes::new(py, &found))
+    }
+
+    fn exemplar_version(&self, uid: &[u8]) -> PyResult<u64> {
+        Ok(self.0.exemplar_version(uid_of(uid)?))
+    }
+
+    fn exemplar_snapshot<'py>(&self, py: Python<'py>, uid: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let uid = uid_of(uid)?;
+        let snapshot = detached(py, || self.0.exemplar_snapshot(uid))?;
+        Ok(PyBytes::new(py, &snapshot))
+    }
+
+    fn restore_exemplars(&self, py: Python<'_>, uid: &[u8], snapshot: &[u8]) -> PyResult<()> {
+        let uid = uid_of(uid)?;
+        detached(py, || self.0.restore_exemplars(uid, snapshot))
     }
 
     #[getter]

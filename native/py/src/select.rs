@@ -73,7 +73,7 @@ fn matchers_of(matchers: &[PyRef<'_, Matcher>]) -> Vec<model::Matcher> {
     matchers.iter().map(|matcher| matcher.0.clone()).collect()
 }
 
-fn sets_of(sets: &[Vec<PyRef<'_, Matcher>>]) -> Vec<Vec<model::Matcher>> {
+pub fn sets_of(sets: &[Vec<PyRef<'_, Matcher>>]) -> Vec<Vec<model::Matcher>> {
     sets.iter().map(|matchers| matchers_of(matchers)).collect()
 }
 

@@ -82,6 +82,11 @@ impl SplitBatch {
     }
 
     #[getter]
+    fn exemplars(&self) -> usize {
+        self.0.exemplars.len()
+    }
+
+    #[getter]
     fn metadata(&self) -> usize {
         self.0.metadata.len()
     }

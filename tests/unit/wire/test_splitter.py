@@ -142,12 +142,12 @@ def test_empty_labels_are_absent_and_order_does_not_matter(splitter: native.Spli
     assert (batch.series, batch.refused) == (1, [])
 
 
-def test_exemplars_and_unknown_fields_are_passed_over(splitter: native.Splitter) -> None:
+def test_exemplars_are_taken_and_unknown_fields_passed_over(splitter: native.Splitter) -> None:
     exemplar = m.field(3, m.label("trace_id", "x"))
     unknown = m.field(1000, b"anything") + m.varint(900 << 3) + m.varint(1 << 60)
     body = m.body(m.series(m.labels(name="up"), m.sample(NOW, 1.0), exemplar, unknown), unknown)
     batch = split(splitter, body)
-    assert (batch.samples, batch.refused, batch.body) == (1, [], body)
+    assert (batch.samples, batch.exemplars, batch.refused, batch.body) == (1, 1, [], body)
 
 
 UNDECODABLE = {

@@ -336,7 +336,7 @@ fn point_prefix(time: Millis) -> Vec<u8> {
 }
 
 /// Seconds, with three decimals only where the milliseconds are not zero.
-fn write_seconds(time: Millis, out: &mut Vec<u8>) {
+pub fn write_seconds(time: Millis, out: &mut Vec<u8>) {
     if time < 0 {
         out.push(b'-');
     }

@@ -35,6 +35,7 @@ impl Head {
                                 head.state.write().apply(batch, turn, record.offset);
                             }
                             head.apply_metadata(batch);
+                            head.apply_exemplars(batch);
                         }
                     }
                 }

@@ -10,6 +10,7 @@ mod collect;
 mod column;
 mod columns;
 mod cut;
+mod exemplars;
 mod generation;
 mod histograms;
 mod index;
@@ -40,6 +41,7 @@ use crate::model::{Millis, Uid};
 use crate::wire::{MetadataEntry, SplitBatch};
 use crate::{Error, Result};
 
+use exemplars::Exemplars;
 use generation::Generations;
 use instance::{Instance, Metadata};
 use lane::Scratch;
@@ -78,6 +80,7 @@ pub struct Head {
 struct State {
     generations: Generations,
     instances: HashMap<Uid, Instance>,
+    exemplars: HashMap<Uid, Exemplars>,
     /// Samples refused because another value was applied first.
     conflicts: u64,
     /// Series whose label bytes could not be read.
@@ -108,6 +111,7 @@ impl Head {
         let state = State {
             generations: Generations::new(window_ms, only),
             instances: HashMap::new(),
+            exemplars: HashMap::new(),
             conflicts: 0,
             unreadable: 0,
             scratch: Scratch::default(),
@@ -205,7 +209,7 @@ impl Head {
         let gone = {
             let mut state = self.state.write();
             state.epoch += 1;
-            state.instances.remove(&uid)
+            (state.instances.remove(&uid), state.exemplars.remove(&uid))
         };
         // Freed after the lock is.
         drop(gone);
@@ -263,6 +267,8 @@ impl Head {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.state.read().instances.values().map(Instance::bytes).sum()
+        let state = self.state.read();
+        let exemplars: usize = state.exemplars.values().map(Exemplars::bytes).sum();
+        exemplars + state.instances.values().map(Instance::bytes).sum::<usize>()
     }
 }

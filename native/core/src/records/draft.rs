@@ -5,6 +5,7 @@ use crate::model::{Millis, Uid};
 use crate::wire::encode::{
     PUSH_OVERHEAD, Rows, max_metadata_len, put_metadata, put_push, put_rows, rows_len,
 };
+use crate::wire::exemplar::{BatchExemplar, max_exemplar_len, put_exemplar};
 use crate::wire::{MAX_HISTOGRAM_BYTES, MAX_METADATA_ENTRIES, MetadataEntry, PushEntry, SplitBatch};
 use crate::{Error, Result};
 
@@ -234,6 +235,13 @@ impl Drafts {
         });
     }
 
+    pub fn add_exemplar(&mut self, adding: &mut Adding<'_>, batch: &SplitBatch, exemplar: &BatchExemplar) {
+        let (series, labels) = batch.exemplar_labels(exemplar);
+        self.write(adding, max_exemplar_len(series, labels), 0, |plain| {
+            put_exemplar(plain, series, labels, exemplar.time, exemplar.value);
+        });
+    }
+
     /// Writes at most `most` bytes of one unit, which has room in an empty draft.
     #[inline]
     fn write(
@@ -270,7 +278,12 @@ pub fn check(batch: &SplitBatch) -> Result<()> {
         .iter()
         .map(|m| m.family.len() + m.help.len() + m.unit.len());
     let pushes = batch.pushes.iter().map(|push| push.operation.len());
-    let largest = labels.chain(metadata).chain(pushes).max().unwrap_or_default();
+    let exemplars = batch
+        .exemplars
+        .iter()
+        .map(|exemplar| exemplar.series.1 as usize + exemplar.labels.1 as usize);
+    let others = metadata.chain(pushes).chain(exemplars);
+    let largest = labels.chain(others).max().unwrap_or_default();
     if largest > MAX_UNIT_BYTES {
         return Err(Error::TooLarge(format!(
             "the labels of a series, the texts of a metadata entry, or a pushed group have {largest} bytes, a record of the log takes {MAX_UNIT_BYTES}"

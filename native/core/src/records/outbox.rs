@@ -155,6 +155,11 @@ impl Outbox {
             drafts.add_series(&mut adding, batch.labels_of(series), &batch.rows_of(series));
             full |= !drafts.full.is_empty();
         }
+        for exemplar in &batch.exemplars {
+            let drafts = &mut queue(queues, waiting, exemplar.partition).drafts;
+            drafts.add_exemplar(&mut adding, batch, exemplar);
+            full |= !drafts.full.is_empty();
+        }
         for entry in &batch.metadata {
             let drafts = &mut queue(queues, waiting, entry.partition).drafts;
             drafts.add_metadata(&mut adding, entry);

@@ -3,6 +3,7 @@
 use hashbrown::HashSet;
 
 use super::encode::{Rows, put_metadata, put_push, put_rows};
+use super::exemplar::{BatchExemplar, put_exemplar};
 use super::histogram::SentHistogram;
 use super::labels::series_text;
 use super::refusal::{Reason, Refusal, SERIES_LIMIT_TEXT, refuse};
@@ -96,6 +97,7 @@ pub struct SplitBatch {
     pub starts: Vec<Millis>,
     pub histograms: Vec<BatchHistogram>,
     pub metadata: Vec<MetadataEntry>,
+    pub exemplars: Vec<BatchExemplar>,
     /// Never from a sender's message.
     pub pushes: Vec<PushEntry>,
     /// What a log of segment files keeps, in snappy. The sender's own bytes if nothing was refused, else written again, as remote write
@@ -117,7 +119,8 @@ impl SplitBatch {
         let series = self.series.iter().map(|s| s.partition);
         let others = self.metadata.iter().map(|m| m.partition);
         let pushes = self.pushes.iter().map(|push| push.partition);
-        for partition in series.chain(others).chain(pushes) {
+        let exemplars = self.exemplars.iter().map(|exemplar| exemplar.partition);
+        for partition in series.chain(others).chain(pushes).chain(exemplars) {
             met[usize::from(partition >> 6)] |= 1 << (partition & 63);
         }
         let words = (0..=u16::MAX).step_by(64).zip(met).filter(|&(_, word)| word != 0);
@@ -160,6 +163,14 @@ impl SplitBatch {
         }
     }
 
+    /// The label bytes of an exemplar's series, and its own.
+    pub fn exemplar_labels(&self, exemplar: &BatchExemplar) -> (&[u8], &[u8]) {
+        (
+            &self.labels[rows(exemplar.series)],
+            &self.labels[rows(exemplar.labels)],
+        )
+    }
+
     /// The batch with only those series for whose number `keep` returns true; the others are counted as refused. `why` is a phrase that
     /// the text of the first of them follows in the message.
     pub fn retain(&self, mut keep: impl FnMut(usize) -> bool, reason: Reason, why: &str) -> Result<Self> {
@@ -178,6 +189,10 @@ impl SplitBatch {
         });
         kept.refused = refused;
         if !all {
+            let gone: HashSet<u128> = self.series.iter().map(|series| series.key).collect();
+            let left: HashSet<u128> = kept.series.iter().map(|series| series.key).collect();
+            kept.exemplars
+                .retain(|exemplar| left.contains(&exemplar.key) || !gone.contains(&exemplar.key));
             kept.encode_body()?;
         }
         Ok(kept)
@@ -240,6 +255,7 @@ impl SplitBatch {
                 .iter()
                 .map(|push| 48 + push.operation.len())
                 .sum::<usize>()
+            + size_of_val(self.exemplars.as_slice())
             + metadata
     }
 
@@ -260,6 +276,10 @@ impl SplitBatch {
         let mut plain = Vec::new();
         for series in &self.series {
             put_rows(&mut plain, self.labels_of(series), &self.rows_of(series));
+        }
+        for exemplar in &self.exemplars {
+            let (series, labels) = self.exemplar_labels(exemplar);
+            put_exemplar(&mut plain, series, labels, exemplar.time, exemplar.value);
         }
         for entry in &self.metadata {
             put_metadata(&mut plain, entry.kind, &entry.family, &entry.help, &entry.unit);

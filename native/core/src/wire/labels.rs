@@ -137,6 +137,17 @@ fn decode(bytes: &[u8]) -> Result<Vec<Pair<'_>>> {
     Ok(pairs)
 }
 
+/// The pairs of label bytes, sorted by name.
+pub fn pairs_of(bytes: &[u8]) -> Result<Vec<(String, String)>> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut pairs: Vec<_> = decode(bytes)?
+        .into_iter()
+        .map(|(name, value)| (text(name), text(value)))
+        .collect();
+    pairs.sort_unstable();
+    Ok(pairs)
+}
+
 fn encode(pairs: &[Pair<'_>]) -> Vec<u8> {
     let mut out = Vec::with_capacity(
         pairs

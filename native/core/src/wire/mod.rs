@@ -10,6 +10,7 @@
 //! | [`labels`] | the label rules, and label bytes as text |
 //! | [`keys`] | keyed hashes: label keys and partitions |
 //! | [`cache`] | label bytes already known to be valid |
+//! | [`exemplar`] | exemplars decoded, checked and written |
 //! | [`split`] | the whole: body in, [`SplitBatch`] out; live and on replay |
 //! | [`batch`] | the accepted part of a request |
 //! | [`histogram`] | native histograms: what was sent, and whether it is valid |
@@ -20,6 +21,7 @@
 mod batch;
 mod cache;
 pub mod encode;
+pub mod exemplar;
 mod histogram;
 mod keys;
 pub mod known;
@@ -38,6 +40,7 @@ mod v2;
 mod properties;
 
 pub use batch::{BatchHistogram, BatchSeries, Form, MetadataEntry, PushEntry, SplitBatch};
+pub use exemplar::BatchExemplar;
 pub use histogram::MAX_HISTOGRAM_BYTES;
 pub(crate) use keys::{InstanceKeys, Placement};
 pub use known::KnownSeries;

@@ -111,7 +111,6 @@ impl Sent {
             let mut histogram = vec![0x78];
             put_varint(&mut histogram, NOW as u64);
             put_bytes(&mut message, 0x22, &histogram);
-            put_bytes(&mut message, 0x1a, b"");
         }
         put_bytes(out, 0x0a, &message);
     }

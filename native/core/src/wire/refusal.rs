@@ -21,6 +21,8 @@ pub enum Reason {
     SeriesLimit,
     /// Remote write 2.0: references that the table of symbols does not hold, or a name without a value.
     InvalidSymbols,
+    /// Counts exemplars.
+    InvalidExemplar,
     /// Remote write 2.0: a series without samples.
     EmptySeries,
 }
@@ -41,6 +43,7 @@ impl Reason {
             Self::InvalidMetadata => "invalid_metadata",
             Self::SeriesLimit => "series_limit",
             Self::InvalidSymbols => "invalid_symbols",
+            Self::InvalidExemplar => "invalid_exemplar",
             Self::EmptySeries => "empty_series",
         }
     }

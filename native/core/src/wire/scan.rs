@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::batch::{BatchHistogram, BatchSeries};
 use super::encode::{PUSH_FIELD, START_FIELD};
+use super::exemplar::Exemplars;
 use super::histogram::{MAX_HISTOGRAM_BYTES, SentHistogram};
 use super::keys::InstanceKeys;
 use super::proto::{BYTES, FIXED64, Reader, VARINT, expect_wire};
@@ -33,6 +34,7 @@ pub struct Found {
     pub pushes: Vec<(u32, u32)>,
     /// Label bytes that did not lie in one piece, put together. Positions count on from the end of the decoded body.
     pub gathered: Vec<u8>,
+    pub exemplars: Exemplars,
     /// Series of which something was left out, in order.
     pub exceptions: Vec<Exception>,
 }
@@ -90,7 +92,7 @@ pub fn scan(decoded: &[u8], keys: &InstanceKeys, bounds: (Millis, Millis)) -> Re
 pub struct Scan<'a> {
     pub decoded: &'a [u8],
     pub keys: &'a InstanceKeys,
-    bounds: (Millis, Millis),
+    pub bounds: (Millis, Millis),
     /// The field of a `Sample` that holds its start timestamp.
     pub start_field: u32,
     pub found: Found,
@@ -160,10 +162,11 @@ impl<'a> Scan<'a> {
                 let sample = reader.extent()?;
                 self.sample(sample)
             }
-            // Exemplars: accepted and not kept.
             3 => {
                 expect_wire(wire, BYTES, "an exemplar", at)?;
-                reader.extent().map(drop)
+                let message = Reader::over(self.decoded, reader.extent()?);
+                let series = self.found.series.len();
+                self.found.exemplars.add(series, message, self.bounds)
             }
             4 => {
                 expect_wire(wire, BYTES, "a histogram", at)?;
@@ -196,11 +199,12 @@ impl<'a> Scan<'a> {
         });
     }
 
-    /// Whether something of the series that is being read was left out.
+    /// Whether something of the series that is being read was left out, or it has exemplars.
     #[inline]
     pub fn is_excepted(&self) -> bool {
+        let series = self.found.series.len();
         let last = self.found.exceptions.last();
-        last.is_some_and(|last| last.series == self.found.series.len())
+        last.is_some_and(|last| last.series == series) || self.found.exemplars.concern(series)
     }
 
     /// Takes back what was read of the series that is being read, from its first row and histogram on: so many samples.
@@ -216,7 +220,7 @@ impl<'a> Scan<'a> {
         if let Some(exception) = found.exceptions.pop_if(|last| last.series == number) {
             samples += exception.samples();
         }
-        samples
+        samples + found.exemplars.take_back(number)
     }
 
     #[inline]

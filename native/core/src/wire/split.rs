@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::batch::{Form, MetadataEntry, PushEntry, SplitBatch};
 use super::cache::LabelCache;
 use super::encode::PUSH_FIELD;
+use super::exemplar::{BatchExemplar, Exemplars};
 use super::keys::{InstanceKeys, Placement};
 use super::labels::{self, Verdict, series_text};
 use super::limits::WriteLimits;
@@ -244,6 +245,7 @@ impl Splitter {
             histograms,
             pushes,
             exceptions,
+            exemplars,
             ..
         } = found;
         let pushes = request.pushes(&labels, &pushes)?;
@@ -271,7 +273,8 @@ impl Splitter {
         } else {
             self.place(&mut batch, request)?
         };
-        request.drop_refused(&mut batch, &exceptions, invalid);
+        attach(&mut batch, &exemplars, &invalid);
+        request.drop_refused(&mut batch, &exceptions, &exemplars, invalid);
         Ok(batch)
     }
 
@@ -320,6 +323,29 @@ impl Splitter {
             }
         }
         Ok(invalid)
+    }
+}
+
+/// Gives exemplars the partitions and keys of their series, and leaves out those of invalid ones.
+fn attach(batch: &mut SplitBatch, exemplars: &Exemplars, invalid: &[Invalid]) {
+    for exemplar in &exemplars.found {
+        if invalid
+            .binary_search_by_key(&exemplar.series, |invalid| invalid.series)
+            .is_ok()
+        {
+            continue;
+        }
+        let series = batch.series[exemplar.series];
+        let labels = (batch.labels.len() as u32, exemplar.labels.len() as u32);
+        batch.labels.extend_from_slice(&exemplar.labels);
+        batch.exemplars.push(BatchExemplar {
+            partition: series.partition,
+            key: series.key,
+            series: series.labels,
+            labels,
+            time: exemplar.time,
+            value: exemplar.value,
+        });
     }
 }
 
@@ -376,8 +402,14 @@ impl<'a> Request<'a> {
     }
 
     /// Counts what the scan left out and what the label rules refuse, and drops series that have nothing left.
-    fn drop_refused(&self, batch: &mut SplitBatch, exceptions: &[Exception], invalid: Vec<Invalid>) {
-        if exceptions.is_empty() && invalid.is_empty() {
+    fn drop_refused(
+        &self,
+        batch: &mut SplitBatch,
+        exceptions: &[Exception],
+        exemplars: &Exemplars,
+        invalid: Vec<Invalid>,
+    ) {
+        if exceptions.is_empty() && invalid.is_empty() && exemplars.is_empty() {
             return;
         }
         let mut refused = std::mem::take(&mut batch.refused);
@@ -397,12 +429,21 @@ impl<'a> Request<'a> {
             if let Some(e) = left_out.next_if(|exception| exception.series == number) {
                 samples += e.samples();
             }
+            let found = &exemplars.found;
+            let first = found.partition_point(|exemplar| exemplar.series < number);
+            samples += found[first..].iter().take_while(|e| e.series == number).count() as u64;
             let text = || format!("{why}: {}", series_text(batch.labels_of(series)));
             refuse(&mut refused, reason, samples, text);
             keep[number] = false;
         }
         for exception in left_out {
             self.refuse_left_out(batch, exception, &mut refused);
+        }
+        if let Some((number, why)) = &exemplars.fault {
+            refuse(&mut refused, Reason::InvalidExemplar, exemplars.refused, || {
+                let series = series_text(batch.labels_of(&batch.series[*number]));
+                format!("an exemplar is refused, {why}: {series}")
+            });
         }
         batch.retain_series(|number| keep[number]);
         batch.refused = refused;

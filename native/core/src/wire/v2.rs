@@ -154,10 +154,12 @@ impl<'a> Pass<'a> {
                 let histogram = reader.extent()?;
                 self.scan.histogram(histogram)
             }
-            // Exemplars: accepted and not kept.
             4 => {
                 expect_wire(wire, BYTES, "an exemplar", at)?;
-                reader.extent().map(drop)
+                let message = Reader::over(self.scan.decoded, reader.extent()?);
+                let (found, bounds) = (&mut self.scan.found, self.scan.bounds);
+                let series = found.series.len();
+                found.exemplars.add_v2(series, message, &self.symbols, bounds)
             }
             5 => {
                 expect_wire(wire, BYTES, "metadata", at)?;
@@ -242,7 +244,7 @@ impl<'a> Pass<'a> {
         });
     }
 
-    /// The specification wants a sample in each series.
+    /// The specification wants a sample in each series; Prometheus itself sends exemplars in series of their own.
     #[cold]
     fn refuse_empty(&mut self) {
         let refs = &self.refs;

@@ -1,6 +1,7 @@
 use headrace_core::engine::{json, number};
 use headrace_core::model::Millis;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::{Frame, GridTuple, Query, grid_of};
@@ -56,6 +57,15 @@ fn json_scalar<'py>(py: Python<'py>, frame: &Frame, time_ms: Millis) -> PyResult
 }
 
 #[pyfunction]
+fn json_exemplars(py: Python<'_>, parts: Vec<PyBackedBytes>) -> PyResult<Bound<'_, PyBytes>> {
+    let text = detached(py, || {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+        headrace_core::engine::exemplars(&parts)
+    })?;
+    Ok(PyBytes::new(py, &text))
+}
+
+#[pyfunction]
 fn json_string<'py>(py: Python<'py>, text: &str, time_ms: Millis) -> Bound<'py, PyBytes> {
     PyBytes::new(py, &json::string(text, time_ms))
 }
@@ -70,6 +80,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(json_matrix, module)?)?;
     module.add_function(wrap_pyfunction!(json_samples, module)?)?;
     module.add_function(wrap_pyfunction!(json_scalar, module)?)?;
+    module.add_function(wrap_pyfunction!(json_exemplars, module)?)?;
     module.add_function(wrap_pyfunction!(json_string, module)?)?;
     module.add_function(wrap_pyfunction!(format_float, module)?)
 }

@@ -115,6 +115,8 @@ proptest! {
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
         let mut plain = request_v2(&sent, true);
+        let exemplar = b"\x0a\x02\x01\x02\x22\x0d\x0a\x02\x01\x02\x11\x00\x00\x00\x00\x00\x00\xf0\x3f\x22\x04\x08\x01\x18\x05";
+        put_bytes(&mut plain, 0x2a, exemplar);
         for (at, byte) in damage {
             let at = at.index(plain.len());
             plain[at] = byte;
@@ -128,6 +130,7 @@ proptest! {
                 prop_assert!(batch.labels.len() <= 2 * LIMITS.max_decoded_bytes);
                 let replayed = splitter().replay(&batch.body, batch.form, UID, SHARDS).unwrap();
                 prop_assert_eq!(columns(&replayed), columns(&batch));
+                prop_assert_eq!(exemplars(&replayed), exemplars(&batch));
             }
             Err(error) => prop_assert!(matches!(error, Error::BadData(_) | Error::TooLarge(_)), "{error}"),
         }
@@ -188,6 +191,85 @@ fn metadata_goes_by_family_once_and_again_after_a_while() {
     );
     assert_eq!(found(&again, NOW + 600_000), [entry("x_total", 1)]);
     assert_eq!(found(&one_series((0, "", ""), "plain"), NOW), []);
+}
+
+/// Partition, label bytes of its series and its own, time and value bits.
+type Told = (u16, Vec<u8>, Vec<u8>, Millis, u64);
+
+fn exemplars(batch: &SplitBatch) -> Vec<Told> {
+    let told = batch.exemplars.iter().map(|exemplar| {
+        let (series, labels) = batch.exemplar_labels(exemplar);
+        let bits = exemplar.value.to_bits();
+        (
+            exemplar.partition,
+            series.to_vec(),
+            labels.to_vec(),
+            exemplar.time,
+            bits,
+        )
+    });
+    told.collect()
+}
+
+#[test]
+fn exemplars_are_those_of_version_1_and_go_with_their_series() {
+    let mut table = Table::new();
+    let mut v2 = Vec::new();
+    let mut v1 = Vec::new();
+    for (name, with_sample) in [("up", true), ("alone", false), ("up", false)] {
+        let (mut one, mut labels, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        put_label(&mut one, b"__name__", name.as_bytes());
+        for text in ["__name__", name] {
+            put_varint(&mut labels, table.reference(text.as_bytes()));
+        }
+        for text in ["trace", "abc"] {
+            put_varint(&mut own, table.reference(text.as_bytes()));
+        }
+        let mut rest = vec![0x11, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0x18];
+        put_varint(&mut rest, NOW as u64);
+        let mut two = Vec::new();
+        put_bytes(&mut two, 0x0a, &labels);
+        if with_sample {
+            one.extend(Sent::sample((NOW, 1), Shape::Plain));
+            two.extend(Sent::sample((NOW, 1), Shape::Plain));
+        }
+        let mut exemplar = Vec::new();
+        put_label(&mut exemplar, b"trace", b"abc");
+        exemplar.extend_from_slice(&rest);
+        put_bytes(&mut one, 0x1a, &exemplar);
+        let mut exemplar = Vec::new();
+        put_bytes(&mut exemplar, 0x0a, &own);
+        exemplar.extend_from_slice(&rest);
+        put_bytes(&mut two, 0x22, &exemplar);
+        put_bytes(&mut v1, 0x0a, &one);
+        put_bytes(&mut v2, 0x2a, &two);
+    }
+    let mut request = Vec::new();
+    for text in &table.0 {
+        put_bytes(&mut request, 0x22, text);
+    }
+    request.extend(v2);
+    let two = split(&splitter(), &request).unwrap();
+    assert!(two.refused.is_empty(), "{:?}", two.refused);
+    assert_eq!((two.series.len(), two.exemplars.len()), (1, 3));
+    let body = snappy::compress(&v1).unwrap();
+    let one = splitter()
+        .split(&body, Form::V1, UID, SHARDS, &LIMITS, NOW)
+        .unwrap();
+    assert_eq!(exemplars(&one), exemplars(&two));
+    assert_eq!(columns(&one), columns(&two));
+    let again = splitter()
+        .replay(&two.encode().unwrap(), Form::V1, UID, SHARDS)
+        .unwrap();
+    let sorted = |batch: &SplitBatch| {
+        let mut all = exemplars(batch);
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(&again), sorted(&two));
+    assert_eq!(columns(&again), columns(&two));
+    let rest = two.without(&[two.series[0].key]).unwrap();
+    assert_eq!((rest.series.len(), rest.exemplars.len()), (0, 1));
 }
 
 /// In a body that was accepted.
