@@ -611,8 +611,15 @@ class HeadSearch:
     """One selector as heads are asked for it: the series that match with their samples between two times, both included."""
 
     def __new__(
-        cls, query: Query, uid: bytes, matchers: Sequence[Matcher], min_time: int, max_time: int
-    ) -> HeadSearch: ...
+        cls,
+        query: Query,
+        uid: bytes,
+        matchers: Sequence[Matcher],
+        min_time: int,
+        max_time: int,
+        fold: Fold | None = ...,
+    ) -> HeadSearch:
+        """With `fold` the series are for `HeadPart.fold` alone: they have only the labels that it looks at."""
     def parts(self, heads: Sequence[Head], patience_s: float | None = ...) -> list[HeadPart | None]:
         """What each head holds, in their order; None: nothing. It ends early, though never before the first, once `patience_s` are over: ask
         again for the others, where it may take longer."""

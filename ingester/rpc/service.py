@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from ingester.holdings import Holdings
 from ingester.partition import Partition
@@ -13,6 +14,9 @@ from shared.rpc import ingester_pb2 as pb
 from shared.rpc.settings import FRAME_BYTES, HEARTBEAT_S
 
 Part: TypeAlias = HeadPart | FoldedPart | NamesPart
+AnyPart = TypeVar("AnyPart")
+
+_Answer: TypeAlias = tuple[pb.HeadAnswer, Part | None]
 
 CATCH_UP_S = 1.0
 """How long a partition that lags behind what a question needs may take; the other zone may be quicker after that."""
@@ -34,6 +38,15 @@ DIRECT_STEPS = 10
 """An aggregation at fewer steps over so few series is evaluated there, too."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Folding:
+    """An aggregation, and how to get series for it alone."""
+
+    parts_of: Callable[[Sequence[Head]], Sequence[HeadPart | None]]
+    fold: Fold
+    is_short: bool
+
+
 class Service:
     """Messages in, messages out. UnavailableError and native errors are the caller's to translate."""
 
@@ -53,8 +66,12 @@ class Service:
         matchers = [_matcher(matcher) for matcher in request.matchers]
         query = _query(request.limits, request.fold)
         search = HeadSearch(query, request.uid, matchers, request.min_ms, request.max_ms)
-        fold = _fold(query, request.fold) if request.HasField("fold") else None
-        async for frame in self._answer(request, query, search.parts, fold):
+        folding: _Folding | None = None
+        if request.HasField("fold"):
+            fold = _fold(query, request.fold)
+            narrow = HeadSearch(query, request.uid, matchers, request.min_ms, request.max_ms, fold)
+            folding = _Folding(narrow.parts, fold, is_short=request.fold.steps < DIRECT_STEPS)
+        async for frame in self._answer(request, query, search.parts, folding):
             yield frame
 
     async def names(self, request: pb.NamesRequest) -> AsyncIterator[pb.Frame]:
@@ -127,10 +144,9 @@ class Service:
         request: pb.SelectRequest | pb.NamesRequest,
         query: Query,
         parts_of: Callable[[Sequence[Head]], Sequence[Part | None]],
-        fold: Fold | None = None,
+        folding: _Folding | None = None,
     ) -> AsyncIterator[pb.Frame]:
         """One partition after the other, so that what waits to be sent is one partition's."""
-        is_short = isinstance(request, pb.SelectRequest) and request.fold.steps < DIRECT_STEPS
         serving, missing = self._serving(request.partitions)
         for number, why in missing.items():
             yield pb.Frame(missing=pb.Missing(partition=number, why=why))
@@ -141,35 +157,27 @@ class Service:
                     why = f"partition {partition.number} is {behind} records behind"
                     yield pb.Frame(missing=pb.Missing(partition=partition.number, why=why))
                     continue
-                heads = [partition.head]
                 is_small = partition.head.active_series(request.uid) < DIRECT_SERIES
-                if is_small:
-                    [part] = parts_of(heads)
-                else:
-                    reading = asyncio.create_task(self._in_turn(parts_of, heads))
-                    async for sign in _signs_of_life(reading):
+                answer: _Answer | None = None
+                if folding is not None and partition.complete_from_ms(request.max_ms) <= request.min_ms:
+                    work = asyncio.create_task(self._folded(partition, request, folding, is_small=is_small))
+                    async for sign in _signs_of_life(work):
                         yield sign
-                    [part] = reading.result()
-                # After the head: it lets go of nothing before it has told what follows.
-                head = pb.HeadAnswer(
-                    partition=partition.number,
-                    generation=partition.generation,
-                    through=self._through(partition.boundaries, request.min_ms, request.max_ms),
-                )
-                head.complete_from_ms = partition.complete_from_ms(request.max_ms)
+                    answer = work.result()
+                if answer is None:
+                    if is_small:
+                        [part] = parts_of([partition.head])
+                    else:
+                        reading: asyncio.Task[Sequence[Part | None]]
+                        reading = asyncio.create_task(self._in_turn(parts_of, [partition.head]))
+                        async for sign in _signs_of_life(reading):
+                            yield sign
+                        [part] = reading.result()
+                    answer = self._head_answer(partition, request), part
+                head, part = answer
                 if part is None:
                     yield pb.Frame(head=head)
                     continue
-                if fold is not None and isinstance(part, HeadPart) and head.complete_from_ms <= request.min_ms:
-                    if is_small and is_short:
-                        folded = part.fold(fold)
-                    else:
-                        folding = asyncio.create_task(asyncio.to_thread(part.fold, fold))
-                        async for sign in _signs_of_life(folding):
-                            yield sign
-                        folded = folding.result()
-                    if folded is not None:
-                        part, head.is_folded = folded, True
                 data = part.encode() if is_small else await asyncio.to_thread(part.encode)
                 head.bytes = len(data)
                 with self._unsent.holding(head.bytes):
@@ -180,9 +188,34 @@ class Service:
             query.cancel()  # a worker thread may be at it still
             raise
 
+    async def _folded(
+        self, partition: Partition, request: pb.SelectRequest | pb.NamesRequest, folding: _Folding, *, is_small: bool
+    ) -> _Answer | None:
+        """None: series are needed after all."""
+        heads = [partition.head]
+        [part] = folding.parts_of(heads) if is_small else await self._in_turn(folding.parts_of, heads)
+        head = self._head_answer(partition, request)
+        if head.complete_from_ms > request.min_ms:  # cut meanwhile
+            return None
+        if part is None:
+            return head, None
+        is_direct = is_small and folding.is_short
+        folded = part.fold(folding.fold) if is_direct else await asyncio.to_thread(part.fold, folding.fold)
+        head.is_folded = folded is not None
+        return None if folded is None else (head, folded)
+
+    def _head_answer(self, partition: Partition, request: pb.SelectRequest | pb.NamesRequest) -> pb.HeadAnswer:
+        """Made after the head was read: it lets go of nothing before it has told what follows."""
+        return pb.HeadAnswer(
+            partition=partition.number,
+            generation=partition.generation,
+            through=self._through(partition.boundaries, request.min_ms, request.max_ms),
+            complete_from_ms=partition.complete_from_ms(request.max_ms),
+        )
+
     async def _in_turn(
-        self, parts_of: Callable[[Sequence[Head]], Sequence[Part | None]], heads: Sequence[Head]
-    ) -> Sequence[Part | None]:
+        self, parts_of: Callable[[Sequence[Head]], Sequence[AnyPart | None]], heads: Sequence[Head]
+    ) -> Sequence[AnyPart | None]:
         async with self._selects:
             await self._unsent.bearable()
             return await asyncio.to_thread(parts_of, heads)

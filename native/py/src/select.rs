@@ -165,18 +165,21 @@ impl HeadSearch {
         reason = "that is how PyO3 hands collections over"
     )]
     #[new]
+    #[pyo3(signature = (query, uid, matchers, min_time, max_time, fold=None))]
     fn new(
         query: &Query,
         uid: &[u8],
         matchers: Vec<PyRef<'_, Matcher>>,
         min_time: Millis,
         max_time: Millis,
+        fold: Option<&Fold>,
     ) -> PyResult<Self> {
         Ok(Self(select::HeadSearch {
             context: Arc::clone(&query.context),
             uid: uid_of(uid)?,
             matchers: matchers_of(&matchers),
             range: (min_time, max_time),
+            fold: fold.map(|fold| Arc::clone(&fold.0)),
         }))
     }
 

@@ -38,6 +38,11 @@ pub struct Folded {
 }
 
 impl Fold {
+    /// Whether labels of that name matter: those of groups, and what says what a metric is.
+    pub fn looks_at(&self, name: u32) -> bool {
+        Symbols::is_metadata(name) || self.selector.keeps(name)
+    }
+
     /// What rows come to. Their histograms stand beside it.
     fn of(
         &self,

@@ -14,19 +14,20 @@ use super::lane::Lane;
 use super::matching::Tests;
 use super::series::Series;
 use super::snapshot::{HeadRows, HeadSnapshot, Held, HistogramPiece, Piece};
-use super::walk::{GoOn, Overlap, PairMap, Taken, Visitor};
+use super::walk::{GoOn, Overlap, PairMap, Taken, Visitor, Wanted};
 
 impl Head {
-    /// The series that pass all tests and have samples with `min <= time <= max`.
+    /// The series that pass all tests and have samples with `min <= time <= max`, of their labels those that are wanted.
     pub fn select(
         &self,
         uid: Uid,
         tests: &mut Tests<'_>,
         range: (Millis, Millis),
+        wanted: Wanted<'_>,
         symbols: &mut Symbols,
         go_on: GoOn<'_>,
     ) -> Result<HeadRows> {
-        let mut collector = Collector::new(range, symbols);
+        let mut collector = Collector::new(range, wanted, symbols);
         self.walk(uid, tests, range, go_on, &mut collector)?;
         Ok(HeadRows {
             table: collector.copied.table,
@@ -54,6 +55,7 @@ struct Axis {
 struct Collector<'s> {
     min: Millis,
     max: Millis,
+    wanted: Wanted<'s>,
     symbols: &'s mut Symbols,
     copied: Copied,
     times: Vec<u32>,
@@ -104,18 +106,21 @@ impl Visitor for Collector<'_> {
         let (pieces, histograms) = (copied.snapshot.pieces.len(), copied.snapshot.histograms.len());
         if (pieces, histograms) > before {
             copied.snapshot.ends.push(pieces as u32);
-            copied
-                .table
-                .push(copied.map.row(&instance.index, &series.labels, self.symbols));
+            copied.table.push(
+                copied
+                    .map
+                    .wanted(&instance.index, &series.labels, self.symbols, self.wanted),
+            );
         }
     }
 }
 
 impl<'s> Collector<'s> {
-    fn new((min, max): (Millis, Millis), symbols: &'s mut Symbols) -> Self {
+    fn new((min, max): (Millis, Millis), wanted: Wanted<'s>, symbols: &'s mut Symbols) -> Self {
         Self {
             min,
             max,
+            wanted,
             symbols,
             copied: Copied::default(),
             times: Vec::new(),

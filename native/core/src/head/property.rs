@@ -135,6 +135,7 @@ fn check_query(head: &Head, model: &Model, uid: usize, range: (Millis, Millis), 
             );
         }
         let search = HeadSearch {
+            fold: None,
             context: if is_sent {
                 new_context()
             } else {
@@ -465,6 +466,7 @@ fn check_query_runs(head: &Head) {
     let context = Arc::new(QueryContext::new(Limits::default()));
     let range = (Millis::MIN, Millis::MAX);
     let search = HeadSearch {
+        fold: None,
         context: Arc::clone(&context),
         uid: UIDS[0],
         matchers: Vec::new(),

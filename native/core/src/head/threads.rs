@@ -32,6 +32,7 @@ fn scrape(number: u64) -> LogRecord {
 fn check(head: &Head, applied: i64) {
     let context = Arc::new(QueryContext::new(Limits::default()));
     let search = HeadSearch {
+        fold: None,
         context: Arc::clone(&context),
         uid: UIDS[0],
         matchers: matchers(1),

@@ -144,6 +144,12 @@ const FEW_ROWS: usize = 32;
 /// Not met yet.
 const UNMAPPED: (u32, u32) = (u32::MAX, u32::MAX);
 
+/// Of a name that is not wanted.
+const UNWANTED: (u32, u32) = (u32::MAX, 0);
+
+/// By the symbol of its name, whether a label is wanted.
+pub type Wanted<'a> = &'a dyn Fn(u32) -> bool;
+
 impl PairMap {
     pub fn clear(&mut self) {
         self.rows = 0;
@@ -157,26 +163,40 @@ impl PairMap {
         row: &'a [u32],
         symbols: &'a mut Symbols,
     ) -> impl Iterator<Item = (u32, u32)> + 'a {
+        self.wanted(index, row, symbols, &|_| true)
+    }
+
+    /// The (name, value) of each pair that is wanted of a row. The values of others are not looked at.
+    pub fn wanted<'a>(
+        &'a mut self,
+        index: &'a LabelIndex,
+        row: &'a [u32],
+        symbols: &'a mut Symbols,
+        wanted: Wanted<'a>,
+    ) -> impl Iterator<Item = (u32, u32)> + 'a {
         self.rows += 1;
         if self.rows > FEW_ROWS && self.mapped.len() < index.pairs().len() {
             self.mapped.resize(index.pairs().len(), UNMAPPED);
         }
-        row.iter().map(|&pair| {
+        row.iter().filter_map(move |&pair| {
             let mut intern = || {
                 let (name, value) = index.pairs()[pair as usize];
-                (
-                    symbols.intern(index.symbols().get(name)),
-                    symbols.intern(index.symbols().get(value)),
-                )
+                let name = symbols.intern(index.symbols().get(name));
+                if wanted(name) {
+                    (name, symbols.intern(index.symbols().get(value)))
+                } else {
+                    UNWANTED
+                }
             };
-            match self.mapped.get_mut(pair as usize) {
+            let found = match self.mapped.get_mut(pair as usize) {
                 None => intern(),
                 Some(slot) if *slot == UNMAPPED => {
                     *slot = intern();
                     *slot
                 }
                 Some(slot) => *slot,
-            }
+            };
+            (found != UNWANTED).then_some(found)
         })
     }
 }

@@ -15,6 +15,8 @@ pub struct HeadSearch {
     pub uid: Uid,
     pub matchers: Vec<Matcher>,
     pub range: (Millis, Millis),
+    /// What the series are only for: then they have no labels but those that it looks at.
+    pub fold: Option<Arc<Fold>>,
 }
 
 /// What is asked of heads for the metadata endpoints: the label sets that match, of each matcher set.
@@ -70,10 +72,12 @@ impl HeadPart {
     fn of(search: &HeadSearch, head: &Head, tests: &mut Tests<'_>) -> Result<Option<Box<Self>>> {
         let context = &search.context;
         let mut purse = Purse::new(context)?;
+        let fold = search.fold.as_deref();
         let rows = head.select(
             search.uid,
             tests,
             search.range,
+            &|name| fold.is_none_or(|fold| fold.looks_at(name)),
             &mut context.symbols(),
             &mut |taken| purse.pay(taken),
         )?;

@@ -81,7 +81,7 @@ fn select_range(
 /// An aggregation over a function of windows, or over the newest samples.
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
-pub struct Fold(pub engine::Fold);
+pub struct Fold(pub Arc<engine::Fold>);
 
 #[pymethods]
 impl Fold {
@@ -106,11 +106,11 @@ impl Fold {
             Some(function) => range(grid, function, range_ms, offset_ms, &[])?,
             None => instant(grid, offset_ms, range_ms, "value")?,
         };
-        Ok(Self(engine::Fold {
+        Ok(Self(Arc::new(engine::Fold {
             plan,
             op: FoldOp::required(op).map_err(to_py)?,
             selector: Selector::of_grouping(&query.context, without, &labels),
-        }))
+        })))
     }
 }
 

@@ -75,6 +75,7 @@ fn sent(with_names: bool) -> Outgoing {
             .unwrap();
     }
     let search = HeadSearch {
+        fold: None,
         context,
         uid: UIDS[0],
         matchers: Vec::new(),
@@ -151,6 +152,11 @@ proptest! {
 }
 
 fn folded(op: FoldOp) -> Outgoing {
+    folded_of(op, &["job"], false)
+}
+
+/// `is_narrow`: of series that have only the labels that matter.
+fn folded_of(op: FoldOp, labels: &[&str], is_narrow: bool) -> Outgoing {
     let context = context(1 << 30);
     let instant = Instant {
         grid: Grid::new(900, 300, 5).unwrap(),
@@ -158,16 +164,18 @@ fn folded(op: FoldOp) -> Outgoing {
         lookback: 300,
         shows: Shown::Value,
     };
-    let fold = Fold {
+    let labels: Vec<_> = labels.iter().map(|&label| label.to_owned()).collect();
+    let fold = Arc::new(Fold {
         plan: RowPlan::Instant(instant),
         op,
-        selector: Selector::only(&context, &["job".to_owned()]),
-    };
+        selector: Selector::only(&context, &labels),
+    });
     let search = HeadSearch {
         context,
         uid: UIDS[0],
         matchers: Vec::new(),
         range: (100, 2500),
+        fold: is_narrow.then(|| Arc::clone(&fold)),
     };
     let part = search
         .parts(&[&head(false)], None)
@@ -176,6 +184,16 @@ fn folded(op: FoldOp) -> Outgoing {
         .unwrap()
         .unwrap();
     part.fold(&fold).unwrap().unwrap().encode().unwrap()
+}
+
+#[test]
+fn labels_that_do_not_matter_make_no_difference() {
+    for op in FoldOp::ALL {
+        for labels in [&[][..], &["job"], &["pod", "__name__"]] {
+            let (narrow, whole) = (folded_of(op, labels, true), folded_of(op, labels, false));
+            assert_eq!(narrow.bytes, whole.bytes, "{op:?} by {labels:?}");
+        }
+    }
 }
 
 proptest! {
