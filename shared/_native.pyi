@@ -264,7 +264,8 @@ class PushBook:
     def not_sent(self) -> None:
         """What was due is not known to be in the log: it is due again."""
     def changes(self) -> tuple[int, int, list[tuple[bytes, bytes | None]]] | None:
-        """What the store lacks: since when, as of what offset, and entries by key, None for one that goes. None: nothing."""
+        """What the store lacks: since when, as of what offset, and entries by key, None for one that goes. None: there
+        has never been anything."""
     def everything(self) -> tuple[int, list[tuple[bytes, bytes]]]:
         """All that the store should have, as of an offset."""
     def stored(self, offset: int) -> None:

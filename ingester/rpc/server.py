@@ -54,7 +54,7 @@ class Server:
                     {
                         WAIT.name: _unary(WAIT, service.wait_applied),
                         METADATA.name: _stream(METADATA, service.metadata),
-                        PUSHED.name: _unary(PUSHED, service.pushed),
+                        PUSHED.name: _stream(PUSHED, service.pushed),
                         EXEMPLARS.name: _unary(EXEMPLARS, service.exemplars),
                         FLUSH.name: _unary(FLUSH, service.flush),
                         ACTIVE_SERIES.name: _unary(ACTIVE_SERIES, service.active_series),

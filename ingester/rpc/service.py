@@ -100,10 +100,14 @@ class Service:
         if size:
             yield piece
 
-    async def pushed(self, request: pb.PushedRequest) -> pb.PushedReply:
+    async def pushed(self, request: pb.PushedRequest) -> AsyncIterator[pb.PushedReply]:
+        """In pieces, the first with what is missing."""
         serving, missing = self._serving(request.partitions)
-        pieces = await asyncio.to_thread(lambda: [p.pushed.json(request.uid, request.now_ms) for p in serving])
-        return pb.PushedReply(groups=b",".join(piece for piece in pieces if piece), missing=missing)
+        yield pb.PushedReply(missing=missing)
+        for partition in serving:
+            groups = await asyncio.to_thread(partition.pushed.json, request.uid, request.now_ms)
+            for at in range(0, len(groups), FRAME_BYTES):
+                yield pb.PushedReply(groups=groups[at : at + FRAME_BYTES], partition=partition.number)
 
     async def exemplars(self, request: pb.ExemplarsRequest) -> pb.ExemplarsReply:
         serving, missing = self._serving([request.partition])

@@ -132,11 +132,16 @@ class RemoteClient:
 
         async def pushed(address: str, wanted: dict[int, int], answers: dict[int, bool]) -> dict[int, str]:
             request = pb.PushedRequest(uid=uid, partitions=wanted, now_ms=now_ms)
-            reply = await self._channels.call(address, PUSHED, request, self._timeout_s)
-            if reply.groups:
-                groups.append(reply.groups)
-            answers.update((partition, True) for partition in wanted if partition not in reply.missing)
-            return dict(reply.missing)
+            missing: dict[int, str] = {}
+            parts: dict[int, bytearray] = {}
+            replies = self._channels.stream(address, PUSHED, request, self._timeout_s)
+            async with aclosing(replies):  # type: ignore[type-var]
+                async for reply in replies:
+                    missing.update(reply.missing)
+                    parts.setdefault(reply.partition, bytearray()).extend(reply.groups)
+            groups.extend(bytes(part) for part in parts.values() if part)
+            answers.update((partition, True) for partition in wanted if partition not in missing)
+            return missing
 
         _, missing = await ask(self._replicas, partitions, pushed)
         return Pushed(groups, missing)

@@ -664,6 +664,8 @@ Global___PushedRequest: _TypeAlias = PushedRequest  # noqa: Y015
 
 @_typing.final
 class PushedReply(_message.Message):
+    """One of many: those of a partition follow one another."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -688,8 +690,11 @@ class PushedReply(_message.Message):
 
     GROUPS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
     groups: _builtins.bytes
-    """JSON objects with commas between them"""
+    """a piece of JSON objects with commas between them"""
+    partition: _builtins.int
+    """whose groups they are"""
     @_builtins.property
     def missing(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]: ...
     def __init__(
@@ -697,10 +702,11 @@ class PushedReply(_message.Message):
         *,
         groups: _builtins.bytes = ...,
         missing: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
+        partition: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "missing", b"missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "missing", b"missing", "partition", b"partition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -175,6 +175,7 @@ impl Import {
             run.flush(out);
             run.text = 0..0;
             let len = line::series(line, self.dialect, name, labels)?;
+            labels.sort_unstable();
             self.put_labels(name, labels, &mut run.labels)?;
             run.text = start..start + len;
             len
@@ -188,7 +189,7 @@ impl Import {
         Ok(())
     }
 
-    /// The labels of a series as a remote-write message has them, with boundaries in canonical form.
+    /// The labels of a series as a remote-write message has them. `labels` are sorted, and so are those written.
     fn put_labels(
         &self,
         name: &[u8],
@@ -199,17 +200,12 @@ impl Import {
             return Err(format!("invalid metric name {}", quoted(name)));
         }
         out.clear();
-        put_label(out, b"__name__", name);
         let boundary = self.family.boundary(name);
-        for (name, value) in labels {
-            match (boundary == Some(name.as_ref()))
-                .then(|| number::float(value))
-                .flatten()
-            {
-                Some(number) => put_label(out, name, number::canonical(number).as_bytes()),
-                None => put_label(out, name, value),
-            }
-        }
+        let is_before = |(label, _): &(Text<'_>, Text<'_>)| label.as_ref() < b"__name__".as_slice();
+        let (before, after) = labels.split_at(labels.partition_point(is_before));
+        put_all(before, boundary, out);
+        put_label(out, b"__name__", name);
+        put_all(after, boundary, out);
         Ok(())
     }
 
@@ -238,6 +234,19 @@ impl Import {
             }
         }
         Ok(())
+    }
+}
+
+/// With the value of `boundary` in canonical form.
+fn put_all(labels: &[(Text<'_>, Text<'_>)], boundary: Option<&[u8]>, out: &mut Vec<u8>) {
+    for (name, value) in labels {
+        match (boundary == Some(name.as_ref()))
+            .then(|| number::float(value))
+            .flatten()
+        {
+            Some(number) => put_label(out, name, number::canonical(number).as_bytes()),
+            None => put_label(out, name, value),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Changes {
 }
 
 impl Book {
-    /// What the store lacks; `None`: nothing.
+    /// What the store lacks, which may be nothing but the offset; `None`: there has never been anything.
     pub fn changes(&self) -> Result<Option<Changes>> {
         let state = self.state();
         let stored = state.stored;
@@ -57,7 +57,7 @@ impl Book {
         }
         let offset = state.applied;
         let since = stored;
-        Ok((!entries.is_empty()).then_some(Changes {
+        Ok((!entries.is_empty() || stored > 0).then_some(Changes {
             since,
             offset,
             entries,

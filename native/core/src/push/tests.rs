@@ -318,7 +318,7 @@ fn a_deleted_instance_is_not_emitted_and_goes_from_the_store() {
     );
     let offset = world.book.changes().unwrap().unwrap().offset;
     world.book.stored(offset);
-    assert_eq!(world.book.changes().unwrap(), None);
+    assert_eq!(world.book.changes().unwrap().unwrap().entries, []);
     world.book.forget(UID);
     let changes = world.book.changes().unwrap().unwrap();
     assert_eq!(changes.entries.len(), 2);

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::batch::{Form, MetadataEntry, PushEntry, SplitBatch};
 use super::cache::LabelCache;
-use super::encode::PUSH_FIELD;
+use super::encode::{PUSH_FIELD, put_push};
 use super::exemplar::{BatchExemplar, Exemplars};
 use super::keys::{InstanceKeys, Placement};
 use super::labels::{self, Verdict, series_text};
@@ -112,9 +112,27 @@ impl Splitter {
         limits: &WriteLimits,
         now: Millis,
     ) -> Result<SplitBatch> {
+        let len = plain.len();
+        let mut batch = self.split_unpacked(plain, uid, shards, limits, now)?;
+        if batch.refused.is_empty() {
+            batch.body = snappy::compress(&batch.labels[..len])?;
+        } else {
+            batch.encode_body()?;
+        }
+        Ok(batch)
+    }
+
+    /// Without a body; if nothing is refused, the message stands at the begin of the labels.
+    fn split_unpacked(
+        &self,
+        plain: Vec<u8>,
+        uid: Uid,
+        shards: u16,
+        limits: &WriteLimits,
+        now: Millis,
+    ) -> Result<SplitBatch> {
         let keys = InstanceKeys::new(&self.secret, uid);
         let placement = self.placement(&keys, shards)?;
-        let body = snappy::compress(&plain)?;
         let request = Request {
             keys: &keys,
             placement,
@@ -124,13 +142,7 @@ impl Splitter {
             described: None,
             is_trusted: false,
         };
-        let mut batch = self.columns(plain, Form::V1, uid, shards, &request)?;
-        if batch.refused.is_empty() {
-            batch.body = body;
-        } else {
-            batch.encode_body()?;
-        }
-        Ok(batch)
+        self.columns(plain, Form::V1, uid, shards, &request)
     }
 
     /// A push: its samples as `split_plain` takes them, and the operation on its group, unless something is refused: then there is none,
@@ -143,16 +155,18 @@ impl Splitter {
         limits: &WriteLimits,
         now: Millis,
     ) -> Result<SplitBatch> {
-        let mut batch = self.split_plain(prepared.plain.clone(), uid, shards, limits, now)?;
+        let mut batch = self.split_unpacked(prepared.plain.clone(), uid, shards, limits, now)?;
         if !batch.refused.is_empty() {
             return Ok(batch);
         }
+        let mut message = prepared.plain.clone();
         for partition in prepared.partitions(self, uid) {
             let mut operation = prepared.operation.clone();
             operation::put_partition(&mut operation, partition);
+            put_push(&mut message, &operation);
             batch.pushes.push(PushEntry { partition, operation });
         }
-        batch.encode_body()?;
+        batch.body = snappy::compress(&message)?;
         Ok(batch)
     }
 
