@@ -130,7 +130,7 @@ class PushHandler:
 
         batch, why = read() if len(body) <= DIRECT_BYTES else await asyncio.to_thread(read)
         if batch is not None:
-            batch = await self._intake.guard.admit(instance, batch)
+            batch = await self._intake.admit(instance, batch)
             if batch.refused:
                 self._intake.note_refused(instance, batch.refused)
                 why = f"pushed metrics are refused: {summary(batch.refused)}"

@@ -19,8 +19,8 @@ class Limits:
     """Bounds of one instance. Every number is above 0; None means no bound where a field allows it."""
 
     max_series: int = 5_000_000
-    max_samples_per_second: int = 1_000_000
-    max_burst_samples: int = 20_000_000
+    max_samples_per_second: int = 10_000_000
+    max_burst_samples: int = 100_000_000
     max_body_bytes: int = 32 << 20
     max_decoded_bytes: int = 32 << 20
     max_labels: int = 64

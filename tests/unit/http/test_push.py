@@ -228,6 +228,16 @@ async def test_limits_refuse_the_whole_push(server: Server) -> None:
     assert [r["reason"] for r in rejections] == ["too_many_labels"]
 
 
+async def test_a_push_that_comes_too_fast_leaves_no_trace(server: Server) -> None:
+    await server.set_limits(max_samples_per_second=1, max_burst_samples=2)
+    assert (await push(server, "a 1\nb 1\n")).status_code == 200
+    answer = await push(server, "a 2\nb 2\n")
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert "max_samples_per_second" in answer.json()["error"]
+    assert await values(server, "a") == ["1"]
+
+
 async def test_every_type_is_scraped_as_from_a_gateway(server: Server) -> None:
     registry = CollectorRegistry()
     Counter("c", "A counter.", registry=registry).inc(5)
