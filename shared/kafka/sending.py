@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from kafka.errors import KafkaError
 
-from shared.errors import HeadraceError
 from shared.kafka import clients
 from shared.kafka.failures import reason, unavailable
 from shared.kafka.settings import KafkaSettings
@@ -95,8 +94,8 @@ class Sending:
         self._renewed = time.monotonic()
         try:
             producer = clients.producer(replace(self._settings, connect_s=_RENEW_S))
-        except HeadraceError as error:
-            log.warning("kafka_producer_not_renewed", error=str(error))
+        except Exception as error:  # noqa: BLE001  whatever it is, nothing is sent without this thread
+            log.warning("kafka_producer_not_renewed", error=str(error), kind=type(error).__name__)
             return
         old, self._producer = self._producer, producer
         _close(old, timeout_s=0)
@@ -109,6 +108,6 @@ class Sending:
 def _close(producer: Any, *, timeout_s: float) -> None:
     try:
         producer.close(timeout=timeout_s)
-    except KafkaError as error:  # it begins by sending what it has, and may not manage to in time
+    except Exception as error:  # noqa: BLE001  it begins by sending what it has, and may not manage to in time
         log.warning("kafka_producer_not_drained", error=reason(error))
-        producer.close(timeout=0)
+        clients.abandon(producer)

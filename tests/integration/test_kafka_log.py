@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError
 
 from shared.errors import TooLargeError, UnavailableError
 from shared.kafka import clients
@@ -146,6 +146,18 @@ class TestPausedBroker:
         seen = (await everything(log, 1))[1]
         assert seen.offsets[-1] >= offsets[1]
         await log.close()
+
+    def test_a_producer_with_something_on_its_way_is_abandoned(self, topic: Topic, kafka: Kafka) -> None:
+        producer = clients.producer(topic.settings())
+        producer.send(topic.name, value=b"x", partition=0).get(timeout=DEADLINE_S)
+        with kafka.brokers[0].paused():
+            sent = producer.send(topic.name, value=b"y", partition=0)
+            with pytest.raises(KafkaTimeoutError):
+                producer.close(timeout=0)
+            assert not producer._closed
+            clients.abandon(producer)
+            assert producer._closed
+            assert sent.failed()
 
     async def test_what_is_sent_again_after_an_unknown_outcome_merges(self, topic: Topic, kafka: Kafka) -> None:
         log = topic.open(**IMPATIENT)

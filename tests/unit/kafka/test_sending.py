@@ -52,6 +52,23 @@ class Producer:
         self.closed = True
 
 
+class Undrained(Producer):
+    """Its `close` ends nothing while something is on its way, as kafka-python's."""
+
+    def __init__(self, answer: Callable[[], int | Exception]) -> None:
+        super().__init__(answer)
+        self.is_forced = False
+        self._sender = self
+
+    def force_close(self) -> None:
+        self.is_forced = True
+
+    def close(self, timeout: float) -> None:
+        if not self.is_forced:
+            raise KafkaTimeoutError("Timeout waiting for future")
+        super().close(timeout)
+
+
 def outbox() -> Outbox:
     return Outbox(queue_bytes=1 << 20, linger_ms=0, max_linger_ms=0, records_per_second=500, deadline_ms=60_000)
 
@@ -126,6 +143,17 @@ def test_a_producer_that_is_spoilt_is_replaced(producers: list[Producer]) -> Non
     assert "ClusterAuthorizationFailedError" in str(outcome_of_a_record(box))
     assert outcome_of_a_record(box) == {0: 7}
     assert (spoilt.closed, fresh.closed) == (True, False)
+    end(box, begun)
+
+
+def test_a_spoilt_producer_that_cannot_be_closed_is_abandoned_and_sending_goes_on(producers: list[Producer]) -> None:
+    spoilt, fresh = Undrained(lambda: KafkaTimeoutError("expired")), Producer(lambda: 7)
+    producers += [spoilt, fresh]
+    box = outbox()
+    begun = begin(box)
+    assert "do not answer in time" in str(outcome_of_a_record(box))
+    assert outcome_of_a_record(box) == {0: 7}
+    assert (spoilt.is_forced, spoilt.closed) == (True, True)
     end(box, begun)
 
 
