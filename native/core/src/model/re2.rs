@@ -258,13 +258,28 @@ impl Translator<'_> {
             return Ok(());
         }
         let length = self.rest.find([':', ')']).ok_or("missing closing )")?;
-        if !self.rest[2..length]
-            .bytes()
-            .all(|b| matches!(b, b'i' | b'm' | b's' | b'U' | b'-'))
-        {
+        let rest = self.rest;
+        let (on, off) = rest[2..length]
+            .split_once('-')
+            .map_or((&rest[2..length], None), |(on, off)| (on, Some(off)));
+        let is_flag = |b| matches!(b, b'i' | b'm' | b's' | b'U');
+        if off == Some("") || !on.bytes().chain(off.unwrap_or("").bytes()).all(is_flag) {
             return Err(WRONG);
         }
-        self.copy(length + 1);
+        // Go takes a flag twice, and one that is set and cleared as cleared.
+        let off = off.unwrap_or("");
+        self.out.push_str("(?");
+        self.out
+            .extend("imsU".chars().filter(|&c| on.contains(c) && !off.contains(c)));
+        if !off.is_empty() {
+            self.out.push('-');
+            self.out.extend("imsU".chars().filter(|&c| off.contains(c)));
+        }
+        self.skip(length);
+        if on.is_empty() && off.is_empty() && self.rest.starts_with(')') {
+            self.out.push(':');
+        }
+        self.copy(1);
         Ok(())
     }
 
@@ -364,6 +379,10 @@ mod tests {
             ("[[a]", r"[\x{5B}\x{61}]"),
             ("[]a-c-]", r"[\x{5D}\x{61}-\x{63}\x{2D}]"),
             (r"[^\d[:alpha:]]", r"[^[0-9][:alpha:]]"),
+            ("(?ii:a)", "(?i:a)"),
+            ("(?sis-ii)a", "(?s-i)a"),
+            ("(?i-i:a)", "(?-i:a)"),
+            ("(?)a", "(?:)a"),
         ] {
             assert_eq!(translate(pattern).as_deref(), Ok(translated), "{pattern}");
         }
@@ -382,6 +401,8 @@ mod tests {
             r"\",
             r"\é",
             "(?x)a",
+            "(?i-)a",
+            "(?i--s)a",
             "(?=a)",
             "(?P<a.b>c)",
             "[a--z]",
