@@ -55,6 +55,19 @@ _connections.propagate = False
 _connections.addHandler(_trouble)
 
 
+class _Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is not typed
+    """Ends its connections when it is closed. kafka-python's closes one that has something to write only once that is
+    written, which nothing does any more: it stays open until a garbage collection finds it.
+    """
+
+    def close(self, node_id: Any = None) -> None:
+        if node_id is None:
+            for connection in list(self._manager._conns.values()):  # noqa: SLF001  nothing public lists them
+                if connection.transport is not None:
+                    connection.transport.abort()
+        super().close(node_id)
+
+
 def check_extension() -> None:
     """InternalError if kafka-python computes its checksums in Python: a core would manage some 7 MB a second."""
     if record_util.crc32c_c is None:
@@ -123,10 +136,10 @@ _QUIET = {"metrics_enabled": False, "allow_auto_create_topics": False}
 
 def _made(kind: Any, settings: KafkaSettings, **config: Any) -> Any:
     """What a constructor that fails leaves behind, a thread and sockets, is ended."""
-    begun: list[KafkaNetClient] = []
+    begun: list[_Client] = []
 
-    def begin(**given: Any) -> KafkaNetClient:
-        begun.append(KafkaNetClient(**given))
+    def begin(**given: Any) -> _Client:
+        begun.append(_Client(**given))
         return begun[-1]
 
     _trouble.last = ""
