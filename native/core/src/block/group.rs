@@ -1,8 +1,8 @@
 //! The writer's side of values: rows gather in a group, a group is cut into frames, frames fill pages.
 
 use super::page::{
-    FRAME_RUNS, PAGE_BYTES, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES, crc_of, put_frame,
-    seal_page,
+    FRAME_RUNS, OpenPage, PAGE_BYTES, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES, crc_of,
+    put_frame, seal_page,
 };
 use super::slices::ColumnSink;
 use crate::Result;
@@ -44,17 +44,6 @@ pub struct ValuePages {
     page: OpenPage,
     pub entries: Vec<PageEntry>,
     pub pages: Vec<Vec<u8>>,
-}
-
-#[derive(Debug, Default)]
-struct OpenPage {
-    directory: Vec<u8>,
-    frames: Vec<u8>,
-    count: u64,
-    first: u32,
-    last: u32,
-    min: Millis,
-    max: Millis,
 }
 
 impl ValuePages {
@@ -120,17 +109,12 @@ impl ValuePages {
                 }
             }
             self.squeezer.put(&mut packed, &raw, FRAME_GAIN)?;
-            let held = PAGE_HEADER + self.page.directory.len() + self.page.frames.len();
-            if self.page.count > 0 && held + packed.len() + 32 > PAGE_BYTES {
+            if self.page.is_full(packed.len() + 32) {
                 self.flush_page();
             }
             let page = &mut self.page;
             let last = self.first_row + self.rows.len() as u32 - 1;
-            if page.count == 0 {
-                (page.first, page.min, page.max) = (self.first_row, min, max);
-            }
-            (page.last, page.min, page.max) = (last, page.min.min(min), page.max.max(max));
-            page.count += 1;
+            page.count((self.first_row, last), (min, max));
             let runs = step.min(longest - first_run) as u32;
             let rows = self.rows.len() as u32;
             put_frame(
@@ -141,7 +125,7 @@ impl ValuePages {
                 runs,
                 packed.len(),
             );
-            page.frames.extend_from_slice(&packed);
+            page.stored.extend_from_slice(&packed);
         }
         self.first_row += self.rows.len() as u32;
         self.rows.clear();
@@ -152,20 +136,16 @@ impl ValuePages {
 
     fn flush_page(&mut self) {
         let page = std::mem::take(&mut self.page);
-        if page.count == 0 {
+        if page.is_empty() {
             return;
         }
-        let mut content = Vec::with_capacity(page.directory.len() + page.frames.len() + 10);
-        put_varint(&mut content, page.count);
-        content.extend_from_slice(&page.directory);
-        content.extend_from_slice(&page.frames);
         let kind = PageKind::Values {
             first: page.first,
             last: page.last,
             min: page.min,
             max: page.max,
         };
-        self.push(VALUES, kind, &content);
+        self.push(VALUES, kind, &page.content());
     }
 
     fn push(&mut self, number: u8, kind: PageKind, content: &[u8]) {

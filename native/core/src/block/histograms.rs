@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::page::{
-    HISTOGRAMS, PAGE_BYTES, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, PageSet, crc_of, seal_page,
+    HISTOGRAMS, OpenPage, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, PageSet, crc_of, seal_page,
 };
 use super::reader::BlockReader;
 use crate::codec::bytes::{Input, put_varint};
@@ -27,17 +27,6 @@ pub struct HistogramPages {
     page: OpenPage,
     pub entries: Vec<PageEntry>,
     pub pages: Vec<Vec<u8>>,
-}
-
-#[derive(Debug, Default)]
-struct OpenPage {
-    directory: Vec<u8>,
-    chunks: Vec<u8>,
-    count: u64,
-    first: u32,
-    last: u32,
-    min: Millis,
-    max: Millis,
 }
 
 impl HistogramPages {
@@ -75,17 +64,15 @@ impl HistogramPages {
         Ok(())
     }
 
-    fn put(&mut self, row: u32, places: &[u32], (min, max): (Millis, Millis), packed: &[u8]) {
-        let held = PAGE_HEADER + self.page.directory.len() + self.page.chunks.len();
-        if self.page.count > 0 && held + packed.len() + (places.len() + 4) * 5 > PAGE_BYTES {
+    fn put(&mut self, row: u32, places: &[u32], span: (Millis, Millis), packed: &[u8]) {
+        if self.page.is_full(packed.len() + (places.len() + 4) * 5) {
             self.flush();
         }
         let page = &mut self.page;
-        if page.count == 0 {
-            (page.first, page.last, page.min, page.max) = (row, row, min, max);
-        }
+        let above = if page.is_empty() { row } else { page.last };
+        page.count((row, row), span);
         let out = &mut page.directory;
-        put_varint(out, u64::from(row - page.last));
+        put_varint(out, u64::from(row - above));
         put_varint(out, places.len() as u64);
         let mut before = 0;
         for &place in places {
@@ -93,21 +80,15 @@ impl HistogramPages {
             before = place;
         }
         put_varint(out, packed.len() as u64);
-        (page.last, page.min, page.max) = (row, page.min.min(min), page.max.max(max));
-        page.count += 1;
-        page.chunks.extend_from_slice(packed);
+        page.stored.extend_from_slice(packed);
     }
 
     fn flush(&mut self) {
         let page = std::mem::take(&mut self.page);
-        if page.count == 0 {
+        if page.is_empty() {
             return;
         }
-        let mut content = Vec::with_capacity(page.directory.len() + page.chunks.len() + 10);
-        put_varint(&mut content, page.count);
-        content.extend_from_slice(&page.directory);
-        content.extend_from_slice(&page.chunks);
-        let bytes = seal_page(HISTOGRAMS, &content);
+        let bytes = seal_page(HISTOGRAMS, &page.content());
         debug_assert!(bytes.len() <= PAGE_LIMIT, "a page of {} bytes", bytes.len());
         self.entries.push(PageEntry {
             len: bytes.len() as u32,

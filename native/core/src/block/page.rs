@@ -4,6 +4,7 @@
 use super::histograms::{ChunkEntry, read_chunks};
 use super::reader::BlockReader;
 use crate::codec::bytes::{Input, put_varint};
+use crate::model::Millis;
 use crate::{Error, Result};
 
 pub const PAGE_VERSION: u8 = 1;
@@ -30,6 +31,49 @@ pub fn seal_page(kind: u8, content: &[u8]) -> Vec<u8> {
 
 pub fn crc_of(page: &[u8]) -> u32 {
     page.first_chunk().map_or(0, |crc| u32::from_le_bytes(*crc))
+}
+
+/// Frames or chunks that gather for one page.
+#[derive(Debug, Default)]
+pub struct OpenPage {
+    /// An entry for each of them.
+    pub directory: Vec<u8>,
+    /// What they hold, one behind the other.
+    pub stored: Vec<u8>,
+    count: u64,
+    pub first: u32,
+    pub last: u32,
+    pub min: Millis,
+    pub max: Millis,
+}
+
+impl OpenPage {
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether it has to be closed before `more` bytes are added.
+    pub fn is_full(&self, more: usize) -> bool {
+        !self.is_empty() && PAGE_HEADER + self.directory.len() + self.stored.len() + more > PAGE_BYTES
+    }
+
+    /// Counts one more, of rows `first..=last` with samples in `min..=max`. Rows ascend.
+    pub fn count(&mut self, (first, last): (u32, u32), (min, max): (Millis, Millis)) {
+        if self.is_empty() {
+            (self.first, self.min, self.max) = (first, min, max);
+        }
+        (self.last, self.min, self.max) = (last, self.min.min(min), self.max.max(max));
+        self.count += 1;
+    }
+
+    /// What [`seal_page`] takes.
+    pub fn content(&self) -> Vec<u8> {
+        let mut content = Vec::with_capacity(self.directory.len() + self.stored.len() + 10);
+        put_varint(&mut content, self.count);
+        content.extend_from_slice(&self.directory);
+        content.extend_from_slice(&self.stored);
+        content
+    }
 }
 
 /// What the root says about a page.
