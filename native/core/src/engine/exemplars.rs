@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::json::{write_seconds, write_string};
+use super::json::{write_labels, write_seconds};
 use super::number::write_plain;
 use crate::Result;
 use crate::model::Millis;
@@ -11,6 +11,10 @@ use crate::wire::labels::pairs_of;
 
 /// Label pairs, sorted by name.
 type Labels = Vec<(String, String)>;
+
+fn texts(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
+    labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+}
 
 /// Sorted by time, then by label set and value; equal ones are one.
 type Listed = BTreeSet<(Millis, Labels, u64)>;
@@ -34,14 +38,14 @@ pub fn exemplars(parts: &[&[u8]]) -> Result<Vec<u8>> {
             out.push(b',');
         }
         out.extend_from_slice(b"{\"seriesLabels\":");
-        write_labels(series, &mut out);
+        write_labels(texts(series), &mut out);
         out.extend_from_slice(b",\"exemplars\":[");
         for (number, (time, labels, bits)) in listed.iter().enumerate() {
             if number > 0 {
                 out.push(b',');
             }
             out.extend_from_slice(b"{\"labels\":");
-            write_labels(labels, &mut out);
+            write_labels(texts(labels), &mut out);
             out.extend_from_slice(b",\"value\":\"");
             write_plain(f64::from_bits(*bits), &mut out);
             out.extend_from_slice(b"\",\"timestamp\":");
@@ -52,19 +56,6 @@ pub fn exemplars(parts: &[&[u8]]) -> Result<Vec<u8>> {
     }
     out.push(b']');
     Ok(out)
-}
-
-fn write_labels(labels: &Labels, out: &mut Vec<u8>) {
-    out.push(b'{');
-    for (number, (name, value)) in labels.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        write_string(name, out);
-        out.push(b':');
-        write_string(value, out);
-    }
-    out.push(b'}');
 }
 
 #[cfg(test)]

@@ -366,12 +366,22 @@ fn cut_to(rows: &mut Vec<u32>, limit: usize) -> bool {
 
 /// `{"metric":{…}`, to be continued and closed.
 fn metric(symbols: &Symbols, row: &Pairs, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"metric\":{");
-    for (i, &(name, value)) in row.iter().enumerate() {
+    out.extend_from_slice(b"{\"metric\":");
+    write_labels(
+        row.iter()
+            .map(|&(name, value)| (symbols.get(name), symbols.get(value))),
+        out,
+    );
+}
+
+/// An object of label names and values.
+pub fn write_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (i, (name, value)) in labels.enumerate() {
         separate(i, out);
-        write_string(symbols.get(name), out);
+        write_string(name, out);
         out.push(b':');
-        write_string(symbols.get(value), out);
+        write_string(value, out);
     }
     out.push(b'}');
 }

@@ -7,7 +7,7 @@ use super::group::Group;
 use super::prepare::stamp;
 use crate::Result;
 use crate::engine::calendar::Moment;
-use crate::engine::json::write_string;
+use crate::engine::json::{write_labels, write_string};
 use crate::engine::number::g_value;
 use crate::exposition::family::{Family, Kind, Label, Value};
 use crate::model::{Millis, Uid};
@@ -34,7 +34,7 @@ impl Book {
 
 fn write_group(group: &Group, out: &mut Vec<u8>) -> Result<()> {
     out.extend_from_slice(b"{\"labels\":");
-    write_labels(&group.labels, out);
+    put_labels(&group.labels, out);
     let succeeded = group.failed <= group.pushed;
     let _ = write!(out, ",\"last_push_successful\":{succeeded}");
     for held in group.families.values() {
@@ -77,7 +77,7 @@ fn write_family(family: &Family, pushed: Millis, out: &mut Vec<u8>) {
             labels.push(("instance".to_owned(), String::new()));
         }
         labels.sort_unstable();
-        write_labels(&labels, out);
+        put_labels(&labels, out);
         out.push(b',');
         write_value(family.kind, &metric.value, out);
         out.push(b'}');
@@ -114,17 +114,11 @@ fn write_distribution(name: &str, pairs: &[(f64, f64)], count: f64, sum: f64, ou
     );
 }
 
-fn write_labels(labels: &[Label], out: &mut Vec<u8>) {
-    out.push(b'{');
-    for (number, (name, value)) in labels.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        write_string(name, out);
-        out.push(b':');
-        write_string(value, out);
-    }
-    out.push(b'}');
+fn put_labels(labels: &[Label], out: &mut Vec<u8>) {
+    write_labels(
+        labels.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+        out,
+    );
 }
 
 /// RFC 3339 in UTC.

@@ -9,7 +9,7 @@ use super::part::NamesPart;
 use super::rows::Rows;
 use crate::Result;
 use crate::block::BlockReader;
-use crate::engine::{Charge, QueryContext, json::write_string};
+use crate::engine::{Charge, QueryContext, json::write_labels};
 use crate::model::{Matcher, Millis, SeriesTable, Symbols};
 
 /// What the series have that pass all matchers of any set and may have samples between two times, both included. Without a set: every
@@ -130,14 +130,11 @@ impl Names {
         }
         let mut json = vec![b'['];
         for row in rows {
-            json.push(b'{');
-            for &(name, value) in table.row(row) {
-                write_string(symbols.get(name), &mut json);
-                json.push(b':');
-                write_string(symbols.get(value), &mut json);
-                json.push(b',');
-            }
-            close(b'}', &mut json);
+            let labels = table.row(row).iter();
+            write_labels(
+                labels.map(|&(name, value)| (symbols.get(name), symbols.get(value))),
+                &mut json,
+            );
             json.push(b',');
         }
         close(b']', &mut json);

@@ -1,6 +1,7 @@
 //! Exemplars: values of a series at a time, with labels of their own, such as the id of a trace.
 
 use super::encode::{put_bytes, put_label, put_varint};
+use super::labels::read_label;
 use super::proto::{BYTES, FIXED64, Reader, VARINT, expect_wire};
 use super::symbols::{Symbols, read_refs, to_ref};
 use crate::Result;
@@ -73,7 +74,7 @@ impl Exemplars {
             let (field, wire) = message.tag()?;
             if field == 1 {
                 expect_wire(wire, BYTES, "a label of an exemplar", message.position())?;
-                sent.labels.push(label(Reader::new(message.bytes()?))?);
+                sent.labels.push(read_label(Reader::new(message.bytes()?))?);
             } else {
                 sent.other_field(field, wire, &mut message)?;
             }
@@ -209,21 +210,6 @@ impl Sent<'_> {
         }
         Ok((bytes, time))
     }
-}
-
-fn label(mut label: Reader<'_>) -> Result<(&[u8], &[u8])> {
-    let (mut name, mut value) = (&[][..], &[][..]);
-    while !label.is_empty() {
-        let (field, wire) = label.tag()?;
-        match field {
-            1 | 2 => {
-                expect_wire(wire, BYTES, "a label's name or value", label.position())?;
-                *(if field == 1 { &mut name } else { &mut value }) = label.bytes()?;
-            }
-            _ => label.skip(wire)?,
-        }
-    }
-    Ok((name, value))
 }
 
 /// One `TimeSeries` field of a remote-write 1.0 request that holds nothing but an exemplar.

@@ -114,25 +114,29 @@ fn broken_rule(pairs: &[Pair<'_>], limits: &WriteLimits) -> Option<(Reason, Stri
     ))
 }
 
+/// The name and value of a `Label`; what is missing is empty, of what is repeated the last counts.
+pub fn read_label(mut label: Reader<'_>) -> Result<Pair<'_>> {
+    let (mut name, mut value) = (&[][..], &[][..]);
+    while !label.is_empty() {
+        let (field, wire) = label.tag()?;
+        match field {
+            1 | 2 => {
+                expect_wire(wire, BYTES, "a label's name or value", label.position())?;
+                *(if field == 1 { &mut name } else { &mut value }) = label.bytes()?;
+            }
+            _ => label.skip(wire)?,
+        }
+    }
+    Ok((name, value))
+}
+
 /// The (name, value) pairs of `Label` fields, in any encoding that protobuf allows.
 fn decode(bytes: &[u8]) -> Result<Vec<Pair<'_>>> {
     let mut reader = Reader::new(bytes);
     let mut pairs = Vec::with_capacity(16);
     while !reader.is_empty() {
         reader.tag()?;
-        let mut label = Reader::new(reader.bytes()?);
-        let (mut name, mut value) = (&[][..], &[][..]);
-        while !label.is_empty() {
-            let (field, wire) = label.tag()?;
-            match field {
-                1 | 2 => {
-                    expect_wire(wire, BYTES, "a label's name or value", label.position())?;
-                    *(if field == 1 { &mut name } else { &mut value }) = label.bytes()?;
-                }
-                _ => label.skip(wire)?,
-            }
-        }
-        pairs.push((name, value));
+        pairs.push(read_label(Reader::new(reader.bytes()?))?);
     }
     Ok(pairs)
 }
