@@ -7,7 +7,6 @@ that they belong to are in no registry: nobody has a credential for them, and no
 
 import asyncio
 import json
-import struct
 from collections.abc import Callable, Collection, Sequence
 from itertools import count, cycle
 
@@ -16,8 +15,8 @@ import structlog
 from ingester.client import LocalClient
 from ingester.holdings import Holdings
 from shared.clock import Clock
-from shared.errors import UnavailableError
-from shared.native import Matcher, Query, Selection, SplitBatch, Splitter, WriteLimits, json_samples
+from shared.errors import InternalError, UnavailableError
+from shared.native import Import, Matcher, Query, Selection, SplitBatch, Splitter, WriteLimits, json_samples
 from shared.seams.log import Log
 
 log = structlog.get_logger(__name__)
@@ -129,8 +128,13 @@ class Canary:
         self._waiting_since.pop(number, None)
 
     def _batch(self, number: int, at_ms: int) -> SplitBatch:
-        return self._splitter.split(
-            _body({"__name__": _NAME, "zone": self._zone}, at_ms),
+        """Its value is its time: two owners of a partition, as during a hand-over, never contradict one another."""
+        text = f'{_NAME}{{zone="{self._zone}"}} {at_ms} {at_ms}\n'.encode()
+        message = Import(text, open_metrics=False, now_ms=at_ms).next_piece(len(text))
+        if message is None:
+            raise InternalError(f"the canary of zone {self._zone!r} cannot be written")
+        return self._splitter.split_plain(
+            message,
             uid=self._uids[number],
             shards=1,
             limits=_LIMITS,
@@ -150,27 +154,3 @@ class Canary:
         text, _ = json_samples(query, selection.finish(), at_ms, at_ms, 0)
         if not any(row["metric"].get("zone") == self._zone for row in json.loads(text)):
             raise UnavailableError(f"partition {number} does not show the canary that it has applied")
-
-
-def _body(labels: dict[str, str], at_ms: int) -> bytes:
-    """A remote-write body with one sample, whose value is its time: two owners of a partition, as during a hand-over,
-    never contradict one another.
-    """
-    pairs = [_field(1, _field(1, name.encode()) + _field(2, value.encode())) for name, value in labels.items()]
-    sample = b"\x09" + struct.pack("<d", float(at_ms)) + b"\x10" + _varint(at_ms)
-    message = _field(1, b"".join(pairs) + _field(2, sample))
-    # Snappy's block format: one literal, whose length, less one, stands in two bytes.
-    return _varint(len(message)) + b"\xf4" + struct.pack("<H", len(message) - 1) + message
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    return bytes([number << 3 | 2]) + _varint(len(payload)) + payload
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
