@@ -61,6 +61,21 @@ class PayloadSource(Protocol):
     async def fetch(self, keys: Sequence[str]) -> list[bytes]: ...
 
 
+class HeadSource(Protocol):
+    """The part of `shared.seams.ingester_client.IngesterClient` that selections use."""
+
+    async def select(
+        self,
+        query: Query,
+        uid: bytes,
+        partitions: Mapping[int, int],
+        matchers: Sequence[Matcher],
+        min_ms: int,
+        max_ms: int,
+        fold: Fold | None = None,
+    ) -> Answers[HeadPart | FoldedPart]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What all readings of a querier share."""
@@ -68,6 +83,7 @@ class Sources:
     store: PayloadSource
     directories: Directories
     cache: BlockCache
+    heads: HeadSource
     client: IngesterClient
 
 
@@ -122,7 +138,7 @@ class Reading:
         for _ in range(_ATTEMPTS):
             selection = Selection(query, matchers, min_ms, max_ms)
             try:
-                answers = await self._sources.client.select(
+                answers = await self._sources.heads.select(
                     query, self._uid, self._partitions, matchers, min_ms, max_ms, pushed
                 )
                 rest = _without_whole(selection, answers, min_ms) if fold is not None else _all_series(answers)

@@ -58,7 +58,7 @@ class Storage:
         self._wait_s = wait_s
         self._retention_s = retention_s
         self.cache = BlockCache(cache_bytes, keeps_pages=look_up is None)
-        self._sources = Sources(store, Directories(store, look_up), self.cache, client)
+        self._sources = Sources(store, Directories(store, look_up), self.cache, client, client)
 
     async def read(
         self,

@@ -11,9 +11,9 @@ from shared.native import FoldedPart
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from querier.reading import PayloadSource, Sources
-    from shared.native import HeadPart, Matcher, NamesPart, Query
-    from shared.seams.ingester_client import Answers, Described, Exemplars, Fold, IngesterClient, Pushed
+    from querier.reading import HeadSource, PayloadSource, Sources
+    from shared.native import HeadPart, Matcher, Query
+    from shared.seams.ingester_client import Answers, Fold
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Trace:
 
     def around(self, sources: Sources) -> Sources:
         """The same sources, watched."""
-        return replace(sources, client=_TracedClient(sources.client, self), store=_TracedStore(sources.store, self))
+        return replace(sources, heads=_TracedHeads(sources.heads, self), store=_TracedStore(sources.store, self))
 
     def shown(self) -> dict[str, Any]:
         """For an explanation; docs/promql.md describes it."""
@@ -69,15 +69,12 @@ class Trace:
         }
 
 
-class _TracedClient:
-    """`shared.seams.ingester_client.IngesterClient`"""
+class _TracedHeads:
+    """`querier.reading.HeadSource`"""
 
-    def __init__(self, client: IngesterClient, trace: Trace) -> None:
-        self._client = client
+    def __init__(self, heads: HeadSource, trace: Trace) -> None:
+        self._heads = heads
         self._trace = trace
-
-    async def wait_applied(self, ends: Mapping[int, int], *, timeout_s: float) -> dict[int, int]:
-        return await self._client.wait_applied(ends, timeout_s=timeout_s)
 
     async def select(
         self,
@@ -90,7 +87,7 @@ class _TracedClient:
         fold: Fold | None = None,
     ) -> Answers[HeadPart | FoldedPart]:
         began = perf_counter()
-        answers = await self._client.select(query, uid, partitions, matchers, min_ms, max_ms, fold)
+        answers = await self._heads.select(query, uid, partitions, matchers, min_ms, max_ms, fold)
         self._trace.head_seconds += perf_counter() - began
         self._trace.missing = sorted(answers.missing)
         # A repetition counts once: what counts is what the answer is made of.
@@ -104,33 +101,6 @@ class _TracedClient:
             for answer in answers.given
         ]
         return answers
-
-    async def names(
-        self,
-        query: Query,
-        uid: bytes,
-        partitions: Mapping[int, int],
-        matcher_sets: Sequence[Sequence[Matcher]],
-        min_ms: int,
-        max_ms: int,
-    ) -> Answers[NamesPart]:
-        return await self._client.names(query, uid, partitions, matcher_sets, min_ms, max_ms)
-
-    async def metadata(self, uid: bytes, partitions: Mapping[int, int]) -> Described:
-        return await self._client.metadata(uid, partitions)
-
-    async def exemplars(
-        self,
-        uid: bytes,
-        partitions: Mapping[int, int],
-        matcher_sets: Sequence[Sequence[Matcher]],
-        min_ms: int,
-        max_ms: int,
-    ) -> Exemplars:
-        return await self._client.exemplars(uid, partitions, matcher_sets, min_ms, max_ms)
-
-    async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
-        return await self._client.pushed(uid, partitions, now_ms)
 
 
 class _TracedStore:
