@@ -12,6 +12,7 @@ from distributor.intake import Intake, KnownLimits, summary
 from shared.asgi.messages import TEXT, Request, Response, text
 from shared.asgi.router import Route
 from shared.auth.authenticator import Authenticator
+from shared.durations import parse_duration_ms
 from shared.errors import BadDataError, TooLargeError
 from shared.model.instance import Instance
 from shared.native import BadDataError as NativeBadDataError
@@ -29,19 +30,7 @@ MAX_ERROR_CHARS = 4000
 _PROTOBUF = "application/vnd.google.protobuf"
 _OPEN_METRICS = "application/openmetrics-text"
 
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w|y))+|[0-9]+(?:\.[0-9]+)?")
-_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d|w|y)?")
-_UNITS_MS = {
-    "ms": 1,
-    "s": 1_000,
-    "": 1_000,
-    "m": 60_000,
-    "h": 3_600_000,
-    "d": 86_400_000,
-    "w": 604_800_000,
-    "y": 31_536_000_000,
-}
-_MAX_TTL_MS = 100 * _UNITS_MS["y"]
+_MAX_TTL_MS = 100 * 365 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +192,23 @@ def _ttl_ms(request: Request) -> int | None:
     if wanted is None:
         return None
     wanted = wanted.strip()
-    if len(wanted) > 100 or not _DURATION.fullmatch(wanted):
-        raise BadDataError(f"ttl={wanted[:100]!r} is neither seconds nor a duration such as 1h30m")
-    ttl_ms = sum(float(number) * _UNITS_MS[unit] for number, unit in _PART.findall(wanted))
-    if ttl_ms > _MAX_TTL_MS:
-        raise BadDataError(f"ttl={wanted!r} is longer than 100 years; leave it out for a group that stays")
+    try:
+        ttl_ms = _length_ms(wanted)
+    except ValueError:
+        ttl_ms = -1
+    if not 0 <= ttl_ms <= _MAX_TTL_MS:
+        raise BadDataError(
+            f"ttl={wanted[:100]!r} is neither seconds nor a duration such as 1h30m, of 100 years at most; leave it out "
+            "for a group that stays"
+        )
     return int(ttl_ms)
+
+
+def _length_ms(text: str) -> float:
+    """Raises ValueError."""
+    try:
+        return float(text) * 1000
+    except ValueError:
+        if not text:
+            raise
+        return parse_duration_ms(text)

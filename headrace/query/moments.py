@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from headrace.query.errors import QueryError
-from querier.promql.durations import parse_duration_ms
+from shared.durations import parse_duration_ms
 
 
 def seconds_of(text: str) -> float:

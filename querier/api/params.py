@@ -9,9 +9,9 @@ from fractions import Fraction
 from functools import partial
 from urllib.parse import parse_qsl
 
-from querier.promql.durations import parse_duration_ms
 from querier.promql.tokens import quoted
 from shared.asgi.messages import Request
+from shared.durations import parse_duration_ms
 from shared.errors import BadDataError
 
 MAX_FORM_BYTES = 10 << 20

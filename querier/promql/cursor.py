@@ -6,10 +6,10 @@ import math
 from typing import NoReturn
 
 from querier.promql.ast import NumberLiteral
-from querier.promql.durations import parse_duration_ms
 from querier.promql.errors import ParseError
 from querier.promql.lexer import tokenize
 from querier.promql.tokens import END, ERROR, NUMBER, describe
+from shared.durations import parse_duration_ms
 
 MAX_DEPTH = 128
 """Nested levels of parentheses, calls and signs; it keeps every walk over the tree within Python's stack."""

@@ -18,9 +18,9 @@ from querier.promql.ast import (
     VectorSelector,
     When,
 )
-from querier.promql.durations import format_duration
 from querier.promql.numbers import format_general, format_plain
 from querier.promql.tokens import quoted
+from shared.durations import format_duration
 
 MAX_LINE = 100
 _INDENT = "  "

@@ -29,7 +29,6 @@ from querier.promql.ast import (
 )
 from querier.promql.cursor import MAX_DEPTH
 from querier.promql.duration_parser import DurationParser, literal_ms
-from querier.promql.durations import FAR_MS
 from querier.promql.errors import ParseError
 from querier.promql.features import DEFAULT_FEATURES, Features
 from querier.promql.functions import FUNCTIONS
@@ -51,6 +50,7 @@ from querier.promql.tokens import (
 )
 from querier.promql.types import check
 from shared import native
+from shared.durations import FAR_MS
 from shared.model.features import how_to_enable
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from querier.promql.ast import (
 )
 from querier.promql.calls import plan_call
 from querier.promql.duration_parser import duration_ms
-from querier.promql.durations import FAR_MS
 from querier.promql.operators.binary import Chain, Link, MatchLink, MixedLink, ScalarLink, SetLink
 from querier.promql.operators.sources import (
     AggregateInstant,
@@ -37,6 +36,7 @@ from querier.promql.operators.sources import (
 from querier.promql.operators.vectors import Aggregation, ElementFunction, NegateScalar
 from querier.promql.tokens import COMPARISONS, SET_OPERATORS, TRIMMERS, quoted
 from querier.promql.types import type_of
+from shared.durations import FAR_MS
 from shared.errors import BadDataError, ExecutionError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from querier.promql import ALL_FEATURES, parse
 from querier.promql.ast import DurationExpr, MatrixSelector
 from querier.promql.duration_parser import duration_ms
-from querier.promql.durations import MAX_DURATION_MS, format_duration, parse_duration_ms
+from shared.durations import MAX_DURATION_MS, format_duration, parse_duration_ms
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from querier.promql.durations import parse_duration_ms
 from querier.promql.strings import unquote
+from shared.durations import parse_duration_ms
 
 from .series import Labels, Value, is_start_times, parse_series, parse_start_times
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from querier.promql import parse_selector
-from querier.promql.durations import parse_duration_ms
 from shared import native
+from shared.durations import parse_duration_ms
 
 Labels: TypeAlias = dict[str, str]
 
