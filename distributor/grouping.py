@@ -2,7 +2,6 @@
 
 import base64
 import re
-from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 from shared.errors import BadDataError
@@ -19,7 +18,10 @@ def grouping_of(raw_path: bytes) -> list[tuple[str, str]]:
     path = _text(unquote_to_bytes(raw_path))
     _, _, kind, job, *rest = path.split("/")
     if kind == "job" + _BASE64:
-        job = _decoded(job, lambda begin: f'invalid base64 encoding in job name "{begin}"')
+        try:
+            job = _decoded(job)
+        except _IllegalBase64Error as error:
+            raise BadDataError(f'invalid base64 encoding in job name "{error.begin}": {error}') from error
     labels = _labels(rest)
     if not job:
         raise BadDataError("job name is required")
@@ -42,20 +44,30 @@ def _labels(parts: list[str]) -> dict[str, str]:
         if bare == name:
             labels[name] = value
         else:
-            shown = f'invalid base64 encoding for label {bare}="{value[:200]}"'
-            labels[bare] = _decoded(value, lambda _, shown=shown: shown)  # type: ignore[misc]
+            try:
+                labels[bare] = _decoded(value)
+            except _IllegalBase64Error as error:
+                raise BadDataError(f'invalid base64 encoding for label {bare}="{value[:200]}": {error}') from error
     return labels
 
 
-def _decoded(value: str, what: Callable[[str], str]) -> str:
-    """Of the URL's alphabet; padding is optional. `what` gets what was decoded before the error."""
+class _IllegalBase64Error(Exception):
+    """`begin` is what was decoded before the error."""
+
+    def __init__(self, begin: str, at: int) -> None:
+        super().__init__(f"illegal base64 data at input byte {at}")
+        self.begin = begin
+
+
+def _decoded(value: str) -> str:
+    """Of the URL's alphabet; padding is optional."""
     encoded = value.rstrip("=").encode("utf-8", "replace")
     good = _ALPHABET.match(encoded)
     at = good.end() if good else 0
     if at == len(encoded) and at % 4 != 1:
         return _text(base64.urlsafe_b64decode(encoded + b"=" * (-at % 4)))
     begin = base64.urlsafe_b64decode(encoded[: at - at % 4]).decode(errors="replace")
-    raise BadDataError(f"{what(begin)}: illegal base64 data at input byte {at}")
+    raise _IllegalBase64Error(begin, at)
 
 
 def _text(value: bytes) -> str:

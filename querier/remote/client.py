@@ -15,7 +15,7 @@ from shared.rpc.methods import EXEMPLARS, METADATA, NAMES, PUSHED, SELECT, WAIT
 from shared.seams.ingester_client import Answer, Answers, Described, Exemplars, Pushed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from shared.native import Matcher, Query
     from shared.rpc.channels import Channels
@@ -116,7 +116,7 @@ class RemoteClient:
             request = pb.MetadataRequest(uid=uid, partitions=wanted)
             missing: dict[int, str] = {}
             replies = self._channels.stream(address, METADATA, request, self._timeout_s)
-            async with aclosing(replies):  # type: ignore[type-var]
+            async with aclosing(replies):
                 async for reply in replies:
                     missing.update(reply.missing)
                     for family in reply.families:
@@ -135,7 +135,7 @@ class RemoteClient:
             missing: dict[int, str] = {}
             parts: dict[int, bytearray] = {}
             replies = self._channels.stream(address, PUSHED, request, self._timeout_s)
-            async with aclosing(replies):  # type: ignore[type-var]
+            async with aclosing(replies):
                 async for reply in replies:
                     missing.update(reply.missing)
                     parts.setdefault(reply.partition, bytearray()).extend(reply.groups)
@@ -173,7 +173,7 @@ class RemoteClient:
 
 async def _collect(
     query: Query,
-    frames: AsyncIterator[pb.Frame],
+    frames: AsyncGenerator[pb.Frame, None],
     answers: dict[int, Answer[Part]],
     finish: Callable[[IncomingPart, pb.HeadAnswer], Part],
     address: str,
@@ -183,7 +183,7 @@ async def _collect(
     head: pb.HeadAnswer | None = None
     incoming: IncomingPart | None = None
     try:
-        async with aclosing(frames):  # type: ignore[type-var]
+        async with aclosing(frames):
             async for frame in frames:
                 match frame.WhichOneof("content"):
                     case "head" if incoming is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class Channels:
 
     async def stream(
         self, address: str, method: Method[Request, Reply], request: Request, timeout_s: float
-    ) -> AsyncIterator[Reply]:
+    ) -> AsyncGenerator[Reply, None]:
         """grpc.RpcError, UnavailableError if nothing comes for too long. What is not read to its end is cancelled."""
         peer = self._peer(address)
         async with peer.calls, self._counted(method.name):
@@ -71,7 +71,7 @@ class Channels:
                 call.cancel()
 
     @asynccontextmanager
-    async def _counted(self, method: str) -> AsyncIterator[None]:
+    async def _counted(self, method: str) -> AsyncGenerator[None, None]:
         self.calls[method] += 1
         try:
             yield
