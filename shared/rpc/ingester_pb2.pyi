@@ -295,9 +295,12 @@ class SelectRequest(_message.Message):
     MAX_MS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     FOLD_FIELD_NUMBER: _builtins.int
+    SPLITS_FIELD_NUMBER: _builtins.int
     uid: _builtins.bytes
     min_ms: _builtins.int
     max_ms: _builtins.int
+    splits: _builtins.bool
+    """an answer may be series for the first steps and partial results of the others"""
     @_builtins.property
     def partitions(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
         """partition -> offset below which everything has to be applied"""
@@ -320,10 +323,11 @@ class SelectRequest(_message.Message):
         max_ms: _builtins.int = ...,
         limits: Global___Limits | None = ...,
         fold: Global___Fold | None = ...,
+        splits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fold", b"fold", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fold", b"fold", "limits", b"limits", "matchers", b"matchers", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fold", b"fold", "limits", b"limits", "matchers", b"matchers", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "splits", b"splits", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -388,7 +392,7 @@ Global___NamesRequest: _TypeAlias = NamesRequest  # noqa: Y015
 
 @_typing.final
 class HeadAnswer(_message.Message):
-    """What one head holds: pieces of `bytes` bytes together follow."""
+    """What one head holds: pieces of `bytes` bytes together follow, then pieces of `late_bytes`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -418,6 +422,7 @@ class HeadAnswer(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     COMPLETE_FROM_MS_FIELD_NUMBER: _builtins.int
     IS_FOLDED_FIELD_NUMBER: _builtins.int
+    LATE_BYTES_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     generation: _builtins.int
     bytes: _builtins.int
@@ -426,6 +431,8 @@ class HeadAnswer(_message.Message):
     """from here on to the end of the range the head holds all that there is"""
     is_folded: _builtins.bool
     """the pieces are partial results"""
+    late_bytes: _builtins.int
+    """partial results of the steps whose windows begin at complete_from_ms or later"""
     @_builtins.property
     def through(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]: ...
     def __init__(
@@ -437,10 +444,11 @@ class HeadAnswer(_message.Message):
         bytes: _builtins.int = ...,
         complete_from_ms: _builtins.int | None = ...,
         is_folded: _builtins.bool = ...,
+        late_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_complete_from_ms", b"_complete_from_ms", "complete_from_ms", b"complete_from_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_complete_from_ms", b"_complete_from_ms", "bytes", b"bytes", "complete_from_ms", b"complete_from_ms", "generation", b"generation", "is_folded", b"is_folded", "partition", b"partition", "through", b"through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_complete_from_ms", b"_complete_from_ms", "bytes", b"bytes", "complete_from_ms", b"complete_from_ms", "generation", b"generation", "is_folded", b"is_folded", "late_bytes", b"late_bytes", "partition", b"partition", "through", b"through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__complete_from_ms: _TypeAlias = _typing.Literal["complete_from_ms"]  # noqa: Y015
     _WhichOneofArgType__complete_from_ms: _TypeAlias = _typing.Literal["_complete_from_ms", b"_complete_from_ms"]  # noqa: Y015
