@@ -31,8 +31,6 @@ _CHARACTER_NS = 100  # a thousand small operators count, too
 SELECTS = 4
 """Selections of one query that are read at the same time."""
 
-TIMED_OUT = "query timed out in expression evaluation"
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -88,12 +86,12 @@ class Executor:
             uses_types=job.plan.features.type_and_unit_labels,
         )
         if job.timeout_s <= 0:
-            raise TimedOutError(TIMED_OUT)
+            raise _timed_out(job.timeout_s)
         try:
             async with asyncio.timeout(job.timeout_s), Leaving(request.receive):
                 return await self._run(job, query)
         except TimeoutError:
-            raise TimedOutError(TIMED_OUT) from None
+            raise _timed_out(job.timeout_s) from None
 
     def close(self) -> None:
         """Nobody asks any more."""
@@ -142,6 +140,14 @@ class Executor:
                 query.cancel()
                 await asyncio.wait({evaluating})
                 evaluating.exception()  # that of the cancellation: nobody is there to read it
+
+
+def _timed_out(allowed_s: float) -> TimedOutError:
+    """Prometheus's text, by which clients know the error, and then what allowed no more."""
+    return TimedOutError(
+        f"query timed out in expression evaluation: it may take {allowed_s:g} s, the least of the parameter timeout, "
+        "the setting query.timeout_s and the instance's limit max_query_seconds"
+    )
 
 
 async def _select(reading: Reading, plan: Plan, query: Query, traces: Sequence[Trace]) -> list[SeriesSet]:

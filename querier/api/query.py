@@ -210,7 +210,7 @@ def _grid(start_ms: int, end_ms: int, step_ns: int, most: int) -> Grid:
     if (end_ms - start_ms) * _NS_PER_MS // step_ns > most:
         raise BadDataError(
             f"exceeded maximum resolution of {most:,} points per timeseries. "
-            "Try decreasing the query resolution (?step=XX)"
+            "Try decreasing the query resolution (?step=XX) or raising the instance's limit max_query_points"
         )
     step_ms = step_ns // _NS_PER_MS
     return start_ms, step_ms, (end_ms - start_ms) // step_ms + 1

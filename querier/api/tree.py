@@ -1,5 +1,6 @@
 """A syntax tree as the JSON of /api/v1/parse_query, which Prometheus's own user interface draws."""
 
+import math
 from typing import Any
 
 from querier.promql.ast import (
@@ -89,7 +90,7 @@ def _binary(expr: Binary) -> Node:
         "labels": expr.matching.labels,
         "on": expr.matching.on,
         "include": expr.matching.include,
-        "fillValues": {"lhs": expr.matching.fill_left, "rhs": expr.matching.fill_right},
+        "fillValues": {"lhs": _fill(expr.matching.fill_left), "rhs": _fill(expr.matching.fill_right)},
     }
     return {
         "type": "binaryExpr",
@@ -99,6 +100,11 @@ def _binary(expr: Binary) -> Node:
         "matching": matching,
         "bool": expr.return_bool,
     }
+
+
+def _fill(value: float | None) -> float | str | None:
+    """JSON has no number for NaN and the infinities, with which Prometheus fails here: they come as text."""
+    return value if value is None or math.isfinite(value) else format_plain(value)
 
 
 def _selector(selector: VectorSelector) -> Node:

@@ -138,12 +138,15 @@ class Aggregate:
 
 @dataclass(slots=True)
 class Matching:
+    """`is_one_fill`: both sides are filled by one `fill`."""
+
     card: Card
     labels: list[str]
     on: bool
     include: list[str]
     fill_left: float | None = None
     fill_right: float | None = None
+    is_one_fill: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True)

@@ -184,7 +184,7 @@ def _operator(expr: Binary) -> str:
     if has_group:
         out += f" group_{'left' if matching.card == 'many-to-one' else 'right'} ({_labels(matching.include)})"
     left, right = matching.fill_left, matching.fill_right
-    if left is not None and left == right:
+    if left is not None and matching.is_one_fill:
         return f"{out} fill ({format_general(left)})"
     if left is not None:
         out += f" fill_left ({format_general(left)})"

@@ -73,12 +73,17 @@ _MODIFIER_BEFORE_SELECTOR = (
 
 def parse(query: str, features: Features = DEFAULT_FEATURES) -> Expr:
     """The checked tree of `query`. Raises ParseError."""
+    return parse_measured(query, features)[0]
+
+
+def parse_measured(query: str, features: Features) -> tuple[Expr, int]:
+    """The same, and the bytes that its compiled regular expressions take at most."""
     if len(query) > MAX_QUERY_LENGTH:
         raise ParseError(query, 0, f"query is longer than {MAX_QUERY_LENGTH} characters: {len(query)}")
     parser = _Parser(query, features)
     expr = parser.whole()
     check(expr, query)
-    return expr
+    return expr, parser.regex_bytes
 
 
 def parse_selector(query: str) -> list[LabelMatcher]:
@@ -161,6 +166,7 @@ class _Parser(DurationParser):
         kind = kinds[self.index]
         if kind == "fill":
             matching.fill_left = matching.fill_right = self._fill_value()
+            matching.is_one_fill = True
         elif kind in ("fill_left", "fill_right"):
             self._one_fill(matching)
             if kinds[self.index] == ("fill_right" if kind == "fill_left" else "fill_left"):

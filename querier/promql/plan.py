@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING
 from querier.promql.ast import MatrixSelector, StringLiteral, Subquery, without_parens
 from querier.promql.features import DEFAULT_FEATURES, Features
 from querier.promql.functions import DOCUMENTED_TYPE, ValueType
-from querier.promql.height import height
-from querier.promql.invariance import Invariance
-from querier.promql.narrowing import narrowed
-from querier.promql.parser import parse
+from querier.promql.parsed import PARSED
 from querier.promql.planner import Planner
 from querier.promql.sharing import shared
-from querier.promql.statistics import StatisticsOnly
-from querier.promql.types import type_of
 from shared.errors import BadDataError
 
 if TYPE_CHECKING:
@@ -85,8 +80,8 @@ def prepare(
     `end_ms` is the end that a range query was asked for, which need not fall on a step (None: it does). Raises
     ParseError, a BadDataError, for what is wrong with the query, and ExecutionError for what shows only in planning.
     """
-    expr = parse(query, features)
-    found = type_of(expr)
+    parsed = PARSED.of(query, features)
+    expr, found = parsed.expr, parsed.type
     if is_range and found not in ("scalar", "vector"):
         raise BadDataError(
             f'invalid expression type "{DOCUMENTED_TYPE[found]}" for range query, must be Scalar or instant Vector'
@@ -98,10 +93,10 @@ def prepare(
         step_ms if is_range else 0,
         lookback_ms,
         subquery_step_ms,
-        Invariance(expr),
-        StatisticsOnly(expr),
+        parsed.invariance,
+        parsed.statistics,
         features,
-        narrowed(expr),
+        parsed.narrowed,
     )
     bare = without_parens(expr)
     root: Operator | None = None
@@ -113,7 +108,7 @@ def prepare(
         samples = planner.samples(bare, grid)
     else:
         root = planner.plan(bare, grid)
-        if planner.reads_twice and height(expr) <= SHARED_HEIGHT:
+        if planner.reads_twice and parsed.height <= SHARED_HEIGHT:
             root = shared(root)
     selects = [Select(*needed) for needed in planner.needed()]
     return Plan(

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from querier.promql.operators.common import Common
 from querier.promql.operators.sources import Source
-from querier.promql.operators.tree import below, evaluated_below, is_node, names_of, rebuilt
-from querier.promql.places import PLACES
+from querier.promql.operators.tree import below, evaluated_below, is_node, own_fields, rebuilt
 
 if TYPE_CHECKING:
     from querier.promql.operators.tree import Node
@@ -51,17 +50,21 @@ class _Sharing:
         if known is not None:
             return known
         inner = [self._classify(child) for child in below(node)]
-        names = names_of(node)
-        own = [getattr(node, name) for name in names if name in PLACES]
-        places = [*own, *(kind.first for kind in inner if kind.first is not None)]
-        first = min(places, default=None)
+        own, leaves, others = own_fields(node)
+        first: int | None = min(own, default=None)
+        reads = isinstance(node, Source)
+        for kind in inner:
+            reads |= kind.reads
+            if kind.first is not None and (first is None or kind.first < first):
+                first = kind.first
+        origin = first or 0
         signature = (
             type(node),
-            tuple(place - (first or 0) for place in own),
-            tuple((kind.number, None if kind.first is None else kind.first - (first or 0)) for kind in inner),
-            tuple(_bare(getattr(node, name)) for name in names if name not in PLACES),
+            leaves,
+            *[place - origin for place in own],
+            *[(kind.number, None if kind.first is None else kind.first - origin) for kind in inner],
+            *[_bare(other) for other in others],
         )
-        reads = isinstance(node, Source) or any(kind.reads for kind in inner)
         kind = self._kinds[id(node)] = _Kind(self._numbers.setdefault(signature, len(self._numbers)), first, reads)
         return kind
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from querier.promql.operators.sources import AggregateInstant, AggregateRange
 from querier.promql.operators.vectors import HistogramQuantiles
+from querier.promql.places import PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _FUSED = (AggregateInstant, AggregateRange, HistogramQuantiles)
 """What stands right below these is not evaluated by itself."""
@@ -18,11 +20,17 @@ Node = Any
 """An operator, a link of a chain, samples or a source: a dataclass that is asked for frames or series."""
 
 
+_LEAVES = frozenset({"bool", "int", "str", "str | None", "native.Grid"})
+"""Annotations of fields in which no node stands, and whose values are equal and hashed by what they say."""
+
+
 @dataclass(slots=True, frozen=True)
 class _Kind:
-    """What is known of a class, looked up once."""
+    """What is known of a class, looked up once. Its fields are places, leaves, and those that may hold nodes."""
 
-    names: tuple[str, ...]
+    inner: tuple[str, ...]
+    places: tuple[str, ...]
+    leaves: Callable[[Any], object]
     is_node: bool
     is_evaluated: bool
 
@@ -34,16 +42,34 @@ def _kind_of(value: object) -> _Kind:
     cls = type(value)
     known = _KINDS.get(cls)
     if known is None:
-        names = tuple(field.name for field in fields(cls)) if is_dataclass(cls) else ()
-        is_evaluated = hasattr(cls, "evaluate") or hasattr(cls, "apply")
-        is_node = is_dataclass(cls) and (is_evaluated or hasattr(cls, "series"))
-        known = _KINDS[cls] = _Kind(names, is_node, is_evaluated)
+        known = _KINDS[cls] = _described(cls)
     return known
 
 
-def names_of(node: Node) -> tuple[str, ...]:
-    """Its fields, in their order."""
-    return _kind_of(node).names
+def _described(cls: type) -> _Kind:
+    known = fields(cls) if is_dataclass(cls) else ()
+    names = tuple(field.name for field in known)
+    places = tuple(name for name in names if name in PLACES)
+    leaves = tuple(field.name for field in known if _is_leaf(field.type) and field.name not in PLACES)
+    inner = tuple(name for name in names if name not in places and name not in leaves)
+    is_evaluated = hasattr(cls, "evaluate") or hasattr(cls, "apply")
+    is_node = bool(names) and (is_evaluated or hasattr(cls, "series"))
+    return _Kind(inner, places, attrgetter(*leaves) if leaves else _nothing, is_node, is_evaluated)
+
+
+def _is_leaf(annotation: object) -> bool:
+    return annotation in _LEAVES or str(annotation).startswith("Literal[")
+
+
+def _nothing(_node: Node) -> None:
+    return None
+
+
+def own_fields(node: Node) -> tuple[Sequence[int], object, Sequence[object]]:
+    """Its places, what its leaves say, and the other fields, which may hold nodes."""
+    kind = _kind_of(node)
+    places = [getattr(node, name) for name in kind.places]
+    return places, kind.leaves(node), [getattr(node, name) for name in kind.inner]
 
 
 def is_node(value: object) -> bool:
@@ -53,7 +79,7 @@ def is_node(value: object) -> bool:
 def below(node: Node) -> list[Node]:
     """The nodes right below, in the order of fields."""
     found: list[Node] = []
-    for name in names_of(node):
+    for name in _kind_of(node).inner:
         _collect(getattr(node, name), found)
     return found
 
@@ -91,7 +117,7 @@ def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
         return change(value) if _kind_of(value).is_evaluated and not is_fused else rebuilt(value, change)
 
     fresh = {}
-    for name in names_of(node):
+    for name in _kind_of(node).inner:
         old = getattr(node, name)
         new = changed(old)
         if new is not old:

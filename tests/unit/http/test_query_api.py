@@ -157,7 +157,7 @@ NO_STEP = (
         (
             {"end": "11001"},
             "exceeded maximum resolution of 11,000 points per timeseries. "
-            "Try decreasing the query resolution (?step=XX)",
+            "Try decreasing the query resolution (?step=XX) or raising the instance's limit max_query_points",
         ),
         (
             {"query": "up[5m]"},
@@ -278,7 +278,10 @@ async def test_a_deadline_that_has_passed_is_503(path: str, server: Server) -> N
     answer = await server.get(path, **RANGE, timeout="0")
     assert answer.status_code == 503
     assert answer.json()["errorType"] == "timeout"
-    assert answer.json()["error"] == "query timed out in expression evaluation"
+    assert answer.json()["error"] == (
+        "query timed out in expression evaluation: it may take 0 s, the least of the parameter timeout, "
+        "the setting query.timeout_s and the instance's limit max_query_seconds"
+    )
 
 
 @pytest.mark.parametrize(
@@ -329,9 +332,23 @@ async def test_invalid_utf8_in_a_query_is_no_crash(server: Server) -> None:
 @pytest.mark.parametrize(
     ("limits", "query", "message"),
     [
-        ({"max_query_samples": 1}, "up", "query processing would load too many samples into memory in query execution"),
-        ({"max_query_series": 1}, "up", "series"),
-        ({"max_query_bytes": 1}, "up", ""),
+        (
+            {"max_query_samples": 1},
+            "up",
+            "query processing would load too many samples into memory in query execution: more than 1 at a time, "
+            "the instance's limit max_query_samples",
+        ),
+        (
+            {"max_query_series": 1},
+            "up",
+            "the query selects more than 1 series, the instance's limit max_query_series; narrow its selectors",
+        ),
+        (
+            {"max_query_bytes": 1},
+            "up",
+            "the query needs more than 1 bytes of memory, the instance's limit max_query_bytes; "
+            "narrow its selectors or take fewer steps",
+        ),
     ],
 )
 async def test_limits_of_an_instance_are_422(limits: dict[str, int], query: str, message: str, server: Server) -> None:
@@ -340,7 +357,7 @@ async def test_limits_of_an_instance_are_422(limits: dict[str, int], query: str,
     answer = await server.get("/api/v1/query", query=query, time=T)
     assert answer.status_code == 422, answer.text
     assert answer.json()["errorType"] == "execution"
-    assert message in answer.json()["error"]
+    assert answer.json()["error"] == message
 
 
 async def test_consistency_levels(server: Server) -> None:

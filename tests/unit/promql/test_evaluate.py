@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querier.promql import ALL_FEATURES, ParseError, Plan, Result, evaluate, parse, prepare
+from querier.promql import parsed as parsed_module
 from querier.promql import plan as plan_module
 from querier.promql.narrowing import narrowed
+from querier.promql.parsed import ParsedQueries
 from shared import native
 from shared.errors import HeadraceError
 
@@ -86,7 +88,10 @@ def test_matchers_that_narrow_the_other_side_change_no_result(text: str, around:
     outcomes = []
     for found in (narrowed, lambda _: {}):
         try:
-            with mock.patch.object(plan_module, "narrowed", found):
+            with (
+                mock.patch.object(parsed_module, "narrowed", found),
+                mock.patch.object(plan_module, "PARSED", ParsedQueries()),
+            ):
                 plan = prepare(around.format(text), (0, 45_000, 6), ALL_FEATURES, is_range=True)
             outcomes.append(evaluated(plan).json)
         except _REFUSALS as error:

@@ -29,6 +29,8 @@ from .queries import queries, sort_matchers
         ("a+on()b", "a + on () b"),
         ("a*ignoring(c)group_left b", "a * ignoring (c) group_left () b"),
         ("a + fill(1) b", "a + fill (1) b"),
+        ("a + fill(NaN) b", "a + fill (NaN) b"),
+        ("a + fill_right(1) fill_left(1) b", "a + fill_left (1) fill_right (1) b"),
         ("a + fill_right(-1) fill_left(2m) b", "a + fill_left (120) fill_right (-1) b"),
         ("a >bool 1e6", "a > bool 1000000"),
         ("-1^2", "-1 ^ 2"),

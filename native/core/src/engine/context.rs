@@ -131,7 +131,7 @@ impl QueryContext {
         if total > self.limits.series {
             let limit = self.limits.series;
             return Err(Error::Execution(format!(
-                "the query selects more than {limit} series; narrow its selectors"
+                "the query selects more than {limit} series, the instance's limit max_query_series; narrow its selectors"
             )));
         }
         Ok(())
@@ -158,7 +158,7 @@ impl QueryContext {
         let held = self.held_samples.load(Ordering::Relaxed).saturating_add(extra);
         self.peak_samples.fetch_max(held, Ordering::Relaxed);
         if held > self.limits.samples {
-            return Err(too_many_samples());
+            return Err(too_many_samples(self.limits.samples));
         }
         Ok(())
     }
@@ -213,8 +213,12 @@ impl QueryContext {
     }
 }
 
-fn too_many_samples() -> Error {
-    Error::Execution("query processing would load too many samples into memory in query execution".into())
+/// Prometheus's text, by which clients know the error, and then what may be done.
+fn too_many_samples(limit: u64) -> Error {
+    Error::Execution(format!(
+        "query processing would load too many samples into memory in query execution: more than {limit} at a time, \
+         the instance's limit max_query_samples"
+    ))
 }
 
 /// A part of a query's budget in use; given back when dropped.
@@ -245,11 +249,12 @@ impl Charge {
         context.peak_samples.fetch_max(held, Ordering::Relaxed);
         context.peak_bytes.fetch_max(held_bytes, Ordering::Relaxed);
         let refusal = if held > context.limits.samples {
-            Some(too_many_samples())
+            Some(too_many_samples(context.limits.samples))
         } else if held_bytes > context.limits.bytes {
             let limit = context.limits.bytes;
             Some(Error::Execution(format!(
-                "the query needs more than {limit} bytes of memory; narrow its selectors or take fewer steps"
+                "the query needs more than {limit} bytes of memory, the instance's limit max_query_bytes; \
+                 narrow its selectors or take fewer steps"
             )))
         } else {
             None
