@@ -22,9 +22,9 @@ BATCH_BYTES = 1_000_000
 
 REQUEST_BYTES = 4 << 20
 
-FETCH_BYTES = 16 << 20
+FETCH_BYTES = 4 << 20
 """What a consumer holds of the brokers' answers at most, by broker; a single record is never too large."""
-PARTITION_FETCH_BYTES = 4 << 20
+PARTITION_FETCH_BYTES = 1 << 20
 
 _FETCH_WAIT_MS = 500
 _LAST_RECONNECT_MS = 1_000  # a broker that is back is noticed within a second

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 _SLICE_S = 0.1
 """kafka-python's wait cannot be ended from outside, so it is cut into such pieces."""
 
-_READ_BYTES = 4 << 20
+_READ_BYTES = 1 << 20
 """Decoded bytes after which a read returns what it has: they are applied before more is decoded."""
 
 _TRY_AGAIN_S = 60.0

@@ -19,7 +19,7 @@ from headrace.load.http import Address, Client
 from headrace.load.latency import Latencies
 from headrace.load.traffic import Tenant
 from tests.bench.ensemble import Ensemble, cpu_between, ensemble, headrace_load, standalone, wait_applied
-from tests.bench.usage import loopback_bytes, usage
+from tests.bench.usage import anatomy, loopback_bytes, usage
 from tests.support.processes import APP_ID, TOKEN, Api
 
 BENCH = Path(os.environ["BENCH_DIR"]).resolve()
@@ -123,16 +123,22 @@ def memory() -> None:
     end = int(time.time()) // 7200 * 7200
     file, samples = data("medium-2h-jitter", seconds=7200, jitter_ms=3, end=end)
     with ensemble(HOLD, zones=("a",)) as run:
-        idle = run.used()["ingester-a-0"]
+        child = run.cluster.ingesters[0].child
+        assert child is not None
+        idle, before = usage(child.pid), anatomy(child.pid)
         send(file, run.cluster, run.cluster.distributors[0].base)
         run.wait_applied()
-        held = run.used()["ingester-a-0"]
+        held, after = usage(child.pid), anatomy(child.pid)
         heads = run.cluster.metric("headrace_head_memory_bytes")
     series = 100_000
     say("ingester, two hours held: heads a series", f"{heads / series:.0f} B")
     say("peak of the process less idle, a series", f"{(held.peak - idle.resident) / series:.0f} B", "aim 1,200")
     say("peak of the process, a series", f"{held.peak / series:.0f} B", f"idle it takes {idle.resident >> 20} MiB")
     say("resident at the end, a series", f"{held.resident / series:.0f} B", f"{samples:,} samples")
+    say("consumption meanwhile", millions(samples, held.cpu_s - idle.cpu_s), "aim 2")
+    for kind, resident in after.items():
+        more = (resident - before[kind]) / series
+        say(f"the same by kind: {kind}", f"{resident >> 20} MiB", f"{more:+.0f} B a series since it was idle")
 
 
 def idle() -> None:

@@ -127,7 +127,7 @@ struct Target {
     generation: Option<u32>,
     sheet: usize,
     samples: u64,
-    grown: usize,
+    grown: isize,
 }
 
 impl Target {
@@ -181,7 +181,7 @@ impl Writer<'_> {
             }
             let lane = held.lane_for(generation);
             if lane.is_empty() {
-                self.target.grown += size_of::<Lane>();
+                self.target.grown += size_of::<Lane>().cast_signed();
             }
             let sheet = &mut self.instance.sheets[self.target.sheet];
             match lane.append(sheet, offset, value, self.scratch, &mut self.target.grown) {
@@ -251,7 +251,7 @@ impl Writer<'_> {
             && self.target.generation == Some(sheet.generation)
         {
             sheet.samples += self.target.samples;
-            sheet.lane_bytes += self.target.grown;
+            sheet.lane_bytes = sheet.lane_bytes.saturating_add_signed(self.target.grown);
             self.target.samples = 0;
             self.target.grown = 0;
         }

@@ -57,6 +57,10 @@ impl Column {
 
     /// Appends a time newer than all.
     pub fn push(&mut self, time: u32) {
+        if self.plain.len() == self.plain.capacity() {
+            let room = (self.plain.len() * 2).clamp(4, BLOCK + KEPT);
+            self.plain.reserve_exact(room - self.plain.len());
+        }
         self.plain.push(time);
         if self.plain.len() == BLOCK + KEPT {
             self.fold();

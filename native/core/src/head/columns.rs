@@ -21,8 +21,8 @@ pub struct Run {
 /// the same way join it. Later it begins a second run instead of copying.
 const FORK_BELOW: u32 = 16;
 
-/// Entries of either memo. They matter only while a batch is applied, so forgetting them is harmless.
-const MEMO_ENTRIES: usize = 4096;
+/// Entries of either memo, as many as 1,024 places hold. They matter only while a batch is applied, so forgetting them is harmless.
+const MEMO_ENTRIES: usize = 896;
 
 /// The columns of one instance in one generation.
 #[derive(Debug, Default)]

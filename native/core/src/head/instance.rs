@@ -8,7 +8,7 @@ use super::columns::Columns;
 use super::histograms::Histograms;
 use super::index::{LabelIndex, hash_row};
 use super::labels;
-use super::lane::Outcome;
+use super::lane::{Lane, Outcome};
 use super::runs::Runs;
 use super::series::{Series, Slab};
 use crate::codec::histograms::HistogramEncoder;
@@ -276,7 +276,12 @@ impl Instance {
             .map(|(family, m)| family.len() + m.help.len() + m.unit.len() + 120)
             .sum();
         let tables = self.keys.capacity() * 5 + self.rows.capacity() * 5 + self.aliases.capacity() * 33;
-        sheets + labels + metadata + tables + self.slab.bytes() + self.index.bytes()
+        // The lane used last lies in its series' place, and its sheet has counted it.
+        let places = self
+            .slab
+            .bytes()
+            .saturating_sub(self.slab.len() * size_of::<Lane>());
+        sheets + labels + metadata + tables + places + self.index.bytes()
     }
 }
 

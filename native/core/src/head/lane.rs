@@ -100,7 +100,7 @@ impl Lane {
         }
     }
 
-    /// Adds a sample to the lane, whose generation the sheet is of. `grown` takes the heap bytes that it cost the lane.
+    /// Adds a sample to the lane, whose generation the sheet is of. `grown` takes the heap bytes that it cost the lane, or gave back.
     #[inline]
     pub fn append(
         &mut self,
@@ -108,7 +108,7 @@ impl Lane {
         time: u32,
         value: f64,
         scratch: &mut Scratch,
-        grown: &mut usize,
+        grown: &mut isize,
     ) -> Outcome {
         if self.in_order == 0 {
             self.run = sheet.columns.start(time);
@@ -129,8 +129,10 @@ impl Lane {
         Outcome::Stored
     }
 
-    fn encode(&mut self, runs: &mut Runs, scratch: &mut Scratch, grown: &mut usize) {
+    fn encode(&mut self, runs: &mut Runs, scratch: &mut Scratch, grown: &mut isize) {
+        let held = self.blocks.capacity();
         if self.in_blocks() + BLOCK == RUN && self.squeeze(runs, scratch) {
+            *grown -= held.cast_signed();
             self.plain_len = 0;
             return;
         }
@@ -140,7 +142,7 @@ impl Lane {
         let before = self.blocks.capacity();
         if before - self.blocks.len() < block.len() {
             self.blocks.reserve_exact(block.len().max(self.blocks.len() / 4));
-            *grown += self.blocks.capacity() - before;
+            *grown += (self.blocks.capacity() - before).cast_signed();
         }
         self.blocks.extend_from_slice(block);
         self.plain_len = 0;
@@ -164,7 +166,8 @@ impl Lane {
             return false;
         };
         (self.runs, self.newest_run) = (count, place);
-        self.blocks.clear();
+        // What is newest is small again for a while, and all lanes of a window are as far as this one.
+        self.blocks = Vec::new();
         true
     }
 
@@ -184,7 +187,7 @@ impl Lane {
     }
 
     #[cold]
-    fn append_late(&mut self, sheet: &Sheet, time: u32, value: f64, grown: &mut usize) -> Outcome {
+    fn append_late(&mut self, sheet: &Sheet, time: u32, value: f64, grown: &mut isize) -> Outcome {
         let bits = value.to_bits();
         let judge = |held: u64| {
             if held == bits {
@@ -203,7 +206,7 @@ impl Lane {
             Entry::Occupied(held) => judge(*held.get()),
             Entry::Vacant(slot) => {
                 slot.insert(bits);
-                *grown += LATE_BYTES;
+                *grown += LATE_BYTES.cast_signed();
                 Outcome::Stored
             }
         }

@@ -24,8 +24,8 @@ const PAGE: usize = 1 << PAGE_BITS;
 const PAGE_BITS: u32 = 16;
 const FIRST_PAGE: usize = 1 << 9;
 
-/// Entries begin at multiples of four, so that 16 GiB have places.
-const UNIT_BITS: u32 = 2;
+/// Entries begin at multiples of two, so that 8 GiB have places.
+const UNIT_BITS: u32 = 1;
 const PAGES: usize = 1 << (32 + UNIT_BITS - PAGE_BITS);
 
 /// The runs of one instance in one generation.
