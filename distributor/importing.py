@@ -30,10 +30,12 @@ _OPEN_METRICS = "application/openmetrics-text"
 @dataclass(slots=True)
 class _Tally:
     samples: int = 0
+    exemplars: int = 0
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)  # reason -> samples, message of the first
 
     def add(self, batch: SplitBatch) -> None:
         self.samples += batch.samples
+        self.exemplars += batch.exemplars
         for reason, samples, message in batch.refused:
             before, first = self.refused.get(reason, (0, message))
             self.refused[reason] = (before + samples, first)
@@ -98,7 +100,7 @@ class ImportHandler:
             line, why = reading.bad[0]
             refused.append(("unreadable_line", reading.bad_lines, f"line {line}: {why}"))
         if not refused:
-            return success(to_json({"samples": tally.samples}))
+            return success(to_json({"samples": tally.samples, "exemplars": tally.exemplars}))
         self._intake.note_refused(instance, refused)
         total = sum(samples for _, samples, _ in tally.all_refused())
         parts = [f"stored {tally.samples} samples, refused {total} samples and {reading.bad_lines} lines"]

@@ -27,6 +27,9 @@ DIRECT_BYTES = 16 << 10
 
 MAX_ERROR_CHARS = 4000
 
+EXEMPLAR = "invalid_exemplar"
+"""The one refusal that a push survives: a scraper leaves such an exemplar out, too."""
+
 _PROTOBUF = "application/vnd.google.protobuf"
 _OPEN_METRICS = "application/openmetrics-text"
 
@@ -122,7 +125,9 @@ class PushHandler:
             batch = await self._intake.admit(instance, batch)
             if batch.refused:
                 self._intake.note_refused(instance, batch.refused)
-                why = f"pushed metrics are refused: {summary(batch.refused)}"
+            fatal = [refusal for refusal in batch.refused if refusal[0] != EXEMPLAR]
+            if fatal:
+                why = f"pushed metrics are refused: {summary(fatal)}"
         if batch is None or why is not None:
             await self._change(instance, Push.fail(group, now_ms=now_ms, interval_ms=interval_ms), now_ms)
             return why

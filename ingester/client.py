@@ -74,9 +74,13 @@ class LocalClient:
                 described.families.setdefault(family, (kind, text, unit))
         return described
 
-    async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
+    async def pushed(
+        self, uid: bytes, partitions: Mapping[int, int], now_ms: int, *, as_families: bool = False
+    ) -> Pushed:
         serving, missing = self._serving(partitions)
-        pieces = await asyncio.to_thread(lambda: [partition.pushed.json(uid, now_ms) for partition in serving])
+        pieces = await asyncio.to_thread(
+            lambda: [partition.shown(uid, now_ms, as_families=as_families) for partition in serving]
+        )
         return Pushed([piece for piece in pieces if piece], missing)
 
     async def exemplars(

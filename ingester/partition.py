@@ -67,6 +67,10 @@ class Partition:
         begin = directory.replay_from
         return cls(number, head, pushed, dict(directory.through), directory.generation, begin, begin)
 
+    def shown(self, uid: bytes, now_ms: int, *, as_families: bool) -> bytes:
+        """The pushed groups of an instance, as `IngesterClient.pushed` gives them."""
+        return self.pushed.families(uid, now_ms) if as_families else self.pushed.json(uid, now_ms)
+
     def complete_from_ms(self, max_ms: int) -> int:
         """The head has let go of no sample from here to `max_ms`."""
         width_ms = self.head.window_ms

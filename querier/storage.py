@@ -85,13 +85,19 @@ class Storage:
         )
 
     async def pushed(
-        self, instance: Instance, partitions: Sequence[int], consistency: Consistency, *, is_partial: bool
+        self,
+        instance: Instance,
+        partitions: Sequence[int],
+        consistency: Consistency,
+        *,
+        is_partial: bool,
+        as_families: bool = False,
     ) -> tuple[list[bytes], list[str]]:
-        """The pushed groups of an instance, as pieces of JSON, and warnings. UnavailableError as of `read`, and for
+        """The pushed groups of an instance, as pieces, and warnings. UnavailableError as of `read`, and for
         partitions that nobody can answer for.
         """
         ends, warnings = await self._applied(partitions, consistency)
-        pushed = await self._client.pushed(instance.uid, ends, self._clock.now_ms())
+        pushed = await self._client.pushed(instance.uid, ends, self._clock.now_ms(), as_families=as_families)
         if pushed.missing:
             why = "; ".join(why for _, why in sorted(pushed.missing.items()))
             if not is_partial:

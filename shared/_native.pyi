@@ -61,6 +61,7 @@ __all__ = [
     "decompress",
     "drop_names",
     "elements",
+    "expose_pushed",
     "finish_names",
     "format_float",
     "histogram_fraction",
@@ -179,8 +180,8 @@ class Splitter:
     def split_plain(self, plain: bytes, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
         """As `split`, of a request in another form that was written as a remote-write message, not compressed."""
     def split_push(self, push: Push, *, uid: bytes, shards: int, limits: WriteLimits, now_ms: int) -> SplitBatch:
-        """The samples of a push, and its operation on the group; without that if anything is refused, and then the batch must not be
-        written."""
+        """The samples of a push, and its operation on the group; without that if anything but exemplars is refused, and then the batch
+        must not be written."""
     def partitions_of(self, uid: bytes, shards: int) -> list[int]:
         """The partitions an instance uses: `shards` (a power of two) consecutive ones, from the hash of its uid."""
 
@@ -272,6 +273,8 @@ class PushBook:
         """The store has every change below."""
     def json(self, uid: bytes, now_ms: int) -> bytes:
         """The groups of an instance as JSON objects, with commas between them."""
+    def families(self, uid: bytes, now_ms: int) -> bytes:
+        """The families of the groups that an instance has at a time, for `expose_pushed`."""
     def forget(self, uid: bytes) -> None:
         """Drops everything of a deleted instance."""
     def groups(self, uid: bytes, now_ms: int) -> int: ...
@@ -283,6 +286,10 @@ class PushBook:
         """Operations of the log that could not be read. Anything but 0 is a fault of ours."""
     def lag_ms(self, now_ms: int) -> int:
         """From the time up to which the samples of the instance furthest behind are in the log; 0 without groups."""
+
+def expose_pushed(pieces: Sequence[bytes], *, as_text: bool) -> bytes:
+    """One exposition of what several books have given, in the text format or as delimited protobuf: families by name, their metrics
+    by labels."""
 
 # ---- files, log, journal, packs ------------------------------------------------------------------------------------
 

@@ -105,7 +105,9 @@ class Service:
         serving, missing = self._serving(request.partitions)
         yield pb.PushedReply(missing=missing)
         for partition in serving:
-            groups = await asyncio.to_thread(partition.pushed.json, request.uid, request.now_ms)
+            groups = await asyncio.to_thread(
+                partition.shown, request.uid, request.now_ms, as_families=request.as_families
+            )
             for at in range(0, len(groups), FRAME_BYTES):
                 yield pb.PushedReply(groups=groups[at : at + FRAME_BYTES], partition=partition.number)
 

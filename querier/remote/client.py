@@ -127,11 +127,13 @@ class RemoteClient:
         _, missing = await ask(self._replicas, partitions, metadata)
         return Described(families, missing)
 
-    async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
+    async def pushed(
+        self, uid: bytes, partitions: Mapping[int, int], now_ms: int, *, as_families: bool = False
+    ) -> Pushed:
         groups: list[bytes] = []
 
         async def pushed(address: str, wanted: dict[int, int], answers: dict[int, bool]) -> dict[int, str]:
-            request = pb.PushedRequest(uid=uid, partitions=wanted, now_ms=now_ms)
+            request = pb.PushedRequest(uid=uid, partitions=wanted, now_ms=now_ms, as_families=as_families)
             missing: dict[int, str] = {}
             parts: dict[int, bytearray] = {}
             replies = self._channels.stream(address, PUSHED, request, self._timeout_s)

@@ -651,8 +651,11 @@ class PushedRequest(_message.Message):
     UID_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
     NOW_MS_FIELD_NUMBER: _builtins.int
+    AS_FAMILIES_FIELD_NUMBER: _builtins.int
     uid: _builtins.bytes
     now_ms: _builtins.int
+    as_families: _builtins.bool
+    """delimited MetricFamily messages instead of JSON"""
     @_builtins.property
     def partitions(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]: ...
     def __init__(
@@ -661,10 +664,11 @@ class PushedRequest(_message.Message):
         uid: _builtins.bytes = ...,
         partitions: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
         now_ms: _builtins.int = ...,
+        as_families: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["now_ms", b"now_ms", "partitions", b"partitions", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_families", b"as_families", "now_ms", b"now_ms", "partitions", b"partitions", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -700,7 +704,7 @@ class PushedReply(_message.Message):
     MISSING_FIELD_NUMBER: _builtins.int
     PARTITION_FIELD_NUMBER: _builtins.int
     groups: _builtins.bytes
-    """a piece of JSON objects with commas between them"""
+    """a piece of JSON objects with commas between them, or of families"""
     partition: _builtins.int
     """whose groups they are"""
     @_builtins.property

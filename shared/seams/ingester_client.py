@@ -75,8 +75,8 @@ class Described:
 
 @dataclass(slots=True)
 class Pushed:
-    """Groups as JSON objects, several in a piece with commas between them, of all partitions that an ingester could
-    answer for.
+    """Of all partitions that an ingester could answer for: groups as JSON objects, several in a piece with commas
+    between them, or their families as `PushBook.families` gives them.
     """
 
     groups: list[bytes]
@@ -136,7 +136,9 @@ class IngesterClient(Protocol):
 
     async def metadata(self, uid: bytes, partitions: Mapping[int, int]) -> Described: ...
 
-    async def pushed(self, uid: bytes, partitions: Mapping[int, int], now_ms: int) -> Pushed:
+    async def pushed(
+        self, uid: bytes, partitions: Mapping[int, int], now_ms: int, *, as_families: bool = False
+    ) -> Pushed:
         """The pushed groups that an instance has at a time."""
         ...
 

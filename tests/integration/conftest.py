@@ -24,3 +24,18 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
         yield process
     finally:
         process.kill()
+
+
+@pytest.fixture(scope="module", params=["standalone", "cluster"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for all tests of a module, which tell their data apart and leave it running."""
+    if request.param == "cluster":
+        yield Shared(request.getfixturevalue("cluster"))
+        return
+    process = Standalone(tmp_path_factory.mktemp("standalone"), env={"HEADRACE_PUSH__INTERVAL_S": "1"})
+    try:
+        process.start()
+        process.wait_ready()
+        yield process
+    finally:
+        process.kill()

@@ -124,10 +124,10 @@ class Pushes:
                     for line in (
                         f'latency_bucket{{n="{n}",le="0.5"}} 1',
                         f'latency_bucket{{n="{n}",le="1"}} 2',
-                        f'latency_bucket{{n="{n}",le="1000000"}} 3',
-                        *([f'latency_bucket{{n="{n}",le="+Inf"}} 4'] if self._random.random() < 0.7 else []),
+                        f'latency_bucket{{n="{n}",le="1000000"}} 3000000',
+                        *([f'latency_bucket{{n="{n}",le="+Inf"}} 4000000'] if self._random.random() < 0.7 else []),
                         f'latency_sum{{n="{n}"}} 5.5',
-                        f'latency_count{{n="{n}"}} 4',
+                        f'latency_count{{n="{n}"}} 4000000',
                     )
                 ]
             case 4:
@@ -166,6 +166,9 @@ def test_several_hundred_pushes_leave_the_same_groups(gateway: Gateway, standalo
         if number % 50 == 49:
             assert groups_of(standalone) == groups_of(gateway), what
     assert min(statuses[200], statuses[202], statuses[400]) >= 10, statuses
+    assert exposition(fetch(standalone.base + "/api/v1/push/metrics", headers=standalone.bearer)) == exposition(
+        fetch(gateway.base + "/metrics")
+    )
     expected, end = exposed(gateway), time.monotonic() + 30
     while (found := scraped(standalone)) != expected and time.monotonic() < end:
         time.sleep(0.2)  # markers of what has gone come with the next emission
@@ -190,6 +193,12 @@ def groups_of(server: Gateway | Headrace) -> list[Any]:
                 if name.startswith("push_") and metric["value"] != "0":
                     metric["value"] = "some time"
     return sorted(groups, key=lambda group: sorted(group["labels"].items()))
+
+
+def exposition(answer: Answer) -> list[str]:
+    """Lines, except of families that a gateway has itself."""
+    lines = answer.body.decode().splitlines()
+    return sorted(line for line in lines if not line.split("# HELP ")[-1].split("# TYPE ")[-1].startswith(OWN))
 
 
 def exposed(gateway: Gateway) -> dict[str, Samples]:

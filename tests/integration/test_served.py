@@ -40,6 +40,7 @@ EVERY_ROUTE = [
     ("DELETE", "/metrics/job/x"),
     ("PUT", "/api/v1/push/wipe"),
     ("GET", "/api/v1/push/groups"),
+    ("GET", "/api/v1/push/metrics"),
 ]
 
 

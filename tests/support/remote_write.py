@@ -94,17 +94,17 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """(field number, value): bytes of a length-delimited or fixed field, else an int."""
     at = 0
     while at < len(message):
-        tag, at = _read_varint(message, at)
+        tag, at = read_varint(message, at)
         if tag & 7 == 0:
-            value, at = _read_varint(message, at)
+            value, at = read_varint(message, at)
             yield tag >> 3, value
             continue
-        size, at = (8, at) if tag & 7 == 1 else _read_varint(message, at)
+        size, at = (8, at) if tag & 7 == 1 else read_varint(message, at)
         yield tag >> 3, message[at : at + size]
         at += size
 
 
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+def read_varint(message: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         value |= (message[at] & 0x7F) << shift

@@ -2,13 +2,14 @@
 has them, not as the code under test reads them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import snappy as snappy_codec
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+
+from tests.support.protobuf import Definition, messages
 
 CONTENT_TYPE = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 HEADERS = {
@@ -20,9 +21,7 @@ HEADERS = {
 
 COUNTER, GAUGE, HISTOGRAM, SUMMARY = 1, 2, 3, 5
 
-_PACKAGE = "io.prometheus.write.v2"
-_MESSAGES: dict[str, list[tuple[int, str, int, bool]]] = {
-    # message -> (number, name, type, repeated); a type of text is a message
+_MESSAGES: dict[str, Definition] = {
     "Request": [(4, "symbols", Field.TYPE_STRING, True), (5, "timeseries.TimeSeries", Field.TYPE_MESSAGE, True)],
     "TimeSeries": [
         (1, "labels_refs", Field.TYPE_UINT32, True),
@@ -49,40 +48,27 @@ _MESSAGES: dict[str, list[tuple[int, str, int, bool]]] = {
     "BucketSpan": [(1, "offset", Field.TYPE_SINT32, False), (2, "length", Field.TYPE_UINT32, False)],
     "Histogram": [
         (1, "count_int", Field.TYPE_UINT64, False),
+        (2, "count_float", Field.TYPE_DOUBLE, False),
         (3, "sum", Field.TYPE_DOUBLE, False),
         (4, "schema", Field.TYPE_SINT32, False),
         (5, "zero_threshold", Field.TYPE_DOUBLE, False),
         (6, "zero_count_int", Field.TYPE_UINT64, False),
+        (7, "zero_count_float", Field.TYPE_DOUBLE, False),
         (8, "negative_spans.BucketSpan", Field.TYPE_MESSAGE, True),
         (9, "negative_deltas", Field.TYPE_SINT64, True),
+        (10, "negative_counts", Field.TYPE_DOUBLE, True),
         (11, "positive_spans.BucketSpan", Field.TYPE_MESSAGE, True),
         (12, "positive_deltas", Field.TYPE_SINT64, True),
+        (13, "positive_counts", Field.TYPE_DOUBLE, True),
+        (14, "reset_hint", Field.TYPE_UINT32, False),
         (15, "timestamp", Field.TYPE_INT64, False),
+        (16, "custom_values", Field.TYPE_DOUBLE, True),
         (17, "start_timestamp", Field.TYPE_INT64, False),
     ],
 }
 
 
-def _messages() -> dict[str, Callable[..., Any]]:
-    file = descriptor_pb2.FileDescriptorProto(name="write_v2.proto", package=_PACKAGE, syntax="proto3")
-    for message, fields in _MESSAGES.items():
-        described = file.message_type.add(name=message)
-        for number, name, kind, repeated in fields:
-            name, _, inner = name.partition(".")
-            label = Field.LABEL_REPEATED if repeated else Field.LABEL_OPTIONAL
-            field = described.field.add(name=name, number=number, type=kind, label=label)  # type: ignore[arg-type]
-            if inner:
-                field.type_name = f".{_PACKAGE}.{inner}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
-    found = {}
-    for message in _MESSAGES:
-        descriptor = pool.FindMessageTypeByName(f"{_PACKAGE}.{message}")  # type: ignore[no-untyped-call]
-        found[message] = message_factory.GetMessageClass(descriptor)
-    return found
-
-
-MESSAGES = _messages()
+MESSAGES = messages("io.prometheus.write.v2", _MESSAGES)
 """Message name -> its class."""
 
 

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use headrace_core::exposition::family::Label;
 use headrace_core::model::{Millis, Uid};
 use headrace_core::push;
+use headrace_core::push::expose::{self, Exposition};
 use headrace_core::push::operation::Kind;
 use headrace_core::push::prepare::{self, Format, Prepared, Terms};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::errors::{detached, to_py};
@@ -197,6 +199,12 @@ impl PushBook {
         Ok(PyBytes::new(py, &json))
     }
 
+    fn families<'py>(&self, py: Python<'py>, uid: &[u8], now_ms: Millis) -> PyResult<Bound<'py, PyBytes>> {
+        let uid: Uid = uid_of(uid)?;
+        let families = py.detach(|| self.0.families(uid, now_ms));
+        Ok(PyBytes::new(py, &families))
+    }
+
     fn forget(&self, uid: &[u8]) -> PyResult<()> {
         self.0.forget(uid_of(uid)?);
         Ok(())
@@ -221,8 +229,25 @@ impl PushBook {
     }
 }
 
+#[pyfunction]
+#[pyo3(signature = (pieces, *, as_text))]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a sequence from Python becomes a vector"
+)]
+fn expose_pushed(py: Python<'_>, pieces: Vec<PyBackedBytes>, as_text: bool) -> PyResult<Bound<'_, PyBytes>> {
+    let form = if as_text {
+        Exposition::Text
+    } else {
+        Exposition::Protobuf
+    };
+    let body = detached(py, || expose::expose(pieces.iter().map(|piece| &**piece), form))?;
+    Ok(PyBytes::new(py, &body))
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Push>()?;
     module.add_class::<PushBook>()?;
+    module.add_function(wrap_pyfunction!(expose_pushed, module)?)?;
     Ok(())
 }

@@ -30,7 +30,7 @@ async def values(server: Server, expression: str, at_s: float) -> list[str]:
 async def test_samples_of_any_age_are_stored_at_their_times(server: Server) -> None:
     text = "".join(f'old{{n="{n}"}} {n}.5 {(YEARS_AGO_S + 60 * n) * 1000}\n' for n in range(5))
     status, answer = await post(server, text.encode())
-    assert (status, answer) == (200, {"status": "success", "data": {"samples": 5}})
+    assert (status, answer) == (200, {"status": "success", "data": {"samples": 5, "exemplars": 0}})
     assert await values(server, 'old{n="3"}', YEARS_AGO_S + 180) == ["3.5"]
     assert await values(server, "count(old)", YEARS_AGO_S + 240) == ["5"]
     assert await values(server, "old", YEARS_AGO_S - 1) == []
@@ -58,7 +58,7 @@ async def test_encodings_small_and_large(encoding: str, lines: int, server: Serv
     }[encoding](text)
     assert await post(server, body, Content_Encoding=encoding) == (
         200,
-        {"status": "success", "data": {"samples": lines}},
+        {"status": "success", "data": {"samples": lines, "exemplars": 0}},
     )
     assert await values(server, "count(many)", YEARS_AGO_S + 1) == [str(lines)]
 
@@ -109,7 +109,7 @@ async def test_open_metrics(server: Server) -> None:
         b'requests_seconds_bucket{le="+Inf"} 3 1400000000.5\nrequests_seconds_count 3 1400000000.5\n# EOF\n'
     )
     status, answer = await post(server, body, **OPEN_METRICS)
-    assert (status, answer["data"]) == (200, {"samples": 3})
+    assert (status, answer["data"]) == (200, {"samples": 3, "exemplars": 1})
     assert await values(server, 'requests_seconds_bucket{le="1.0"}', YEARS_AGO_S + 1) == ["2"]
     status, answer = await post(server, body.removesuffix(b"# EOF\n"), **OPEN_METRICS)
     assert status == 400
@@ -147,4 +147,4 @@ async def test_it_wants_a_credential(server: Server) -> None:
 
 
 async def test_an_empty_body_is_fine(server: Server) -> None:
-    assert await post(server, b"") == (200, {"status": "success", "data": {"samples": 0}})
+    assert await post(server, b"") == (200, {"status": "success", "data": {"samples": 0, "exemplars": 0}})

@@ -170,12 +170,7 @@ fn write_histogram(histogram: &Histogram, out: &mut Vec<u8>) {
         let start: &[u8] = if is_open { b",[" } else { b",\"buckets\":[[" };
         is_open = true;
         out.extend_from_slice(start);
-        out.push(match (bucket.lower_inclusive, bucket.upper_inclusive) {
-            (false, true) => b'0',
-            (true, false) => b'1',
-            (false, false) => b'2',
-            (true, true) => b'3',
-        });
+        out.push(b'0' + bucket.rule());
         for number in [bucket.lower, bucket.upper, bucket.count] {
             out.push(b',');
             write_quoted(number, out);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use hashbrown::HashMap;
 
-use super::family::{Family, Kind, Label, Metric, Value};
-use super::line::{self, Comment, Dialect, Text, is_legacy_label, is_legacy_metric, quoted};
+use super::family::{Exemplar, Family, Kind, Label, Metric, Value};
+use super::line::{self, Comment, Dialect, Point, Text, is_legacy_label, is_legacy_metric, quoted};
 use super::number;
 use crate::{Error, Result};
 
@@ -66,6 +66,17 @@ enum Role {
     Sum,
     Count,
     Bucket,
+}
+
+impl Role {
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Sum => "_sum",
+            Self::Count => "_count",
+            Self::Bucket => "_bucket",
+        }
+    }
 }
 
 impl<'a> Reading<'a> {
@@ -129,10 +140,8 @@ impl<'a> Reading<'a> {
         let kind = *family.kind.get_or_insert(Kind::Untyped);
         let (labels, boundary) = labels(pairs, kind)?;
         let point = line::point(&line[len..], self.dialect)?;
-        if let Some(text) = point.exemplar {
-            line::exemplar(text, &mut Vec::new())?;
-        }
-        family.add(kind, role, labels, boundary, point.value, point.time.is_some())
+        let exemplar = point.exemplar.map(exemplar).transpose()?;
+        family.add(kind, role, labels, boundary, &point, exemplar)
     }
 
     /// The family that a sample belongs to, if it was met before.
@@ -218,14 +227,21 @@ impl Open<'_> {
         role: Role,
         labels: Vec<Label>,
         boundary: Option<f64>,
-        value: f64,
-        has_time: bool,
+        point: &Point<'_>,
+        exemplar: Option<Exemplar>,
     ) -> Result<(), String> {
+        let (value, has_time) = (point.value, point.time.is_some());
+        let exemplar = exemplar.map(|exemplar| Exemplar {
+            suffix: role.suffix(),
+            boundary,
+            ..exemplar
+        });
         let empty = match kind {
             Kind::Counter | Kind::Gauge | Kind::Untyped => {
                 self.metrics.push(Metric {
                     labels,
                     value: Value::Plain(value),
+                    exemplars: exemplar.into_iter().collect(),
                     has_time,
                 });
                 return Ok(());
@@ -239,6 +255,7 @@ impl Open<'_> {
                 count: 0.0,
                 sum: 0.0,
                 buckets: Vec::new(),
+                native: None,
             },
         };
         let known = self.by_labels.get(&labels).copied();
@@ -247,12 +264,14 @@ impl Open<'_> {
             self.metrics.push(Metric {
                 labels,
                 value: empty,
+                exemplars: Vec::new(),
                 has_time,
             });
             self.metrics.len() - 1
         });
         let metric = &mut self.metrics[number];
         metric.has_time |= has_time;
+        metric.exemplars.extend(exemplar);
         match (&mut metric.value, role, boundary) {
             (Value::Summary { sum, .. } | Value::Histogram { sum, .. }, Role::Sum, _) => *sum = value,
             (Value::Summary { count, .. }, Role::Count, _) => *count = (value as u64) as f64,
@@ -313,6 +332,23 @@ fn labels(pairs: Vec<(Text<'_>, Text<'_>)>, kind: Kind) -> Result<(Vec<Label>, O
     }
     labels.sort_unstable();
     Ok((labels, boundary))
+}
+
+/// What follows a sample.
+fn exemplar(text: &[u8]) -> Result<Exemplar, String> {
+    let mut pairs = Vec::new();
+    let (value, time) = line::exemplar(text, &mut pairs)?;
+    let labels = pairs
+        .into_iter()
+        .map(|(name, value)| Ok((utf8(name)?.into_owned(), utf8(value)?.into_owned())))
+        .collect::<Result<_, String>>()?;
+    Ok(Exemplar {
+        suffix: "",
+        boundary: None,
+        labels,
+        value,
+        time,
+    })
 }
 
 fn utf8(text: Text<'_>) -> Result<Cow<'_, str>, String> {

@@ -1,6 +1,8 @@
 //! Metric families: what a text or a protobuf exposition says, and the series that a scrape makes of it.
 
+use super::native::Native;
 use super::number::{PLAIN_NAN, canonical};
+use crate::model::Millis;
 use crate::wire::encode::put_label;
 
 /// The numbers of `io.prometheus.client.MetricType`.
@@ -79,7 +81,22 @@ pub struct Metric {
     /// Without `le` of a histogram and `quantile` of a summary.
     pub labels: Vec<Label>,
     pub value: Value,
+    /// Those of its series. They belong to the push that brought them, not to its group.
+    pub exemplars: Vec<Exemplar>,
     pub has_time: bool,
+}
+
+/// An exemplar of one of the series of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exemplar {
+    /// What the series has behind the family's name.
+    pub suffix: &'static str,
+    /// Its `le`, or its `quantile` where it has no suffix.
+    pub boundary: Option<f64>,
+    pub labels: Vec<Label>,
+    pub value: f64,
+    /// `None`: that of the sample.
+    pub time: Option<Millis>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -94,14 +111,15 @@ pub enum Value {
     Histogram {
         count: f64,
         sum: f64,
-        /// Upper bound and cumulative count.
+        /// Upper bound and cumulative count. Without any a histogram that has a native form has no other.
         buckets: Vec<(f64, f64)>,
+        native: Option<Box<Native>>,
     },
 }
 
 impl Family {
     /// Calls `put` with the labels, as a remote-write message has them and sorted by name, and the value of each series that a scrape
-    /// makes of the family. Labels with empty values are absent.
+    /// makes of the family, native histograms aside. Labels with empty values are absent.
     pub fn each_series(&self, mut put: impl FnMut(&[u8], f64)) {
         let mut out = Vec::with_capacity(256);
         let mut names = Names::new(&self.name);
@@ -127,7 +145,14 @@ impl Family {
                     }
                     put_sum_and_count(&mut out, &mut names, metric, *sum, *count, &mut put);
                 }
-                Value::Histogram { count, sum, buckets } => {
+                Value::Histogram {
+                    buckets,
+                    native: Some(_),
+                    ..
+                } if buckets.is_empty() => {}
+                Value::Histogram {
+                    count, sum, buckets, ..
+                } => {
                     let has_infinite = buckets.iter().any(|(bound, _)| *bound == f64::INFINITY);
                     let last = (!has_infinite).then_some((f64::INFINITY, *count));
                     for (bound, cumulative) in buckets.iter().copied().chain(last) {
@@ -141,6 +166,40 @@ impl Family {
         }
     }
 
+    /// Likewise of its native histograms.
+    pub fn each_native(&self, mut put: impl FnMut(&[u8], &Native)) {
+        let mut out = Vec::new();
+        for metric in &self.metrics {
+            if let Value::Histogram {
+                native: Some(native), ..
+            } = &metric.value
+            {
+                series(&mut out, &self.name, &metric.labels, None);
+                put(&out, native);
+            }
+        }
+    }
+
+    /// Likewise of its exemplars.
+    pub fn each_exemplar(&self, mut put: impl FnMut(&[u8], &Exemplar)) {
+        let mut out = Vec::new();
+        let mut names = Names::new(&self.name);
+        for metric in &self.metrics {
+            for exemplar in &metric.exemplars {
+                let label = if exemplar.suffix.is_empty() {
+                    "quantile"
+                } else {
+                    "le"
+                };
+                let boundary = exemplar.boundary.map(canonical);
+                let extra = boundary.as_deref().map(|boundary| (label, boundary));
+                series(&mut out, names.with(exemplar.suffix), &metric.labels, extra);
+                put(&out, exemplar);
+            }
+        }
+    }
+
+    /// The most series that a scrape makes of it.
     pub fn series(&self) -> usize {
         let of = |metric: &Metric| match &metric.value {
             Value::Plain(_) => 1,
@@ -162,6 +221,17 @@ fn put_sum_and_count(
     for (suffix, value) in [("_sum", sum), ("_count", count)] {
         series(out, names.with(suffix), &metric.labels, None);
         put(out, plain(value));
+    }
+}
+
+impl Exemplar {
+    /// Its labels as a remote-write message has them.
+    pub fn label_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, value) in &self.labels {
+            put_label(&mut out, name.as_bytes(), value.as_bytes());
+        }
+        out
     }
 }
 
@@ -232,6 +302,7 @@ mod tests {
                     ("e".into(), String::new()),
                 ],
                 value,
+                exemplars: Vec::new(),
                 has_time: false,
             }],
         }
@@ -260,6 +331,7 @@ mod tests {
             count: 3.0,
             sum: 4.5,
             buckets: vec![(1.0, 2.0)],
+            native: None,
         };
         assert_eq!(
             rows(&family(Kind::Histogram, histogram)),

@@ -7,6 +7,7 @@ use super::line::{self, Comment, Dialect, Text, quoted};
 use super::number;
 use crate::model::Millis;
 use crate::wire::encode::{put_label, put_metadata, put_series};
+use crate::wire::exemplar::put_exemplar;
 
 /// Errors that are told one by one; the others are counted.
 const MAX_TOLD: usize = 10;
@@ -53,15 +54,36 @@ struct Run {
     labels: Vec<u8>,
     times: Vec<Millis>,
     values: Vec<f64>,
+    /// As a remote-write message has them.
+    exemplars: Vec<u8>,
 }
 
 impl Run {
     fn flush(&mut self, out: &mut Vec<u8>) {
         if !self.times.is_empty() {
             put_series(out, &self.labels, &self.times, &self.values);
+            out.append(&mut self.exemplars);
             self.times.clear();
             self.values.clear();
         }
+    }
+
+    /// Takes what follows a point of that time: the exemplar's own, if it has none.
+    fn exemplar(&mut self, text: &[u8], time: Millis) -> Result<(), String> {
+        let mut labels = Vec::new();
+        let (value, own_time) = line::exemplar(text, &mut labels)?;
+        let mut bytes = Vec::new();
+        for (name, value) in &labels {
+            put_label(&mut bytes, name, value);
+        }
+        put_exemplar(
+            &mut self.exemplars,
+            &self.labels,
+            &bytes,
+            own_time.unwrap_or(time),
+            value,
+        );
+        Ok(())
     }
 }
 
@@ -181,10 +203,11 @@ impl Import {
             len
         };
         let point = line::point(&line[len..], self.dialect)?;
+        let time = point.time.unwrap_or(self.now);
         if let Some(text) = point.exemplar {
-            line::exemplar(text, &mut Vec::new())?;
+            run.exemplar(text, time)?;
         }
-        run.times.push(point.time.unwrap_or(self.now));
+        run.times.push(time);
         run.values.push(point.value);
         Ok(())
     }
@@ -334,6 +357,14 @@ mod tests {
                 let labels = crate::wire::labels::series_text(batch.labels_of(series));
                 found.push(format!("{labels} {}", points.join(" ")));
             }
+            for exemplar in &batch.exemplars {
+                let (series, labels) = batch.exemplar_labels(exemplar);
+                let [series, labels] = [series, labels].map(crate::wire::labels::series_text);
+                found.push(format!(
+                    "{series} # {labels} {}@{}",
+                    exemplar.value, exemplar.time
+                ));
+            }
             for entry in &batch.metadata {
                 found.push(format!(
                     "# {} {} {} {}",
@@ -392,14 +423,16 @@ mod tests {
 
     #[test]
     fn open_metrics_has_seconds_units_exemplars_and_an_end() {
-        let text = "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds Time.\na_seconds_total 1 1.5 # {trace_id=\"x\"} 0.5 1.25\na_seconds_created 2\n# EOF\n";
+        let text = "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds Time.\na_seconds_total 1 1.5 # {trace_id=\"x\"} 0.5 1.25\na_seconds_total 2 2.5 # {} 1\na_seconds_created 2\n# EOF\n";
         let (found, bad) = import(text, Dialect::OpenMetrics, 1 << 20);
         assert_eq!(bad, []);
         assert_eq!(
             found,
             [
-                "a_seconds_total 1@1500".to_owned(),
+                "a_seconds_total 1@1500 2@2500".to_owned(),
                 format!("a_seconds_created 2@{NOW}"),
+                "a_seconds_total # {trace_id=\"x\"} 0.5@1250".to_owned(),
+                "a_seconds_total # {} 1@2500".to_owned(),
                 "# a_seconds 1 Time. seconds".to_owned()
             ]
         );

@@ -2,19 +2,18 @@
 
 use hashbrown::HashMap;
 
-use super::family::{Family, Kind, Label, Metric, Value};
+use super::family::{Exemplar, Family, Kind, Label, Metric, Value};
+use super::native::Native;
+use crate::model::Millis;
 use crate::wire::encode::{put_bytes, put_varint};
 use crate::wire::proto::{BYTES, FIXED64, Reader, VARINT, expect_wire};
 use crate::{Error, Result};
 
-/// Reads families; of two with one name the later stands. BadData for damage, and for native histograms.
+/// Reads families; of two with one name the later stands. BadData for damage.
 pub fn read(body: &[u8]) -> Result<Vec<Family>> {
     let mut families: Vec<Family> = Vec::new();
     let mut by_name: HashMap<String, usize> = HashMap::new();
-    let mut reader = Reader::new(body);
-    while !reader.is_empty() {
-        let extent = reader.extent()?;
-        let family = family(Reader::over(body, extent))?;
+    for family in messages(body)? {
         if let Some(&number) = by_name.get(&family.name) {
             families[number] = family;
         } else {
@@ -23,6 +22,17 @@ pub fn read(body: &[u8]) -> Result<Vec<Family>> {
         }
     }
     families.retain(|family| !family.metrics.is_empty());
+    Ok(families)
+}
+
+/// Likewise every family that is there.
+pub fn messages(body: &[u8]) -> Result<Vec<Family>> {
+    let mut reader = Reader::new(body);
+    let mut families = Vec::new();
+    while !reader.is_empty() {
+        let extent = reader.extent()?;
+        families.push(family(Reader::over(body, extent))?);
+    }
     Ok(families)
 }
 
@@ -69,6 +79,7 @@ fn metric(mut reader: Reader<'_>, family: &Family) -> Result<Metric> {
     let mut metric = Metric {
         labels: Vec::new(),
         value: Value::Plain(0.0),
+        exemplars: Vec::new(),
         has_time: false,
     };
     let mut is_valued = false;
@@ -81,15 +92,17 @@ fn metric(mut reader: Reader<'_>, family: &Family) -> Result<Metric> {
             }
             2 | 3 | 4 | 5 | 7 => {
                 expect_wire(wire, BYTES, "a metric's value", reader.position())?;
-                let message = Reader::new(reader.bytes()?);
+                let message = reader.bytes()?;
                 if !fits(field, family.kind) {
                     continue;
                 }
                 is_valued = true;
+                metric.exemplars.clear();
                 metric.value = match field {
-                    4 => summary(message)?,
-                    7 => histogram(message, &family.name)?,
-                    _ => Value::Plain(plain(message)?),
+                    4 => summary(Reader::new(message))?,
+                    7 => histogram(message, family.kind, &mut metric.exemplars)?,
+                    3 => Value::Plain(counter(Reader::new(message), &mut metric.exemplars)?),
+                    _ => Value::Plain(plain(Reader::new(message))?),
                 };
             }
             6 => {
@@ -145,6 +158,65 @@ fn plain(mut reader: Reader<'_>) -> Result<f64> {
     Ok(value)
 }
 
+fn counter(mut reader: Reader<'_>, exemplars: &mut Vec<Exemplar>) -> Result<f64> {
+    let mut value = 0.0;
+    while !reader.is_empty() {
+        let (field, wire) = reader.tag()?;
+        match field {
+            1 => value = double(&mut reader, wire)?,
+            2 => {
+                expect_wire(wire, BYTES, "an exemplar", reader.position())?;
+                exemplars.push(exemplar(Reader::new(reader.bytes()?))?);
+            }
+            _ => reader.skip(wire)?,
+        }
+    }
+    Ok(value)
+}
+
+fn exemplar(mut reader: Reader<'_>) -> Result<Exemplar> {
+    let mut exemplar = Exemplar {
+        suffix: "",
+        boundary: None,
+        labels: Vec::new(),
+        value: 0.0,
+        time: None,
+    };
+    while !reader.is_empty() {
+        let (field, wire) = reader.tag()?;
+        match field {
+            1 => {
+                expect_wire(wire, BYTES, "a label of an exemplar", reader.position())?;
+                exemplar.labels.push(label(Reader::new(reader.bytes()?))?);
+            }
+            2 => exemplar.value = double(&mut reader, wire)?,
+            3 => {
+                expect_wire(wire, BYTES, "an exemplar's timestamp", reader.position())?;
+                exemplar.time = Some(timestamp(Reader::new(reader.bytes()?))?);
+            }
+            _ => reader.skip(wire)?,
+        }
+    }
+    Ok(exemplar)
+}
+
+/// A `google.protobuf.Timestamp`.
+fn timestamp(mut reader: Reader<'_>) -> Result<Millis> {
+    let (mut seconds, mut nanos) = (0, 0);
+    while !reader.is_empty() {
+        let (field, wire) = reader.tag()?;
+        match field {
+            1 | 2 => {
+                expect_wire(wire, VARINT, "a timestamp", reader.position())?;
+                let number = reader.varint()? as i64;
+                *(if field == 1 { &mut seconds } else { &mut nanos }) = number;
+            }
+            _ => reader.skip(wire)?,
+        }
+    }
+    Ok(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000))
+}
+
 fn summary(mut reader: Reader<'_>) -> Result<Value> {
     let (mut count, mut sum, mut quantiles) = (0.0, 0.0, Vec::new());
     while !reader.is_empty() {
@@ -179,9 +251,11 @@ fn pair(mut reader: Reader<'_>) -> Result<(f64, f64)> {
     Ok(pair)
 }
 
-fn histogram(mut reader: Reader<'_>, name: &str) -> Result<Value> {
+/// A histogram in any of its forms; of exemplars those that a scraper finds.
+fn histogram(message: &[u8], kind: Kind, exemplars: &mut Vec<Exemplar>) -> Result<Value> {
     let (mut count, mut float_count, mut sum, mut buckets) = (0.0, 0.0, 0.0, Vec::new());
-    let mut is_native = false;
+    let mut of_native = Vec::new();
+    let mut reader = Reader::new(message);
     while !reader.is_empty() {
         let (field, wire) = reader.tag()?;
         match field {
@@ -189,42 +263,62 @@ fn histogram(mut reader: Reader<'_>, name: &str) -> Result<Value> {
             2 => sum = double(&mut reader, wire)?,
             3 => {
                 expect_wire(wire, BYTES, "a bucket", reader.position())?;
-                buckets.push(bucket(Reader::new(reader.bytes()?))?);
+                let (bucket, exemplar) = bucket(Reader::new(reader.bytes()?))?;
+                exemplars.extend(exemplar.map(|exemplar| Exemplar {
+                    suffix: "_bucket",
+                    boundary: Some(bucket.0),
+                    ..exemplar
+                }));
+                buckets.push(bucket);
             }
             4 => float_count = double(&mut reader, wire)?,
-            6 => is_native |= double(&mut reader, wire)? > 0.0,
-            7 => is_native |= integer(&mut reader, wire)? > 0.0,
-            9 | 12 => {
-                is_native = true;
-                reader.skip(wire)?;
+            16 => {
+                expect_wire(wire, BYTES, "an exemplar", reader.position())?;
+                of_native.push(exemplar(Reader::new(reader.bytes()?))?);
             }
             _ => reader.skip(wire)?,
         }
     }
-    if is_native && buckets.is_empty() {
-        return Err(Error::BadData(format!(
-            "family {name:?} holds native histograms, which a push cannot hold yet; push classic ones"
-        )));
-    }
     if float_count > 0.0 {
         count = float_count;
     }
-    Ok(Value::Histogram { count, sum, buckets })
+    let native = Native::of(message, kind == Kind::GaugeHistogram)?;
+    if native.is_some() {
+        if of_native.is_empty() {
+            of_native.extend(exemplars.iter().map(|exemplar| Exemplar {
+                suffix: "",
+                boundary: None,
+                ..exemplar.clone()
+            }));
+        }
+        exemplars.extend(of_native.into_iter().filter(|exemplar| exemplar.time.is_some()));
+    }
+    Ok(Value::Histogram {
+        count,
+        sum,
+        buckets,
+        native: native.map(Box::new),
+    })
 }
 
 /// Upper bound and cumulative count.
-fn bucket(mut reader: Reader<'_>) -> Result<(f64, f64)> {
-    let (mut bound, mut count, mut float_count) = (0.0, 0.0, 0.0);
+fn bucket(mut reader: Reader<'_>) -> Result<((f64, f64), Option<Exemplar>)> {
+    let (mut bound, mut count, mut float_count, mut found) = (0.0, 0.0, 0.0, None);
     while !reader.is_empty() {
         let (field, wire) = reader.tag()?;
         match field {
             1 => count = integer(&mut reader, wire)?,
             2 => bound = double(&mut reader, wire)?,
+            3 => {
+                expect_wire(wire, BYTES, "an exemplar", reader.position())?;
+                found = Some(exemplar(Reader::new(reader.bytes()?))?);
+            }
             4 => float_count = double(&mut reader, wire)?,
             _ => reader.skip(wire)?,
         }
     }
-    Ok((bound, if float_count > 0.0 { float_count } else { count }))
+    let count = if float_count > 0.0 { float_count } else { count };
+    Ok(((bound, count), found))
 }
 
 fn integer(reader: &mut Reader<'_>, wire: u8) -> Result<f64> {
@@ -246,7 +340,8 @@ fn text(reader: &mut Reader<'_>, wire: u8, what: &str) -> Result<String> {
     })
 }
 
-/// Appends a family with its length, as [`read`] takes it. Counts of histograms are written as floats, which hold what came.
+/// Appends a family with its length, as [`read`] takes it, without its exemplars. Counts of classic histograms are written as floats,
+/// which hold what came.
 pub fn put(out: &mut Vec<u8>, family: &Family) {
     let mut message = Vec::new();
     put_bytes(&mut message, 0x0a, family.name.as_bytes());
@@ -295,9 +390,18 @@ fn encoded(metric: &Metric, kind: Kind) -> Vec<u8> {
             }
             0x22
         }
-        Value::Histogram { count, sum, buckets } => {
-            put_double(&mut value, 0x21, *count);
-            put_double(&mut value, 0x11, *sum);
+        Value::Histogram {
+            count,
+            sum,
+            buckets,
+            native,
+        } => {
+            if let Some(native) = native {
+                value.extend_from_slice(native.fields());
+            } else {
+                put_double(&mut value, 0x21, *count);
+                put_double(&mut value, 0x11, *sum);
+            }
             for (bound, cumulative) in buckets {
                 let mut bucket = Vec::with_capacity(18);
                 put_double(&mut bucket, 0x11, *bound);
@@ -338,7 +442,12 @@ mod tests {
                 })
                 .boxed(),
             Kind::Histogram | Kind::GaugeHistogram => (0.0..1e9_f64, number(), pairs())
-                .prop_map(|(count, sum, buckets)| Value::Histogram { count, sum, buckets })
+                .prop_map(|(count, sum, buckets)| Value::Histogram {
+                    count,
+                    sum,
+                    buckets,
+                    native: None,
+                })
                 .boxed(),
             _ => number().prop_map(Value::Plain).boxed(),
         }
@@ -353,6 +462,7 @@ mod tests {
                     Metric {
                         labels,
                         value,
+                        exemplars: Vec::new(),
                         has_time: false,
                     }
                 });
@@ -410,6 +520,7 @@ mod tests {
             metrics: vec![Metric {
                 labels: vec![],
                 value: Value::Plain(1.0),
+                exemplars: vec![],
                 has_time: false,
             }],
         };
@@ -432,5 +543,55 @@ mod tests {
                 .to_string()
                 .contains("no value of its type GAUGE")
         );
+    }
+
+    #[test]
+    fn exemplars_are_those_that_a_scraper_finds() {
+        // {a="b"} with value 2, and at 3.5 s.
+        let bare = [
+            &[0x0a, 6, 0x0a, 1, b'a', 0x12, 1, b'b', 0x11][..],
+            &2_f64.to_le_bytes(),
+        ]
+        .concat();
+        let timed = [&bare[..], &[0x1a, 8, 0x08, 3, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01]].concat();
+        let read = |fields: &[&[u8]]| {
+            let mut exemplars = Vec::new();
+            histogram(&fields.concat(), Kind::Histogram, &mut exemplars).unwrap();
+            let found = exemplars.into_iter();
+            found
+                .map(|e| (e.suffix, e.boundary, e.labels.len(), e.value, e.time))
+                .collect::<Vec<_>>()
+        };
+        let field = |tag, bytes: &[u8]| {
+            let mut out = Vec::new();
+            put_bytes(&mut out, tag, bytes);
+            out
+        };
+        let mut bucket = field(0x1a, &bare);
+        put_double(&mut bucket, 0x11, 1.0);
+        let classic = field(0x1a, &bucket);
+        assert_eq!(read(&[&classic]), [("_bucket", Some(1.0), 1, 2.0, None)]);
+        let span = field(0x62, &[]);
+        // Those of a native histogram need a time.
+        assert_eq!(read(&[&span, &classic]).len(), 1);
+        let own = |exemplar: &[u8]| [&[0x82, 0x01, exemplar.len() as u8][..], exemplar].concat();
+        assert_eq!(read(&[&span, &own(&timed)]), [("", None, 1, 2.0, Some(3500))]);
+        assert_eq!(read(&[&span, &own(&bare)]), []);
+        let mut bucket = field(0x1a, &timed);
+        put_double(&mut bucket, 0x11, 1.0);
+        let classic = field(0x1a, &bucket);
+        assert_eq!(
+            read(&[&span, &classic]),
+            [
+                ("_bucket", Some(1.0), 1, 2.0, Some(3500)),
+                ("", None, 1, 2.0, Some(3500))
+            ]
+        );
+        let mut exemplars = Vec::new();
+        assert_eq!(
+            counter(Reader::new(&field(0x12, &timed)), &mut exemplars).unwrap(),
+            0.0
+        );
+        assert_eq!(exemplars[0].time, Some(3500));
     }
 }

@@ -224,7 +224,7 @@ impl Owner {
     fn remove(&mut self, key: &[u8], time: Millis, offset: u64) {
         if let Some(group) = self.groups.remove(key) {
             self.gone.push((key.to_vec(), offset));
-            let labels = group.series().map(|series| series.labels.clone()).collect();
+            let labels = group.members().map(|(labels, _)| labels.into()).collect();
             let written = self.emitted.max(group.pushed);
             self.vanish(labels, time.max(written + 1), offset);
         }

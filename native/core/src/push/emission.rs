@@ -3,11 +3,12 @@
 use hashbrown::HashMap;
 
 use super::book::{Book, Owner};
-use super::group::Group;
+use super::group::{Group, ReadyHistogram};
 use super::operation::{Kind, Operation, put_partition};
 use crate::Result;
+use crate::exposition::native::put_time;
 use crate::model::{Millis, STALE_BITS, Uid};
-use crate::wire::{BatchSeries, Placement, PushEntry, SplitBatch};
+use crate::wire::{BatchHistogram, BatchSeries, Placement, PushEntry, SplitBatch};
 
 /// Samples are written so long after their time, so that pushes of before that have come through the log.
 const DELAY: Millis = 1_000;
@@ -115,8 +116,8 @@ impl Owner {
                     .sent
                     .is_some_and(|(sent, _)| expires <= sent && group.changed < known)
             {
-                for series in group.series() {
-                    out.marker(&series.labels, series.key, expires);
+                for (labels, key) in group.members() {
+                    out.marker(labels, key, expires);
                 }
             }
         }
@@ -140,6 +141,9 @@ impl Emission {
         for series in group.series() {
             self.series(&series.labels, series.key, times, series.value);
         }
+        for series in group.histograms() {
+            self.histograms(series, times);
+        }
     }
 
     fn marker(&mut self, labels: &[u8], key: u128, time: Millis) {
@@ -147,19 +151,42 @@ impl Emission {
     }
 
     fn series(&mut self, labels: &[u8], key: u128, times: &[Millis], value: f64) {
+        self.begin(labels, key);
         let batch = &mut self.batch;
-        let place = (batch.labels.len() as u32, labels.len() as u32);
-        let rows = (batch.times.len() as u32, times.len() as u32);
-        batch.labels.extend_from_slice(labels);
         batch.times.extend_from_slice(times);
         batch.values.extend(times.iter().map(|_| value));
+        if let Some(series) = batch.series.last_mut() {
+            series.samples.1 = times.len() as u32;
+        }
+    }
+
+    fn histograms(&mut self, series: &ReadyHistogram, times: &[Millis]) {
+        self.begin(&series.labels, series.key);
+        let batch = &mut self.batch;
+        for &time in times {
+            let start = batch.labels.len();
+            batch.labels.extend_from_slice(&series.value);
+            put_time(&mut batch.labels, time);
+            let bytes = (start as u32, (batch.labels.len() - start) as u32);
+            batch.histograms.push(BatchHistogram { time, bytes });
+        }
+        if let Some(series) = batch.series.last_mut() {
+            series.histograms.1 = times.len() as u32;
+        }
+    }
+
+    /// A series that has nothing yet.
+    fn begin(&mut self, labels: &[u8], key: u128) {
+        let batch = &mut self.batch;
+        let place = (batch.labels.len() as u32, labels.len() as u32);
+        batch.labels.extend_from_slice(labels);
         batch.series.push(BatchSeries {
             // Labels in canonical form: their key's low bits are what decides the shard.
             partition: self.placement.partition(key as u16),
             key,
             labels: place,
-            samples: rows,
-            histograms: (0, 0),
+            samples: (batch.times.len() as u32, 0),
+            histograms: (batch.histograms.len() as u32, 0),
         });
     }
 }

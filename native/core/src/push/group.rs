@@ -13,12 +13,15 @@ use crate::model::Millis;
 
 /// A series as it goes into every emission.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ready {
+pub struct Ready<V = f64> {
     /// `Label` fields, sorted by name: the canonical form, whose hash decides key and partition.
     pub labels: Box<[u8]>,
     pub key: u128,
-    pub value: f64,
+    pub value: V,
 }
+
+/// A native histogram: a `Histogram` message of remote write without a time.
+pub type ReadyHistogram = Ready<Box<[u8]>>;
 
 /// A family of a group.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,7 @@ pub struct Held {
     /// As `exposition::protobuf` writes it.
     pub bytes: Box<[u8]>,
     pub series: Vec<Ready>,
+    pub histograms: Vec<ReadyHistogram>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +70,7 @@ impl Group {
         }
     }
 
-    /// All series, the stamps among them.
+    /// All series of floats, the stamps among them.
     pub fn series(&self) -> impl Iterator<Item = &Ready> {
         self.families
             .values()
@@ -74,12 +78,18 @@ impl Group {
             .chain(&self.stamps)
     }
 
+    pub fn histograms(&self) -> impl Iterator<Item = &ReadyHistogram> {
+        self.families.values().flat_map(|held| &held.histograms)
+    }
+
+    /// Labels and keys of all series.
+    pub fn members(&self) -> impl Iterator<Item = (&[u8], u128)> {
+        let floats = self.series().map(Ready::member);
+        floats.chain(self.histograms().map(Ready::member))
+    }
+
     pub fn len(&self) -> usize {
-        self.families
-            .values()
-            .map(|held| held.series.len())
-            .sum::<usize>()
-            + self.stamps.len()
+        self.families.values().map(Held::len).sum::<usize>() + self.stamps.len()
     }
 
     /// Puts the stamps right.
@@ -111,12 +121,12 @@ impl Group {
         let mut met = HashSet::new();
         for family in families {
             let held = Held::of(family, pushed, hash);
-            met.extend(held.series.iter().map(|series| series.key));
+            met.extend(held.members().map(|(_, key)| key));
             before.extend(self.families.insert(family.name.clone(), held));
         }
-        let gone = before.into_iter().flat_map(|held| held.series);
-        gone.filter(|series| !met.contains(&series.key))
-            .map(|series| series.labels)
+        let gone = before.iter().flat_map(Held::members);
+        gone.filter(|(_, key)| !met.contains(key))
+            .map(|(labels, _)| labels.into())
             .collect()
     }
 
@@ -143,16 +153,40 @@ impl Held {
                 value,
             });
         });
+        let mut histograms = Vec::new();
+        family.each_native(|labels, native| {
+            histograms.push(Ready {
+                labels: labels.into(),
+                key: hash(labels),
+                value: native.message().into(),
+            });
+        });
         Self {
             pushed,
             bytes: bytes.into(),
             series,
+            histograms,
         }
+    }
+
+    fn len(&self) -> usize {
+        self.series.len() + self.histograms.len()
+    }
+
+    fn members(&self) -> impl Iterator<Item = (&[u8], u128)> {
+        let floats = self.series.iter().map(Ready::member);
+        floats.chain(self.histograms.iter().map(Ready::member))
     }
 
     /// The family, as it was pushed.
     pub fn families(&self) -> Result<Vec<Family>> {
         protobuf::read(&self.bytes)
+    }
+}
+
+impl<V> Ready<V> {
+    fn member(&self) -> (&[u8], u128) {
+        (&self.labels, self.key)
     }
 }
 

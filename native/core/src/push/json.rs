@@ -8,8 +8,9 @@ use super::prepare::stamp;
 use crate::Result;
 use crate::engine::calendar::Moment;
 use crate::engine::json::{write_labels, write_string};
-use crate::engine::number::g_value;
+use crate::engine::number::{g_value, plain_value};
 use crate::exposition::family::{Family, Kind, Label, Value};
+use crate::exposition::native::Native;
 use crate::model::{Millis, Uid};
 
 impl Book {
@@ -90,28 +91,64 @@ fn write_value(kind: Kind, value: &Value, out: &mut Vec<u8>) {
         Value::Plain(value) => {
             let _ = write!(out, "\"value\":\"{}\"", g_value(*value));
         }
+        // The Pushgateway knows no better.
         _ if kind == Kind::GaugeHistogram => out.extend_from_slice(b"\"value\":\"0\""),
         Value::Summary {
             count,
             sum,
             quantiles,
-        } => write_distribution("quantiles", quantiles, *count, *sum, out),
-        Value::Histogram { count, sum, buckets } => write_distribution("buckets", buckets, *count, *sum, out),
+        } => {
+            write_pairs("quantiles", quantiles, g_value, out);
+            write_totals(&plain_value(*count), *sum, out);
+        }
+        Value::Histogram {
+            sum,
+            native: Some(native),
+            ..
+        } => write_native(native, *sum, out),
+        Value::Histogram {
+            count, sum, buckets, ..
+        } => {
+            let counts = || buckets.iter().map(|(_, count)| count).chain([count]);
+            let text = if counts().all(|count| count.fract() == 0.0) {
+                plain_value
+            } else {
+                g_value
+            };
+            write_pairs("buckets", buckets, text, out);
+            write_totals(&text(*count), *sum, out);
+        }
     }
 }
 
-fn write_distribution(name: &str, pairs: &[(f64, f64)], count: f64, sum: f64, out: &mut Vec<u8>) {
+/// As the query API shows one: which bounds belong to a bucket, the bounds, the count.
+fn write_native(native: &Native, sum: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"buckets\":[");
+    let histogram = native.histogram().unwrap_or_default();
+    let text = if native.is_float() { g_value } else { plain_value };
+    let filled = histogram.all_buckets().filter(|bucket| bucket.count != 0.0);
+    for (number, bucket) in filled.enumerate() {
+        let comma = if number > 0 { "," } else { "" };
+        let (lower, upper, count) = (g_value(bucket.lower), g_value(bucket.upper), text(bucket.count));
+        let rule = bucket.rule();
+        let _ = write!(out, "{comma}[{rule},\"{lower}\",\"{upper}\",\"{count}\"]");
+    }
+    out.push(b']');
+    write_totals(&text(histogram.count), sum, out);
+}
+
+/// An object of numbers by numbers; `text` writes those that are counted.
+fn write_pairs(name: &str, pairs: &[(f64, f64)], text: fn(f64) -> String, out: &mut Vec<u8>) {
     let _ = write!(out, "\"{name}\":{{");
     for (number, (bound, value)) in pairs.iter().enumerate() {
         let comma = if number > 0 { "," } else { "" };
-        let _ = write!(out, "{comma}\"{}\":\"{}\"", g_value(*bound), g_value(*value));
+        let _ = write!(out, "{comma}\"{}\":\"{}\"", g_value(*bound), text(*value));
     }
-    let _ = write!(
-        out,
-        "}},\"count\":\"{}\",\"sum\":\"{}\"",
-        g_value(count),
-        g_value(sum)
-    );
+    out.push(b'}');
+}
+
+fn write_totals(count: &str, sum: f64, out: &mut Vec<u8>) {
+    let _ = write!(out, ",\"count\":\"{count}\",\"sum\":\"{}\"", g_value(sum));
 }
 
 fn put_labels(labels: &[Label], out: &mut Vec<u8>) {

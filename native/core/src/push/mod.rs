@@ -10,10 +10,12 @@
 //! | [`emission`] | the samples of groups that are due |
 //! | [`stored`] | groups as the store keeps them |
 //! | [`json`] | groups as the API shows them |
+//! | [`expose`] | groups as one exposition, for scrapers |
 
 pub mod book;
 pub mod check;
 mod emission;
+pub mod expose;
 mod group;
 mod json;
 pub mod operation;

@@ -6,10 +6,12 @@ use crate::Result;
 use crate::exposition::families;
 use crate::exposition::family::{Family, Kind as Type, Label, Metric, Value};
 use crate::exposition::line::Dialect;
+use crate::exposition::native::put_time;
 use crate::exposition::protobuf;
 use crate::model::{Millis, Uid};
-use crate::wire::Splitter;
-use crate::wire::encode::{put_metadata, put_series};
+use crate::wire::encode::{Rows, put_metadata, put_rows, put_series};
+use crate::wire::exemplar::put_exemplar;
+use crate::wire::{BatchHistogram, Splitter};
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,7 @@ pub fn push(mut families: Vec<Family>, kind: Kind, terms: &Terms) -> Result<Resu
     let mut plain = Vec::new();
     for family in &families {
         family.each_series(|labels, value| put_series(&mut plain, labels, &[terms.now], &[value]));
+        put_rarities(&mut plain, family, terms.now);
         put_metadata(
             &mut plain,
             family.kind.of_metadata(),
@@ -83,6 +86,28 @@ pub fn push(mut families: Vec<Family>, kind: Kind, terms: &Terms) -> Result<Resu
         protobuf::put(&mut encoded, family);
     }
     prepared(plain, kind, encoded, terms).map(Ok)
+}
+
+/// Native histograms, and exemplars; these without a time of their own have that of the push.
+fn put_rarities(plain: &mut Vec<u8>, family: &Family, now: Millis) {
+    family.each_native(|labels, native| {
+        let mut bytes = native.message().to_vec();
+        put_time(&mut bytes, now);
+        let histogram = BatchHistogram {
+            time: now,
+            bytes: (0, bytes.len() as u32),
+        };
+        let rows = Rows {
+            histograms: &[histogram],
+            bytes: &bytes,
+            ..Rows::default()
+        };
+        put_rows(plain, labels, &rows);
+    });
+    family.each_exemplar(|labels, exemplar| {
+        let time = exemplar.time.unwrap_or(now);
+        put_exemplar(plain, labels, &exemplar.label_bytes(), time, exemplar.value);
+    });
 }
 
 /// What has no families: a deletion, a failure, or the end of all groups.
@@ -124,6 +149,7 @@ pub fn stamp(which: usize, group: &[Label], time: Millis) -> Family {
         metrics: vec![Metric {
             labels: group.to_vec(),
             value: Value::Plain(time as f64 / 1000.0),
+            exemplars: Vec::new(),
             has_time: false,
         }],
     }

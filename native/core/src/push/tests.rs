@@ -11,8 +11,9 @@ use super::operation::Kind;
 use super::prepare::{self, Format, Prepared, Terms};
 use crate::log::{LogRecord, RecordKind};
 use crate::model::{Millis, STALE_BITS, Uid};
+use crate::wire::encode::put_bytes;
 use crate::wire::labels::series_text;
-use crate::wire::{SplitBatch, Splitter, WriteLimits};
+use crate::wire::{Reason, SplitBatch, Splitter, WriteLimits};
 
 const UID: Uid = Uid([3; 16]);
 const NOW: Millis = 1_700_000_000_000;
@@ -84,6 +85,11 @@ impl World {
                     .zip(values)
                     .map(|(time, value)| (*time, value.to_bits())),
             );
+            // Of a histogram its count.
+            rows.extend(batch.histograms_of(series).iter().map(|histogram| {
+                let (found, _) = batch.histogram(histogram).unwrap();
+                (histogram.time, found.count.to_bits())
+            }));
         }
         let record = LogRecord {
             offset: self.offset,
@@ -303,6 +309,121 @@ fn two_that_emit_write_the_same_and_one_that_was_away_catches_up() {
     // A day later only what a query may still look at is written.
     let day = 86_400_000;
     assert!(world.emit(NOW + day) <= 2 * 3 * 21);
+}
+
+/// A family `h` with one native histogram of `count` observations in (1, 2], and classic buckets beside it.
+fn native(count: u8, with_buckets: bool) -> Vec<u8> {
+    let mut histogram = vec![0x08, count, 0x11];
+    histogram.extend_from_slice(&1.5_f64.to_le_bytes());
+    histogram.extend_from_slice(&[0x62, 4, 0x08, 2, 0x10, 1, 0x68, 2 * count]);
+    if with_buckets {
+        histogram.extend_from_slice(&[0x1a, 11, 0x08, count, 0x11]);
+        histogram.extend_from_slice(&2_f64.to_le_bytes());
+    }
+    let mut metric = Vec::new();
+    put_bytes(&mut metric, 0x3a, &histogram);
+    let mut family = vec![0x0a, 1, b'h', 0x18, 4];
+    put_bytes(&mut family, 0x22, &metric);
+    [vec![family.len() as u8], family].concat()
+}
+
+#[test]
+fn native_histograms_are_kept_and_emitted() {
+    let mut world = World::new();
+    let push_of = |body: &[u8], kind, at| {
+        let families = prepare::parse(body, Format::Protobuf).unwrap();
+        prepare::push(families, kind, &terms("a", at, 0))
+            .unwrap()
+            .unwrap()
+    };
+    world.send(&push_of(&native(3, false), Kind::Replace, NOW), NOW);
+    world.book = world.restored();
+    world.emit(NOW + 31_000);
+    let rows = world.of("h{job=\"a\"}");
+    assert_eq!((rows.len(), rows[0]), (3, (0, Some(3.0))));
+    assert!(rows.iter().all(|row| row.1 == Some(3.0)), "{rows:?}");
+    assert!(
+        world.samples.keys().all(|series| !series.starts_with("h_")),
+        "{:?}",
+        world.samples
+    );
+    let expected = "\"h\":{\"time_stamp\":\"2023-11-14T22:13:20.000Z\",\"type\":\"HISTOGRAM\",\"metrics\":[{\"labels\":\
+                    {\"instance\":\"\",\"job\":\"a\"},\"buckets\":[[0,\"1\",\"2\",\"3\"]],\"count\":\"3\",\"sum\":\"1.5\"}]}";
+    assert!(world.json(NOW).contains(expected), "{}", world.json(NOW));
+    // The series is one of floats now: nothing of it is gone.
+    let later = NOW + 40_000;
+    world.send(&push("h 7\n", Kind::Merge, &terms("a", later, 0)), later);
+    world.emit(later + 1000);
+    assert_eq!(world.of("h{job=\"a\"}").last(), Some(&(40_000, Some(7.0))));
+    let later = NOW + 50_000;
+    world.send(&push_of(&native(5, true), Kind::Merge, later), later);
+    world.emit(later + 1000);
+    assert_eq!(world.of("h{job=\"a\"}").last(), Some(&(50_000, Some(5.0))));
+    assert_eq!(
+        world.of("h_bucket{job=\"a\", le=\"2.0\"}").last(),
+        Some(&(50_000, Some(5.0)))
+    );
+    assert_eq!(world.of("h_count{job=\"a\"}").last(), Some(&(50_000, Some(5.0))));
+    world.send(
+        &push("", Kind::Replace, &terms("a", later + 5000, 0)),
+        later + 5000,
+    );
+    world.emit(later + 6000);
+    for series in [
+        "h{job=\"a\"}",
+        "h_count{job=\"a\"}",
+        "h_bucket{job=\"a\", le=\"+Inf\"}",
+    ] {
+        assert_eq!(world.of(series).last(), Some(&(55_000, None)), "{series}");
+    }
+}
+
+#[test]
+fn an_invalid_native_histogram_refuses_the_push_and_a_bad_exemplar_does_not() {
+    let split = |prepared: &Prepared| {
+        let limits = WriteLimits::default();
+        splitter().split_push(prepared, UID, 1, &limits, NOW).unwrap()
+    };
+    let mut body = native(3, false);
+    *body.last_mut().unwrap() = 8;
+    let families = prepare::parse(&body, Format::Protobuf).unwrap();
+    let batch = split(
+        &prepare::push(families, Kind::Replace, &terms("a", NOW, 0))
+            .unwrap()
+            .unwrap(),
+    );
+    assert_eq!(batch.refused[0].reason, Reason::InvalidHistogram);
+    assert_eq!(batch.pushes, []);
+    let text = format!(
+        "# TYPE x counter\nx_total 1 # {{id=\"1\"}} 2\nx_total{{a=\"b\"}} 1 # {{id=\"{}\"}} 3 {}\n# EOF\n",
+        "x".repeat(200),
+        NOW / 1000
+    );
+    let families = prepare::parse(text.as_bytes(), Format::OpenMetrics).unwrap();
+    let batch = split(
+        &prepare::push(families, Kind::Replace, &terms("a", NOW, 0))
+            .unwrap()
+            .unwrap(),
+    );
+    assert_eq!(
+        batch
+            .refused
+            .iter()
+            .map(|r| (r.reason, r.samples))
+            .collect::<Vec<_>>(),
+        [(Reason::InvalidExemplar, 1)]
+    );
+    let logged = splitter().replay(&batch.body, batch.form, UID, 1).unwrap();
+    assert_eq!(
+        (logged.pushes.len(), logged.series.len(), logged.exemplars.len()),
+        (1, 3, 1)
+    );
+    let (series, labels) = logged.exemplar_labels(&logged.exemplars[0]);
+    assert_eq!(series_text(series), "x_total{job=\"a\"}");
+    assert_eq!(
+        (series_text(labels), logged.exemplars[0].time),
+        ("{id=\"1\"}".to_owned(), NOW)
+    );
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod properties;
 pub use batch::{BatchHistogram, BatchSeries, Form, MetadataEntry, PushEntry, SplitBatch};
 pub use exemplar::BatchExemplar;
 pub use histogram::MAX_HISTOGRAM_BYTES;
+pub(crate) use histogram::SentHistogram;
 pub(crate) use keys::{InstanceKeys, Placement};
 pub use known::KnownSeries;
 pub use limits::WriteLimits;

@@ -145,8 +145,8 @@ impl Splitter {
         self.columns(plain, Form::V1, uid, shards, &request)
     }
 
-    /// A push: its samples as `split_plain` takes them, and the operation on its group, unless something is refused: then there is none,
-    /// and the batch must not be written.
+    /// A push: its samples as `split_plain` takes them, and the operation on its group, unless something is refused besides exemplars:
+    /// then there is none, and the batch must not be written.
     pub fn split_push(
         &self,
         prepared: &Prepared,
@@ -156,7 +156,8 @@ impl Splitter {
         now: Millis,
     ) -> Result<SplitBatch> {
         let mut batch = self.split_unpacked(prepared.plain.clone(), uid, shards, limits, now)?;
-        if !batch.refused.is_empty() {
+        let fatal = |refusal: &Refusal| refusal.reason != Reason::InvalidExemplar;
+        if batch.refused.iter().any(fatal) {
             return Ok(batch);
         }
         let mut message = prepared.plain.clone();
@@ -165,6 +166,10 @@ impl Splitter {
             operation::put_partition(&mut operation, partition);
             put_push(&mut message, &operation);
             batch.pushes.push(PushEntry { partition, operation });
+        }
+        if !batch.refused.is_empty() {
+            batch.encode_body()?;
+            return Ok(batch);
         }
         batch.body = snappy::compress(&message)?;
         Ok(batch)

@@ -13,6 +13,16 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Which bounds belong to it, as the query API numbers the cases.
+    pub const fn rule(&self) -> u8 {
+        match (self.lower_inclusive, self.upper_inclusive) {
+            (false, true) => 0,
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+        }
+    }
+
     /// How much of the bucket's width lies below a value inside it, bounds being finite: of the width itself, or of that
     /// of the logarithms.
     pub fn part_below(&self, value: f64, is_linear: bool) -> f64 {
