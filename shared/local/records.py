@@ -158,7 +158,7 @@ def decode_metadata(key: str, value: bytes) -> Metadata:
     _check_format(key, value)
     try:
         return {family: (kind, text, unit) for family, (kind, text, unit) in json.loads(value[1:]).items()}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise InternalError(f"{key} of the store's journal is no metadata: {error!r}") from error
 
 
