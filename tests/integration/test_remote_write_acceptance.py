@@ -2,6 +2,7 @@
 specifications of remote write 1.0 and 2.0, and of snappy's format description.
 """
 
+import http.client
 import itertools
 import math
 import struct
@@ -185,9 +186,19 @@ def test_what_cannot_be_decoded(headers: Mapping[str, str], body: bytes, status:
 
 @VERSIONS
 def test_a_body_above_its_limit(headers: Mapping[str, str], world: Served) -> None:
-    answer = post(world, bytes(LIMIT + 1), headers)
-    assert (answer.status, written(answer)) == (413, [0, 0, 0] if headers is v2.HEADERS else None)
-    assert str(LIMIT) in answer.json()["error"]
+    """It is refused before it comes, so that a client which sends on may not see why."""
+    connection = http.client.HTTPConnection(*world.address_of("/api/v1/prom/write"), timeout=60)
+    try:
+        connection.putrequest("POST", "/api/v1/prom/write")
+        for name, value in {**world.bearer, **headers, "Content-Length": str(LIMIT + 1)}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        found = Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+    assert (found.status, written(found)) == (413, [0, 0, 0] if headers is v2.HEADERS else None)
+    assert str(LIMIT) in found.json()["error"]
 
 
 def literal(data: bytes, length_bytes: int) -> bytes:
@@ -449,11 +460,6 @@ def request_of(name: str, at: int, **fields: Any) -> Any:
         ),
         ({"labels_refs": [1, 2]}, [1, 0, 0], "must contain at least one sample or histogram"),
         (
-            {"labels_refs": [1, 2], "exemplars": [{"labels_refs": [3, 4], "timestamp": 1}]},
-            [1, 0, 0],
-            "must contain at least one sample or histogram",
-        ),
-        (
             {
                 "labels_refs": [1, 2],
                 "samples": [{"timestamp": 1, "value": 1}],
@@ -488,7 +494,6 @@ def request_of(name: str, at: int, **fields: Any) -> Any:
         "help-outside",
         "unit-outside",
         "nothing-in-it",
-        "only-exemplars",
         "exemplar-odd",
         "exemplar-outside",
         "exemplar-without-time",
@@ -502,6 +507,16 @@ def test_references_that_are_wrong_cost_their_series_only(
     assert (answer.status, written(answer)) == (400, counts)
     assert error in answer.json()["error"]
     assert (at, "1") in stored(world, f'{name}{{a="b"}}')
+
+
+def test_exemplars_may_come_in_a_series_of_their_own(world: Served) -> None:
+    """Not as the specification has it, but as Prometheus sends them."""
+    name, at = fresh(), now_ms()
+    exemplar = v2.Exemplar({"id": "x"}, 0.5, at)
+    alone = [v2.Series({"__name__": name}, [(at, 1.0)]), v2.Series({"__name__": name}, exemplars=[exemplar])]
+    answer = post(world, v2.body(alone))
+    assert (answer.status, written(answer)) == (204, [1, 0, 1])
+    assert exemplars(world, name) == [({"id": "x"}, "0.5", at / 1000)]
 
 
 # ---- samples (1.0 and 2.0, "Ordering", "Stale Markers"; upstream's storage) ---------------------------------------

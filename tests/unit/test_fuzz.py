@@ -512,8 +512,12 @@ def look(decoder: Decoder, start: int, examples: int) -> None:
     one()
 
 
-FOUND: list[tuple[str, bytes]] = []
-"""What failed once: decoder and input."""
+FOUND = [
+    ("local-metadata", b'\x01{"up":5}'),
+    ("local-metadata", b'\x01{"up":[5]}'),
+    ("local-metadata", b"\x01[]"),
+]
+"""What failed once, or lay beside it: decoder and input."""
 
 
 @pytest.mark.parametrize(("name", "data"), FOUND)
