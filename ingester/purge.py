@@ -38,14 +38,14 @@ class Purge:
         for partition in list(self._holdings.partitions.values()):
             found = [uid for uid in deleted if uid in partition.metadata] if partition.number in maintained else []
             if found:
-                await self._store.put_metadata(partition.number, {uid: {} for uid in found})
+                await self._store.put_metadata(partition.number, partition.applied, {uid: {} for uid in found})
                 for uid in found:
                     partition.metadata.pop(uid, None)
         if 0 in maintained:
             for uid in deleted:
                 if await self._is_gone(uid):
-                    for number in self._ended[uid]:
-                        await self._store.put_exemplars(number, {uid: b""})
+                    for number, end in self._ended[uid].items():
+                        await self._store.put_exemplars(number, end, {uid: b""})
                     await self._registry.purged(uid)
 
     async def _is_gone(self, uid: bytes) -> bool:

@@ -155,21 +155,28 @@ class Storing:
             log.warning("groups_stored_again", partition=partition.number, groups=len(every))
 
     async def _store_metadata(self, partition: Partition, uids: list[bytes]) -> None:
-        """Types and helps leave the log with the samples they came with, so they are stored before the cursor moves."""
+        """Types and helps leave the log with the samples they came with, so they are stored before the cursor moves.
+
+        Another zone may have come further than this one: what it has stored contains all of this.
+        """
+        applied = partition.applied  # read first: what is applied meanwhile may be in it
         changed: dict[bytes, Metadata] = {}
         for uid in uids:
             held: Metadata = {family: (kind, text, unit) for family, kind, text, unit in partition.head.metadata(uid)}
             if held and held != partition.metadata.get(uid):
                 changed[uid] = held
         if changed:
-            await self._store.put_metadata(partition.number, changed)
-            partition.metadata.update(changed)
+            later = await self._store.put_metadata(partition.number, applied, changed)
+            partition.metadata.update((uid, held) for uid, held in changed.items() if uid not in later)
 
     async def _store_exemplars(self, partition: Partition, uids: list[bytes]) -> None:
-        """They leave the log, too: the store gets all that the head holds of an instance that has new ones."""
+        """They leave the log, too: the store gets all that the head holds of an instance that has new ones. As with
+        metadata, what another zone has stored as of a later offset contains them.
+        """
         for uid in uids:
+            applied = partition.applied
             version = partition.head.exemplar_version(uid)
             if version > partition.exemplars.get(uid, 0):
                 snapshot = await asyncio.to_thread(partition.head.exemplar_snapshot, uid)
-                await self._store.put_exemplars(partition.number, {uid: snapshot})
-                partition.exemplars[uid] = version
+                if not await self._store.put_exemplars(partition.number, applied, {uid: snapshot}):
+                    partition.exemplars[uid] = version

@@ -65,6 +65,11 @@ def exemplars_key(partition: int, uid: bytes) -> str:
     return f"exemplars/{partition:05}/{uid.hex()}"
 
 
+def as_of_key(key: str) -> str:
+    """The offset that the state of an instance at `key` is as of."""
+    return f"as-of/{key}"
+
+
 def aside_key(partition: int, offset: int) -> str:
     return f"aside/{partition:05}/{offset:016x}"
 

@@ -145,11 +145,10 @@ class LocalStore:
         found = self._journal.scan(prefix)
         return {bytes.fromhex(key.removeprefix(prefix)): records.decode_metadata(key, value) for key, value in found}
 
-    async def put_metadata(self, partition: int, entries: dict[bytes, Metadata]) -> None:
-        puts = {records.metadata_key(partition, uid): records.encode_metadata(m) for uid, m in entries.items() if m}
-        deletes = [records.metadata_key(partition, uid) for uid, m in entries.items() if not m]
-        async with self._changing:
-            await asyncio.shield(self._transact(puts, deletes))
+    async def put_metadata(self, partition: int, offset: int, entries: Mapping[bytes, Metadata]) -> set[bytes]:
+        keys = {uid: records.metadata_key(partition, uid) for uid in entries}
+        values = {uid: records.encode_metadata(metadata) if metadata else None for uid, metadata in entries.items()}
+        return await asyncio.shield(self._put_as_of(offset, keys, values))
 
     async def groups(self, partition: int) -> StoredGroups:
         key = records.groups_key(partition)
@@ -169,11 +168,10 @@ class LocalStore:
         prefix = records.exemplars_key(partition, b"")
         return {bytes.fromhex(key.removeprefix(prefix)): value[1:] for key, value in self._journal.scan(prefix)}
 
-    async def put_exemplars(self, partition: int, snapshots: dict[bytes, bytes]) -> None:
-        puts = {records.exemplars_key(partition, uid): records.encode_exemplars(s) for uid, s in snapshots.items() if s}
-        deletes = [records.exemplars_key(partition, uid) for uid, snapshot in snapshots.items() if not snapshot]
-        async with self._changing:
-            await asyncio.shield(self._transact(puts, deletes))
+    async def put_exemplars(self, partition: int, offset: int, snapshots: Mapping[bytes, bytes]) -> set[bytes]:
+        keys = {uid: records.exemplars_key(partition, uid) for uid in snapshots}
+        values = {uid: records.encode_exemplars(held) if held else None for uid, held in snapshots.items()}
+        return await asyncio.shield(self._put_as_of(offset, keys, values))
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         return await asyncio.shield(self._keep_aside(partition, offset, value, reason))
@@ -262,7 +260,7 @@ class LocalStore:
     ) -> int:
         key = records.groups_key(partition)
         async with self._changing:
-            stored = self._groups_as_of(partition)
+            stored = self._offset_at(key)
             if not since <= stored <= offset:
                 return stored
             puts = {records.group_key(partition, name): value for name, value in entries if value is not None}
@@ -270,8 +268,27 @@ class LocalStore:
             await self._transact(puts | {key: records.encode_offset(offset)}, deletes)
         return offset
 
-    def _groups_as_of(self, partition: int) -> int:
-        key = records.groups_key(partition)
+    async def _put_as_of(
+        self, offset: int, keys: Mapping[bytes, str], values: Mapping[bytes, bytes | None]
+    ) -> set[bytes]:
+        """States of instances, by uid, in one transaction; the uids that have a later one."""
+        puts: dict[str, bytes] = {}
+        deletes: list[str] = []
+        later: set[bytes] = set()
+        async with self._changing:
+            for uid, value in values.items():
+                key, as_of = keys[uid], records.as_of_key(keys[uid])
+                if value is None:
+                    deletes += [key, as_of]
+                elif self._offset_at(as_of) > offset:
+                    later.add(uid)
+                else:
+                    puts |= {key: value, as_of: records.encode_offset(offset)}
+            await self._transact(puts, deletes)
+        return later
+
+    def _offset_at(self, key: str) -> int:
+        """0 where there is none."""
         stored = [value for name, value in self._journal.scan(key) if name == key]
         return records.decode_offset(key, stored[0]) if stored else 0
 

@@ -43,9 +43,11 @@ class PartitionKeys:
         "changes",
         "cursor",
         "exemplars",
+        "exemplars_as_of",
         "groups",
         "instances",
         "metadata",
+        "metadata_as_of",
         "through",
         "unnamed",
     )
@@ -58,7 +60,9 @@ class PartitionKeys:
         self.instances = f"{self._prefix}:instances"
         self.unnamed = f"{self._prefix}:unnamed"
         self.metadata = f"{self._prefix}:metadata"
+        self.metadata_as_of = f"{self.metadata}:as-of"
         self.exemplars = f"{self._prefix}:exemplars"
+        self.exemplars_as_of = f"{self.exemplars}:as-of"
         self.aside = f"{self._prefix}:aside"
         self.groups = f"{self._prefix}:groups"
 

@@ -324,6 +324,17 @@ return tonumber(ARGV[2])
 """
 )
 
+PUT_AS_OF = Script(
+    """#!lua
+-- KEYS: states of instances, and the offsets that they are as of. ARGV: uid, offset, state.
+-- 0: there is a later one, which stays.
+if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0') > tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+return 1
+"""
+)
+
 READ_REGISTRY = Script(
     "#!lua flags=no-writes\n"
     + _SINCE

@@ -204,16 +204,10 @@ class RedisStore:
             for uid, stored in zip(flat[::2], flat[1::2], strict=True)
         }
 
-    async def put_metadata(self, partition: int, entries: dict[bytes, Metadata]) -> None:
-        key = PartitionKeys(partition).metadata
-        commands = [
-            Command.of("HSET", key, uid.hex(), encode_metadata(metadata))
-            if metadata
-            else Command.of("HDEL", key, uid.hex())
-            for uid, metadata in entries.items()
-        ]
-        if commands:
-            await self._client.pipeline(commands)
+    async def put_metadata(self, partition: int, offset: int, entries: Mapping[bytes, Metadata]) -> set[bytes]:
+        keys = PartitionKeys(partition)
+        values = {uid: encode_metadata(metadata) if metadata else None for uid, metadata in entries.items()}
+        return await self._put_as_of([keys.metadata, keys.metadata_as_of], offset, values)
 
     async def groups(self, partition: int) -> StoredGroups:
         key = PartitionKeys(partition).groups
@@ -236,16 +230,10 @@ class RedisStore:
         flat = await self._client.call(Command.of("HGETALL", key))
         return {decode_uid(key, uid): stored[1:] for uid, stored in zip(flat[::2], flat[1::2], strict=True)}
 
-    async def put_exemplars(self, partition: int, snapshots: dict[bytes, bytes]) -> None:
-        key = PartitionKeys(partition).exemplars
-        commands = [
-            Command.of("HSET", key, uid.hex(), encode_exemplars(snapshot))
-            if snapshot
-            else Command.of("HDEL", key, uid.hex())
-            for uid, snapshot in snapshots.items()
-        ]
-        if commands:
-            await self._client.pipeline(commands)
+    async def put_exemplars(self, partition: int, offset: int, snapshots: Mapping[bytes, bytes]) -> set[bytes]:
+        keys = PartitionKeys(partition)
+        values = {uid: encode_exemplars(held) if held else None for uid, held in snapshots.items()}
+        return await self._put_as_of([keys.exemplars, keys.exemplars_as_of], offset, values)
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         args: list[Argument] = [offset, value, reason, ASIDE_RECORDS, ASIDE_BYTES]
@@ -264,6 +252,16 @@ class RedisStore:
 
     async def close(self) -> None:
         """Nothing of its own is open."""
+
+    async def _put_as_of(self, keys: Sequence[str], offset: int, values: Mapping[bytes, bytes | None]) -> set[bytes]:
+        """States of instances, by uid; the uids that have a later one. `keys` are those of `scripts.PUT_AS_OF`."""
+        gone = [uid.hex() for uid, value in values.items() if value is None]
+        if gone:
+            await self._client.pipeline([Command.of("HDEL", key, *gone) for key in keys])
+        puts = {uid: value for uid, value in values.items() if value is not None}
+        commands = [Command.running(scripts.PUT_AS_OF, keys, [uid.hex(), offset, value]) for uid, value in puts.items()]
+        stored = await self._client.pipeline(commands) if commands else []
+        return {uid for uid, is_stored in zip(puts, stored, strict=True) if not is_stored}
 
     async def _change(
         self, partition: int, script: Script, keys: Sequence[str], args: Sequence[Argument], coming: Sequence[str]

@@ -1,6 +1,6 @@
 """The block store seam: directory, cursor and payload of every partition. Standalone: files. Cluster: Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -175,8 +175,12 @@ class BlockStore(Protocol):
         """By uid."""
         ...
 
-    async def put_metadata(self, partition: int, entries: dict[bytes, Metadata]) -> None:
-        """Replaces what is stored for each uid named; an empty value removes it."""
+    async def put_metadata(self, partition: int, offset: int, entries: Mapping[bytes, Metadata]) -> set[bytes]:
+        """Replaces what is stored for each uid named by what there is as of `offset`: all that lies below is in it, and
+        it may hold more. An empty value removes it, whenever it is from.
+
+        Returns those uids whose metadata is there as of a later offset. It stays.
+        """
         ...
 
     async def groups(self, partition: int) -> StoredGroups: ...
@@ -196,8 +200,8 @@ class BlockStore(Protocol):
         """uid -> what `Head.exemplar_snapshot` gave."""
         ...
 
-    async def put_exemplars(self, partition: int, snapshots: dict[bytes, bytes]) -> None:
-        """Replaces what is stored for each uid named; an empty value removes it."""
+    async def put_exemplars(self, partition: int, offset: int, snapshots: Mapping[bytes, bytes]) -> set[bytes]:
+        """As `put_metadata`."""
         ...
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:

@@ -13,6 +13,7 @@ from shared.seams.store import (
     Aside,
     BlockStore,
     Manifest,
+    Metadata,
     Payload,
     StoredGroups,
     payload_keys,
@@ -420,19 +421,40 @@ class TestMetadata:
     async def test_survives_a_restart(self, stores: StoreHarness) -> None:
         store = stores.open()
         entries = {UID: {"http_requests_total": (1, "Requests.", "")}, OTHER_UID: {"up": (2, "Ünïcode", "s")}}
-        await store.put_metadata(P, entries)
-        await store.put_metadata(P + 1, {UID: {"x": (0, "", "")}})
+        assert await store.put_metadata(P, 7, entries) == set()
+        await store.put_metadata(P + 1, 9, {UID: {"x": (0, "", "")}})
         await store.close()
         store = stores.open()
         assert await store.metadata(P) == entries
 
     async def test_is_replaced_and_removed_by_uid(self, stores: StoreHarness) -> None:
         store = stores.open()
-        await store.put_metadata(P, {UID: {"a": (1, "A", ""), "b": (1, "B", "")}, OTHER_UID: {"c": (1, "C", "")}})
-        await store.put_metadata(P, {UID: {"a": (2, "A2", "")}})
+        await store.put_metadata(P, 7, {UID: {"a": (1, "A", ""), "b": (1, "B", "")}, OTHER_UID: {"c": (1, "C", "")}})
+        await store.put_metadata(P, 7, {UID: {"a": (2, "A2", "")}})
         assert await store.metadata(P) == {UID: {"a": (2, "A2", "")}, OTHER_UID: {"c": (1, "C", "")}}
-        await store.put_metadata(P, {UID: {}})
+        await store.put_metadata(P, 7, {UID: {}})
         assert await store.metadata(P) == {OTHER_UID: {"c": (1, "C", "")}}
+
+    async def test_is_not_set_back_by_one_that_lags(self, stores: StoreHarness) -> None:
+        """Another zone may be behind, also after a restart; of two instances each has an offset of its own."""
+        store = stores.open()
+        old: Metadata = {"a": (1, "old", "")}
+        new: Metadata = {"a": (1, "new", ""), "b": (1, "", "")}
+        assert await store.put_metadata(P, 20, {UID: new}) == set()
+        await store.close()
+        store = stores.open()
+        assert await store.put_metadata(P, 19, {UID: old, OTHER_UID: old}) == {UID}
+        assert await store.put_metadata(P + 1, 5, {UID: old}) == set()
+        assert await store.metadata(P) == {UID: new, OTHER_UID: old}
+        assert await store.put_metadata(P, 20, {UID: old}) == set()
+        assert (await store.metadata(P))[UID] == old
+
+    async def test_that_was_removed_leaves_no_offset(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        await store.put_metadata(P, 20, {UID: {"a": (1, "", "")}})
+        assert await store.put_metadata(P, 3, {UID: {}}) == set()
+        assert await store.put_metadata(P, 3, {UID: {"b": (1, "", "")}}) == set()
+        assert await store.metadata(P) == {UID: {"b": (1, "", "")}}
 
 
 class TestGroups:
@@ -461,15 +483,24 @@ class TestGroups:
 class TestExemplars:
     async def test_snapshots_survive_a_restart_and_are_removed_by_uid(self, stores: StoreHarness) -> None:
         store = stores.open()
-        await store.put_exemplars(P, {UID: b"\x00one", OTHER_UID: b"two"})
-        await store.put_exemplars(P, {UID: b"newer"})
-        await store.put_exemplars(P + 1, {UID: b"elsewhere"})
+        await store.put_exemplars(P, 3, {UID: b"\x00one", OTHER_UID: b"two"})
+        await store.put_exemplars(P, 4, {UID: b"newer"})
+        await store.put_exemplars(P + 1, 9, {UID: b"elsewhere"})
         await store.close()
         store = stores.open()
         assert await store.exemplars(P) == {UID: b"newer", OTHER_UID: b"two"}
-        await store.put_exemplars(P, {UID: b"", OTHER_UID: b"two"})
+        await store.put_exemplars(P, 4, {UID: b"", OTHER_UID: b"two"})
         assert await store.exemplars(P) == {OTHER_UID: b"two"}
         assert await store.exemplars(P + 2) == {}
+
+    async def test_are_not_set_back_by_one_that_lags(self, stores: StoreHarness) -> None:
+        store = stores.open()
+        assert await store.put_exemplars(P, 20, {UID: b"new"}) == set()
+        assert await store.put_exemplars(P, 19, {UID: b"old", OTHER_UID: b"old"}) == {UID}
+        assert await store.exemplars(P) == {UID: b"new", OTHER_UID: b"old"}
+        assert await store.put_metadata(P, 1, {UID: {"a": (1, "", "")}}) == set()  # those have offsets of their own
+        assert await store.put_exemplars(P, 21, {UID: b"newest"}) == set()
+        assert (await store.exemplars(P))[UID] == b"newest"
 
 
 class TestAside:

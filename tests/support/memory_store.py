@@ -1,8 +1,9 @@
 """A block store in memory that can be turned back, and that loses what it is told to."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from shared.clock import Clock
 from shared.errors import InternalError, NotFoundError, UnavailableError
@@ -20,6 +21,8 @@ from shared.seams.store import (
     has_room_aside,
 )
 
+State = TypeVar("State", Metadata, bytes)
+
 
 @dataclass
 class _State:
@@ -28,6 +31,7 @@ class _State:
     unnamed: dict[int, dict[str, float]] = field(default_factory=dict)
     metadata: dict[int, dict[bytes, Metadata]] = field(default_factory=dict)
     exemplars: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
+    as_of: dict[tuple[str, int, bytes], int] = field(default_factory=dict)  # (what, partition, uid) -> offset
     aside: dict[int, dict[int, Aside]] = field(default_factory=dict)
     groups: dict[int, StoredGroups] = field(default_factory=dict)
 
@@ -38,6 +42,7 @@ class _State:
             {number: dict(keys) for number, keys in self.unnamed.items()},
             {number: dict(entries) for number, entries in self.metadata.items()},
             {number: dict(entries) for number, entries in self.exemplars.items()},
+            dict(self.as_of),
             {number: dict(kept) for number, kept in self.aside.items()},
             dict(self.groups),
         )
@@ -191,12 +196,10 @@ class MemoryStore:
         await asyncio.sleep(0)
         return dict(self._state.metadata.get(partition, {}))
 
-    async def put_metadata(self, partition: int, entries: dict[bytes, Metadata]) -> None:
+    async def put_metadata(self, partition: int, offset: int, entries: Mapping[bytes, Metadata]) -> set[bytes]:
         await asyncio.sleep(0)
         held = self._state.metadata.setdefault(partition, {})
-        held.update(entries)
-        for uid in [uid for uid, metadata in held.items() if not metadata]:
-            del held[uid]
+        return self._put_as_of("metadata", partition, offset, held, entries)
 
     async def groups(self, partition: int) -> StoredGroups:
         await asyncio.sleep(0)
@@ -218,12 +221,26 @@ class MemoryStore:
         await asyncio.sleep(0)
         return dict(self._state.exemplars.get(partition, {}))
 
-    async def put_exemplars(self, partition: int, snapshots: dict[bytes, bytes]) -> None:
+    async def put_exemplars(self, partition: int, offset: int, snapshots: Mapping[bytes, bytes]) -> set[bytes]:
         await asyncio.sleep(0)
         held = self._state.exemplars.setdefault(partition, {})
-        held.update(snapshots)
-        for uid in [uid for uid, snapshot in held.items() if not snapshot]:
-            del held[uid]
+        return self._put_as_of("exemplars", partition, offset, held, snapshots)
+
+    def _put_as_of(
+        self, what: str, partition: int, offset: int, held: dict[bytes, State], entries: Mapping[bytes, State]
+    ) -> set[bytes]:
+        later = set()
+        for uid, value in entries.items():
+            place = (what, partition, uid)
+            if not value:
+                held.pop(uid, None)
+                self._state.as_of.pop(place, None)
+            elif self._state.as_of.get(place, 0) > offset:
+                later.add(uid)
+            else:
+                held[uid] = value
+                self._state.as_of[place] = offset
+        return later
 
     async def keep_aside(self, partition: int, offset: int, value: bytes, reason: str) -> bool:
         await asyncio.sleep(0)

@@ -52,7 +52,7 @@ class TestStore:
         for refused in (
             store.commit(P, [generation(ready)]),
             store.put(P, Payload(payload_keys("b2", 1), (b"x" * 10_000,))),
-            store.put_metadata(P, {UID: {"up": (1, "", "")}}),
+            store.put_metadata(P, 1, {UID: {"up": (1, "", "")}}),
             store.keep_aside(P, 5, b"garbage", "why"),
         ):
             with pytest.raises(UnavailableError, match=r"full: .*CONFIG SET maxmemory"):
