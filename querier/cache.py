@@ -20,15 +20,16 @@ ENTRY_BYTES = 300
 class BlockCache:
     """The least recently used go first. For one event loop.
 
-    `keeps_pages`: where pages are files of this machine, the kernel's cache has them, and only roots are kept.
+    `max_page_bytes`: of `max_bytes`, what pages may take.
     """
 
-    def __init__(self, max_bytes: int, *, keeps_pages: bool = True) -> None:
+    def __init__(self, max_bytes: int, *, max_page_bytes: int | None = None) -> None:
         self._max_bytes = max_bytes
-        self._keeps_pages = keeps_pages
+        self._max_page_bytes = max_bytes if max_page_bytes is None else max_page_bytes
         self._held_bytes = 0
+        self._page_bytes = 0
         self._roots: dict[str, BlockReader] = {}
-        self._pages: dict[str, bytes] = {}
+        self._pages: OrderedDict[str, bytes] = OrderedDict()  # the least recently used first
         self._sizes: OrderedDict[str, int] = OrderedDict()  # of both, the least recently used first
         self.hits: Counter[str] = Counter()
         """By kind, `root` or `page`, since the start."""
@@ -46,20 +47,21 @@ class BlockCache:
 
     def pages(self, keys: Sequence[str]) -> list[bytes | None]:
         """In the order of `keys`."""
-        if not self._keeps_pages:
-            return [None] * len(keys)
         found = [self._pages.get(key) for key in keys]
         for key, page in zip(keys, found, strict=True):
             self._count("page", key, is_hit=page is not None)
+            if page is not None:
+                self._pages.move_to_end(key)
         return found
 
     def add_pages(self, pages: Iterable[tuple[str, bytes]]) -> None:
         """They were checked against their block."""
-        if not self._keeps_pages:
-            return
         for key, page in pages:
-            if self._takes(key, len(page)):
+            if len(page) + ENTRY_BYTES <= self._max_page_bytes and self._takes(key, len(page)):
                 self._pages[key] = page
+                self._page_bytes += self._sizes[key]
+                while self._page_bytes > self._max_page_bytes:
+                    self._drop_page(next(iter(self._pages)))
                 self._make_room()
 
     @property
@@ -85,7 +87,15 @@ class BlockCache:
 
     def _make_room(self) -> None:
         while self._held_bytes > self._max_bytes:
-            key, freed = self._sizes.popitem(last=False)
-            self._held_bytes -= freed
-            self._roots.pop(key, None)
-            self._pages.pop(key, None)
+            key = next(iter(self._sizes))
+            if key in self._pages:
+                self._drop_page(key)
+            else:
+                del self._roots[key]
+                self._held_bytes -= self._sizes.pop(key)
+
+    def _drop_page(self, key: str) -> None:
+        del self._pages[key]
+        freed = self._sizes.pop(key)
+        self._page_bytes -= freed
+        self._held_bytes -= freed

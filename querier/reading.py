@@ -151,11 +151,20 @@ class Reading:
                 raise
         raise _restless()
 
-    async def names(self, query: Query, matcher_sets: Sequence[Sequence[Matcher]], min_ms: int, max_ms: int) -> Names:
-        """The labels of series that match one of the sets, or of all without any, and have samples in the range."""
+    async def names(
+        self,
+        query: Query,
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_ms: int,
+        max_ms: int,
+        label: str | None = None,
+    ) -> Names:
+        """The labels of series that match one of the sets, or of all without any, and have samples in the range. With
+        `label` its values are all that is asked for.
+        """
         min_ms = max(min_ms, self._oldest_ms)
         for _ in range(_ATTEMPTS):
-            names = Names(query, matcher_sets, min_ms, max_ms)
+            names = Names(query, matcher_sets, min_ms, max_ms, label)
             try:
                 answers = await self._sources.client.names(
                     query, self._uid, self._partitions, matcher_sets, min_ms, max_ms

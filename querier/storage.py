@@ -48,8 +48,8 @@ class Storage:
     ) -> None:
         """`wait_s`: how long a read waits for what was acknowledged before it. `retention_s`: that of instances which
         have none of their own; None: everything is kept. `look_up`: a partition's present directory, where the store is
-        in this process; its files are in the kernel's cache, and no pages are kept here. `cache_bytes`: of roots and
-        pages that are kept.
+        in this process; its files are in the kernel's cache as well, so that pages take but a quarter. `cache_bytes`:
+        of roots and pages that are kept.
         """
         self._log = log
         self._client = client
@@ -57,7 +57,7 @@ class Storage:
         self._clock = clock
         self._wait_s = wait_s
         self._retention_s = retention_s
-        self.cache = BlockCache(cache_bytes, keeps_pages=look_up is None)
+        self.cache = BlockCache(cache_bytes, max_page_bytes=cache_bytes if look_up is None else cache_bytes // 4)
         self._sources = Sources(store, Directories(store, look_up), self.cache, client, client)
 
     async def read(

@@ -70,6 +70,7 @@ __all__ = [
     "info",
     "json_exemplars",
     "json_matrix",
+    "json_pinned_samples",
     "json_samples",
     "json_scalar",
     "json_string",
@@ -750,8 +751,15 @@ class Names:
     """Collects label names, values or label sets over heads and blocks, for the metadata endpoints. No samples are decoded."""
 
     def __new__(
-        cls, query: Query, matcher_sets: Sequence[Sequence[Matcher]], min_time: int, max_time: int
-    ) -> Names: ...
+        cls,
+        query: Query,
+        matcher_sets: Sequence[Sequence[Matcher]],
+        min_time: int,
+        max_time: int,
+        label: str | None = ...,
+    ) -> Names:
+        """Without a matcher set of blocks all label pairs are collected, whatever the times of their series; with `label`
+        those of that label alone."""
     def add_block(self, reader: BlockReader) -> None: ...
     def add_part(self, part: NamesPart) -> None:
         """What a head gave to this query for the same sets and times. RuntimeError: it was added before."""
@@ -1055,6 +1063,19 @@ def json_matrix(query: Query, frame: Frame, grid: _Grid, limit: int) -> tuple[by
 
 def json_samples(query: Query, series: SeriesSet, min_time: int, max_time: int, limit: int) -> tuple[bytes, bool]:
     """Raw samples, stale markers left out: an instant query for a range selector."""
+
+def json_pinned_samples(
+    query: Query,
+    series: SeriesSet,
+    start: int,
+    end: int,
+    limit: int,
+    *,
+    edges: Literal["anchored", "smoothed"],
+    lookback_ms: int,
+) -> tuple[bytes, bool]:
+    """Samples between two times, and one at each of them: an instant query for an extended range selector. `series` holds
+    the samples of the look-back around them. ExecutionError: there are histograms."""
 
 def json_scalar(frame: Frame, time_ms: int) -> bytes: ...
 def json_string(text: str, time_ms: int) -> bytes: ...

@@ -106,7 +106,7 @@ class QuerySettings(Section):
     cache_bytes: Bytes = Field(
         default=256 << 20,
         description="Memory, of each worker, for roots and pages of blocks that were read; those least recently used "
-        "go.",
+        "go. Where the blocks are files of the process's own, pages take at most a quarter of it.",
     )
     consistency_wait_s: Seconds = Field(
         default=2.0, description="Longest a query waits until it can see everything acknowledged before it arrived."

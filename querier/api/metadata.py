@@ -96,7 +96,7 @@ class MetadataApi:
         most = limit(params)
         start, end = _times(params)
         sets = await _sets(params.get("match[]", ()))
-        warnings, names = await self._names(request, instance, params, sets, start, end)
+        warnings, names = await self._names(request, instance, params, sets, start, end, name)
         return _list(names.label_values(name), most, warnings)
 
     async def _metadata(self, request: Request) -> Response:
@@ -154,11 +154,12 @@ class MetadataApi:
         sets: Sequence[Sequence[Matcher]],
         start: int,
         end: int,
+        label: str | None = None,
     ) -> tuple[list[str], Names]:
         async with self._bounded(request):
             reading = await self._read(request, instance, params)
             query = Query(max_bytes=instance.limits.max_query_bytes)
-            names = await reading.names(query, sets, start, end)
+            names = await reading.names(query, sets, start, end, label)
         return reading.warnings, names
 
 

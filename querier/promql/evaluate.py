@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from querier.promql.operators.sources import PinnedSamples
 from querier.promql.run import Run
 from shared import native
 
@@ -51,6 +52,16 @@ def _result(plan: Plan, run: Run, limit: int) -> tuple[bytes, bool]:
     if plan.samples is not None:
         samples = plan.samples
         max_ms = samples.grid[0] - samples.offset_ms
+        if isinstance(samples, PinnedSamples):
+            return native.json_pinned_samples(
+                run.native,
+                samples.series(run),
+                max_ms - samples.range_ms,
+                max_ms,
+                limit,
+                edges=samples.edges,
+                lookback_ms=samples.lookback_ms,
+            )
         return native.json_samples(run.native, samples.series(run), max_ms - samples.range_ms + 1, max_ms, limit)
     if plan.root is None:
         raise TypeError("a plan without anything to evaluate")

@@ -26,6 +26,7 @@ from querier.promql.operators.sources import (
     ExtendedFunction,
     InstantSelect,
     Number,
+    PinnedSamples,
     RangeFunction,
     Samples,
     Selected,
@@ -154,24 +155,29 @@ class Planner:
     def extended(self, function: str, expr: Expr, grid: Grid) -> ExtendedFunction | None:
         """A function of an `anchored` or `smoothed` range selector; None if it is neither."""
         expr = without_parens(expr)
-        if not isinstance(expr, MatrixSelector) or not (expr.selector.is_anchored or expr.selector.is_smoothed):
+        if not isinstance(expr, MatrixSelector) or not is_extended(expr.selector):
             return None
+        windows = self._pinned_samples(expr, grid)
+        selected = Selected(windows.source, windows.grid, windows.range_ms, windows.offset_ms, windows.position)
+        return ExtendedFunction(function, selected, windows.edges, self.lookback_ms)
+
+    def _pinned_samples(self, expr: MatrixSelector, grid: Grid) -> PinnedSamples:
         selector = expr.selector
         range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
         grid = self._pinned(selector.when, grid)
         offset_ms = self.offset_ms(selector.when)
         ahead_ms = self.lookback_ms if selector.is_smoothed else 0
         source = self._source(selector, grid, offset_ms, range_ms + self.lookback_ms, ahead_ms=ahead_ms)
-        windows = Selected(source, grid, range_ms, offset_ms, expr.start)
-        return ExtendedFunction(function, windows, "smoothed" if selector.is_smoothed else "anchored", self.lookback_ms)
+        edges: Literal["anchored", "smoothed"] = "smoothed" if selector.is_smoothed else "anchored"
+        return PinnedSamples(source, grid, range_ms, offset_ms, expr.start, edges, self.lookback_ms)
 
     def samples(self, expr: Expr, grid: Grid) -> Samples:
         """The windows of a range selector or a subquery at the steps of `grid`."""
         expr = without_parens(expr)
         if isinstance(expr, MatrixSelector):
             selector = expr.selector
-            if selector.is_anchored or selector.is_smoothed:
-                raise ExecutionError("an anchored or smoothed range selector needs a function around it")
+            if is_extended(selector):
+                return self._pinned_samples(expr, grid)
             range_ms = self._duration_ms(expr.range_ms, expr.range_expr)
             grid = self._pinned(selector.when, grid)
             offset_ms = self.offset_ms(selector.when)
@@ -352,6 +358,10 @@ def check_label_name(name: str) -> None:
     """Any text but nothing or bytes that are not UTF-8. Raises ExecutionError."""
     if not name or any("\udc80" <= character <= "\udcff" for character in name):
         raise ExecutionError(f"invalid label name {quoted(name)}")
+
+
+def is_extended(selector: VectorSelector) -> bool:
+    return selector.is_anchored or selector.is_smoothed
 
 
 def _last(grid: Grid) -> int:

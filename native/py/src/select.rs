@@ -120,14 +120,8 @@ impl Selection {
         self.with(py, |selection| selection.add_block(&reader.0))
     }
 
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "that is how PyO3 hands collections over"
-    )]
     fn supply(&self, py: Python<'_>, pages: Vec<PyBackedBytes>) -> PyResult<()> {
-        self.with(py, |selection| {
-            selection.supply(pages.iter().map(|page| page.to_vec()).collect())
-        })
+        self.with(py, |selection| selection.supply(pages))
     }
 
     fn add_part(&self, py: Python<'_>, part: &HeadPart) -> PyResult<()> {
@@ -411,14 +405,16 @@ impl Names {
         reason = "that is how PyO3 hands collections over"
     )]
     #[new]
+    #[pyo3(signature = (query, matcher_sets, min_time, max_time, label=None))]
     fn new(
         query: &Query,
         matcher_sets: Vec<Vec<PyRef<'_, Matcher>>>,
         min_time: Millis,
         max_time: Millis,
+        label: Option<String>,
     ) -> PyResult<Self> {
         let context = Arc::clone(&query.context);
-        let names = select::Names::new(context, sets_of(&matcher_sets), min_time, max_time);
+        let names = select::Names::new(context, sets_of(&matcher_sets), min_time, max_time, label);
         Ok(Self(Mutex::new(names.map_err(to_py)?)))
     }
 

@@ -113,6 +113,22 @@ class Selected:
 
 
 @dataclass(slots=True)
+class PinnedSamples:
+    """The samples of an `anchored` or `smoothed` selector without a function, and one at either end of the window."""
+
+    source: Source
+    grid: native.Grid
+    range_ms: int
+    offset_ms: int
+    position: int
+    edges: Literal["anchored", "smoothed"]
+    lookback_ms: int
+
+    def series(self, run: Run) -> native.SeriesSet:
+        return self.source.series(run)
+
+
+@dataclass(slots=True)
 class SubquerySamples:
     """An expression at the multiples of a step. `inner_grid` covers the windows of all outer steps at once."""
 

@@ -49,3 +49,12 @@ def test_what_is_no_histogram_is_refused() -> None:
         native.Histogram(hint="maybe")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="do not add up"):
         WIDE.plus(native.Histogram(schema=-53))
+
+
+def test_extended_ranges_without_a_function_are_of_floats() -> None:
+    query = native.Query()
+    series = native.series_from_samples(query, [({"__name__": "m"}, [0, STEP_MS], [1.0, WIDE])])
+    with pytest.raises(native.ExecutionError, match="smoothed modifier is not supported with histograms"):
+        native.json_pinned_samples(query, series, 0, STEP_MS, 0, edges="smoothed", lookback_ms=STEP_MS)
+    with pytest.raises(ValueError, match="edges are anchored or smoothed"):
+        native.json_pinned_samples(query, series, 0, 1, 0, edges="x", lookback_ms=1)  # type: ignore[arg-type]

@@ -120,3 +120,29 @@ def test_unknown_names_are_bad_data(call: str) -> None:
         native.select_range(query, series, grid_of(1), call, range_ms=1, offset_ms=0)
     with pytest.raises(native.BadDataError):
         native.apply_function(query, call, frame_of(query, [({}, [1])]), grid=grid_of(1))
+
+
+def test_too_many_samples_are_refused_when_they_are_met() -> None:
+    query = native.Query(max_samples=1500)
+    series = series_of(query, [({"x": str(i)}, [1.0]) for i in range(5000)])
+    with pytest.raises(native.ExecutionError, match="more than 1500 at a time"):
+        native.select_instant(query, series, grid_of(1), offset_ms=0, lookback_ms=1)
+    assert query.samples_read == 2048  # of two chunks of rows
+
+
+@pytest.mark.parametrize("write", ["vector", "matrix", "samples"])
+def test_the_text_of_an_answer_counts_with_its_copies(write: str) -> None:
+    def written(query: native.Query) -> bytes:
+        rows = [({"x": str(i) + "y" * 1000}, [1.0]) for i in range(2000)]
+        if write == "samples":
+            return native.json_samples(query, series_of(query, rows), 0, 0, 0)[0]
+        frame = frame_of(query, rows)
+        writer = native.json_vector if write == "vector" else native.json_matrix
+        return writer(query, frame, grid_of(1), 0)[0]
+
+    query = native.Query()
+    text = written(query)
+    assert len(text) > 2_000_000
+    assert query.peak_bytes >= 3 * len(text)
+    with pytest.raises(native.ExecutionError, match="the instance's limit max_query_bytes"):
+        written(native.Query(max_bytes=2 * len(text)))

@@ -11,7 +11,7 @@ import pytest
 
 from ingester.client import LocalClient
 from querier.api import execution, metadata
-from querier.promql import Plan
+from querier.promql import Plan, evaluate
 from querier.storage import Storage
 from shared import native
 from shared.seams.ingester_client import Answers
@@ -433,6 +433,47 @@ async def test_a_client_that_goes_ends_its_evaluation(server: Server) -> None:
     gone.set()
     await asking
     assert sent[0]["status"] == 499
+    assert await anext(running_queries(server)) == 0
+
+
+async def test_a_client_that_goes_ends_its_evaluation_in_native_code(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of a million windows of as many samples take minutes."""
+    gone = asyncio.Event()
+    sent: list[Any] = []
+    outcomes: list[Exception] = []
+
+    def watched(plan: Plan, sets: Any, query: native.Query, limit: int) -> Any:
+        try:
+            return evaluate(plan, sets, query, limit)
+        except Exception as error:
+            outcomes.append(error)
+            raise
+
+    async def receive() -> dict[str, Any]:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    monkeypatch.setattr(execution, "evaluate", watched)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/api/v1/query",
+        "query_string": urlencode({"query": "max_over_time(sum_over_time(vector(time())[5m:1ms])[5m:1ms])"}).encode(),
+        "headers": [(b"authorization", server.bearer["Authorization"].encode())],
+    }
+    asking = asyncio.create_task(server.front.router(scope, receive, send))
+    async for running in running_queries(server):
+        if running:
+            break
+    gone.set()
+    await asking
+    assert sent[0]["status"] == 499
+    assert [type(outcome) for outcome in outcomes] == [native.CanceledError]
     assert await anext(running_queries(server)) == 0
 
 

@@ -136,6 +136,21 @@ def test_any_mix_of_tokens_parses_or_is_a_parse_error(text: str) -> None:
         parse(text, ALL_FEATURES)
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('x{a="2"}[90s] anchored', [[60, "-1"], [120, "1e+300"], [150, "1e+300"]]),
+        ('x{a="2"}[90s] smoothed', [[60, "-1"], [120, "1e+300"], [150, "1e+300"]]),
+        ("sum[1m] anchored @ 100 offset -1m", [[100, "7"], [120, "7"], [160, "7"]]),
+        ('x{a="1",le="1"}[20s] smoothed @ 50', [[30, "1.5"], [50, "1.8333333333333335"]]),
+        ('x{a="1",le="1"}[20s] anchored @ 50', None),  # nothing after the start
+    ],
+)
+def test_extended_ranges_show_a_sample_at_either_end(text: str, values: list[list[object]] | None) -> None:
+    rows = json.loads(run(text, (150_000, 1, 1), is_range=False).json)
+    assert [row["values"] for row in rows] == ([] if values is None else [values])
+
+
 def test_a_cancelled_query_stops() -> None:
     plan = prepare("sum(x)", (0, 1, 1), is_range=False)
     query = native.Query()

@@ -1,8 +1,12 @@
 """Selecting over heads and blocks while things move. What is read back is tested with the ingester."""
 
+import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,7 +16,18 @@ from querier.cache import ENTRY_BYTES, BlockCache
 from querier.directories import Directories, covers
 from querier.storage import Consistency
 from shared.errors import InternalError, UnavailableError
-from shared.native import BlockReader, ExecutionError, Files, HeadPart, Query
+from shared.native import (
+    BlockReader,
+    CanceledError,
+    ExecutionError,
+    Files,
+    Head,
+    HeadPart,
+    HeadSearch,
+    Query,
+    json_vector,
+    number,
+)
 from shared.seams.ingester_client import Answer
 from shared.seams.store import Directory
 from tests.support.remote_write import Series
@@ -92,6 +107,59 @@ class TestSelect:
         world.storage._sources = replace(world.storage._sources, directories=Directories(world.store))
         with pytest.raises(UnavailableError, match="moved 10 times"):
             await world.read()
+
+
+class TestACallerThatEnds:
+    async def test_ends_a_fetch_of_the_store(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        await world.ingester.flush()
+        began, ended = asyncio.Event(), asyncio.Event()
+
+        async def fetch(_keys: Sequence[str]) -> list[bytes]:
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            return []
+
+        monkeypatch.setattr(world.store, "fetch", fetch)
+        opened, query = await world.storage.read(world.tenant), Query()
+        reading_ = asyncio.create_task(opened.select(query, (), *FOREVER))
+        await began.wait()
+        reading_.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading_
+        assert ended.is_set()
+        with pytest.raises(CanceledError):
+            json_vector(query, number(1.0, 1), (0, 1, 1), 0)
+
+    async def test_ends_a_search_of_heads_in_native_code(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A search in a worker thread, again and again until it is refused."""
+        began, ended = threading.Event(), threading.Event()
+
+        def endless(*arguments: Any) -> Any:
+            search = HeadSearch(*arguments)
+
+            def parts(heads: Sequence[Head], patience_s: float | None = None) -> list[HeadPart | None]:
+                if patience_s is not None:
+                    return []
+                began.set()
+                try:
+                    while True:
+                        search.parts(heads)
+                finally:
+                    ended.set()
+
+            return SimpleNamespace(parts=parts)
+
+        monkeypatch.setattr(client, "HeadSearch", endless)
+        opened = await world.storage.read(world.tenant)
+        reading_ = asyncio.create_task(opened.select(Query(), (), *FOREVER))
+        assert await asyncio.to_thread(began.wait, 30)
+        reading_.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading_
+        assert await asyncio.to_thread(ended.wait, 30)
 
 
 class TestMissingPartitions:
@@ -221,8 +289,10 @@ class TestBlockCache:
         assert cache.root("root") is None
         assert cache.pages(["another", "third"]) == [bytes(10), bytes(11)]
 
-    def test_where_pages_are_files_only_roots_are_kept(self) -> None:
-        cache = BlockCache(1000, keeps_pages=False)
-        cache.add_pages([("a", b"page")])
-        assert cache.pages(["a"]) == [None]
-        assert cache.held_bytes == 0
+    def test_pages_may_have_a_share_of_their_own(self) -> None:
+        cache = BlockCache(10_000, max_page_bytes=2 * (100 + ENTRY_BYTES))
+        cache.add_pages((key, bytes(100)) for key in "ab")
+        assert cache.pages("a") == [bytes(100)]
+        cache.add_pages([("c", bytes(100)), ("large", bytes(1000))])
+        assert cache.pages(["a", "b", "c", "large"]) == [bytes(100), None, bytes(100), None]
+        assert cache.held_bytes == 2 * (100 + ENTRY_BYTES)

@@ -24,7 +24,7 @@ pub mod writer;
 pub use decode::BlockCursor;
 pub use digest::{Digest, series_key};
 pub use merge::merge;
-pub use page::PageSet;
+pub use page::{PageBytes, PageSet};
 pub use reader::BlockReader;
 pub use writer::{BlockParts, BlockSummary, BlockWriter};
 

@@ -1,6 +1,8 @@
 //! Pages: `[crc32c u32 of the rest][version u8][kind u8]`, then frames of value runs, timestamp columns or chunks of
 //! histograms.
 
+use std::fmt::Debug;
+
 use super::histograms::{ChunkEntry, read_chunks};
 use super::reader::BlockReader;
 use crate::codec::bytes::{Input, put_varint};
@@ -170,9 +172,14 @@ fn read_frames(page: &[u8]) -> Result<Vec<Frame>> {
     Ok(frames)
 }
 
+/// The bytes of a page, in whatever holds them, so that nothing is copied.
+pub trait PageBytes: AsRef<[u8]> + Debug + Send + Sync + 'static {}
+
+impl<T: AsRef<[u8]> + Debug + Send + Sync + 'static> PageBytes for T {}
+
 #[derive(Debug)]
 struct Supplied {
-    bytes: Vec<u8>,
+    bytes: Box<dyn PageBytes>,
     frames: Vec<Frame>,
     chunks: Vec<ChunkEntry>,
 }
@@ -185,19 +192,23 @@ pub struct PageSet {
 
 impl PageSet {
     /// `supplied` pairs page numbers with their bytes. Pages inlined in the root need not be supplied.
-    pub fn new(reader: &BlockReader, supplied: impl IntoIterator<Item = (u32, Vec<u8>)>) -> Result<Self> {
+    pub fn new<B: PageBytes>(
+        reader: &BlockReader,
+        supplied: impl IntoIterator<Item = (u32, B)>,
+    ) -> Result<Self> {
         let mut set = Self { pages: Vec::new() };
         set.pages.resize_with(reader.page_entries().len(), || None);
         for (number, page) in reader.inline_pages().iter().enumerate() {
-            set.put(reader, number as u32, page.clone())?;
+            set.put(reader, number as u32, Box::new(page.clone()))?;
         }
         for (number, page) in supplied {
-            set.put(reader, number, page)?;
+            set.put(reader, number, Box::new(page))?;
         }
         Ok(set)
     }
 
-    fn put(&mut self, reader: &BlockReader, number: u32, bytes: Vec<u8>) -> Result<()> {
+    fn put(&mut self, reader: &BlockReader, number: u32, held: Box<dyn PageBytes>) -> Result<()> {
+        let bytes = (*held).as_ref();
         let Some(entry) = reader.page_entries().get(number as usize) else {
             return Err(Error::Corrupt(format!(
                 "page {number} of a block of {}",
@@ -212,7 +223,7 @@ impl PageSet {
             )));
         }
         let crc = crc32c::crc32c(&bytes[4..]);
-        if crc != entry.crc || crc_of(&bytes) != crc {
+        if crc != entry.crc || crc_of(bytes) != crc {
             return Err(Error::Corrupt(format!(
                 "page {number} of {} bytes has checksum {crc:08x}, the block says {:08x}",
                 bytes.len(),
@@ -238,12 +249,12 @@ impl PageSet {
         }
         let (mut frames, mut chunks) = (Vec::new(), Vec::new());
         match entry.kind {
-            PageKind::Values { .. } => frames = read_frames(&bytes)?,
+            PageKind::Values { .. } => frames = read_frames(bytes)?,
             PageKind::Times => {}
-            PageKind::Histograms { first, .. } => chunks = read_chunks(&bytes, first)?,
+            PageKind::Histograms { first, .. } => chunks = read_chunks(bytes, first)?,
         }
         self.pages[number as usize] = Some(Supplied {
-            bytes,
+            bytes: held,
             frames,
             chunks,
         });
@@ -255,12 +266,16 @@ impl PageSet {
         page.ok_or_else(|| Error::Corrupt(format!("page {number} was not supplied")))
     }
 
+    fn bytes(&self, number: u32) -> Result<&[u8]> {
+        Ok((*self.page(number)?.bytes).as_ref())
+    }
+
     pub(super) fn frames(&self, number: u32) -> Result<&[Frame]> {
         Ok(&self.page(number)?.frames)
     }
 
     pub(super) fn frame_bytes(&self, number: u32, frame: &Frame) -> Result<&[u8]> {
-        Ok(&self.page(number)?.bytes[frame.start as usize..frame.end as usize])
+        Ok(&self.bytes(number)?[frame.start as usize..frame.end as usize])
     }
 
     pub(super) fn chunks(&self, number: u32) -> Result<&[ChunkEntry]> {
@@ -268,19 +283,19 @@ impl PageSet {
     }
 
     pub(super) fn chunk_bytes(&self, number: u32, start: u32, end: u32) -> Result<&[u8]> {
-        Ok(&self.page(number)?.bytes[start as usize..end as usize])
+        Ok(&self.bytes(number)?[start as usize..end as usize])
     }
 
     /// The content of a timestamp page.
     pub(super) fn content(&self, number: u32) -> Result<&[u8]> {
-        Ok(&self.page(number)?.bytes[PAGE_HEADER..])
+        Ok(&self.bytes(number)?[PAGE_HEADER..])
     }
 
-    /// Heap bytes held.
+    /// Bytes held.
     pub fn memory_bytes(&self) -> usize {
         let held = |page: &Supplied| {
             let chunks = page.chunks.iter().map(ChunkEntry::memory_bytes);
-            page.bytes.capacity() + page.frames.capacity() * size_of::<Frame>() + chunks.sum::<usize>()
+            (*page.bytes).as_ref().len() + page.frames.capacity() * size_of::<Frame>() + chunks.sum::<usize>()
         };
         self.pages.iter().flatten().map(held).sum()
     }

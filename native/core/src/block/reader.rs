@@ -1,5 +1,7 @@
 //! An opened root: everything about a block but its samples.
 
+use std::ops::Range;
+
 use super::labels::Labels;
 use super::page::{HISTOGRAMS, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES};
 use super::select::{Postings, select};
@@ -170,6 +172,11 @@ impl BlockReader {
     /// The distinct (name symbol, value symbol) pairs of the block, ascending by name, then value. A pair's number is its place here.
     pub fn pairs(&self) -> &[(u32, u32)] {
         self.labels.pairs()
+    }
+
+    /// The numbers of the pairs of one label name.
+    pub fn pairs_of(&self, name: u32) -> Range<u32> {
+        self.labels.pairs_of(name)
     }
 
     /// The pair numbers of a row, sorted by label name: one look-up per label for a caller that maps pairs to its own ids.

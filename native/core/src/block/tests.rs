@@ -272,7 +272,7 @@ fn large_blocks_have_pages_of_a_size_that_redis_likes() {
     let one = reader.pages_for(&[100], 0, 1_000_000);
     assert!(one.len() <= 2, "values and timestamps of one row: {one:?}");
     assert!(reader.pages_for(&[100], 10_000_000, 20_000_000).is_empty());
-    let unsupplied = PageSet::new(&reader, []).unwrap();
+    let unsupplied = PageSet::new::<Vec<u8>>(&reader, []).unwrap();
     let read = BlockCursor::new(&reader, &unsupplied)
         .unwrap()
         .read(0, 0, 1_000_000)

@@ -147,6 +147,11 @@ impl CellBuf {
     }
 
     #[inline]
+    /// How many are not absent.
+    pub fn present(&self) -> usize {
+        self.kind.iter().map(|&kind| usize::from(kind != ABSENT)).sum()
+    }
+
     pub fn all(&self) -> RowView<'_> {
         self.view(0..self.kind.len())
     }
@@ -242,7 +247,7 @@ impl Cells {
 
     /// Counts the cells that are present as samples held by the query, and the memory of histograms as bytes.
     pub fn seal(mut self) -> Result<Arc<Self>> {
-        let mut present: usize = self.kind.iter().map(|&kind| usize::from(kind != ABSENT)).sum();
+        let mut present = self.present();
         let mut bytes = 0;
         if !self.histograms.is_empty() {
             let weights: Vec<usize> = self

@@ -4,21 +4,30 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::cells::{ABSENT, Element, FLOAT, HISTOGRAM, RowView};
-use super::context::QueryContext;
+use super::context::{Charge, QueryContext};
 use super::frame::{Frame, Grid};
 use super::labels::Pairs;
 use super::number::{write_plain, write_u64, write_value};
 use super::parallel::fold_chunks;
-use crate::Result;
-use crate::kernel::Split;
+use crate::kernel::{Pinned, Split};
 use crate::model::{Histogram, Millis, SeriesTable, Symbols};
 use crate::select::SeriesSet;
+use crate::{Error, Result};
 
 /// The text and whether `limit` cut it.
 pub type Written = (Vec<u8>, bool);
 
+/// How often an answer's text is held in the end: here, as an object of Python, and in the whole answer.
+const COPIES: usize = 3;
+
+/// Makes a charge that of a text.
+fn pay(charge: &mut Charge, capacity: usize) -> Result<()> {
+    charge.resize(capacity.saturating_mul(COPIES))
+}
+
 /// The `result` of an instant vector: the first step of each row that is present there.
-pub fn vector(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -> Result<Written> {
+pub fn vector(context: &Arc<QueryContext>, frame: &Frame, grid: Grid, limit: usize) -> Result<Written> {
+    let mut charge = context.charge(0, 0)?;
     let symbols = context.symbols();
     let mut rows: Vec<u32> = (0..frame.rows())
         .filter(|&row| frame.row(row).0[0] != ABSENT)
@@ -50,14 +59,16 @@ pub fn vector(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -
         out.extend_from_slice(b"]}");
         if i % 1024 == 0 {
             context.check()?;
+            pay(&mut charge, out.capacity())?;
         }
     }
     out.push(b']');
+    pay(&mut charge, out.capacity())?;
     Ok((out, cut))
 }
 
 /// The `result` of a range query. A frame of one step is the same at every step of the grid.
-pub fn matrix(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -> Result<Written> {
+pub fn matrix(context: &Arc<QueryContext>, frame: &Frame, grid: Grid, limit: usize) -> Result<Written> {
     let guard = context.symbols();
     let symbols: &Symbols = &guard;
     let mut rows: Vec<u32> = (0..frame.rows())
@@ -69,12 +80,14 @@ pub fn matrix(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -
     let points = Points::new(grid.times());
     // A point costs about as much as ten cells of a kernel.
     let cost = rows.len().saturating_mul(grid.steps).saturating_mul(10);
-    let mut out = fold_chunks(
+    let (mut out, _charge) = fold_chunks(
         rows.len(),
         cost,
-        vec![b'['],
+        (vec![b'['], context.charge(0, 0)?),
         |chunk| {
-            let mut text = Vec::with_capacity(chunk.len() * (64 + grid.steps * 28));
+            let room = chunk.len() * (64 + grid.steps * 28);
+            let charge = context.charge(0, room)?;
+            let mut text = Vec::with_capacity(room);
             for row in chunk {
                 context.check()?;
                 separate(row, &mut text);
@@ -82,11 +95,11 @@ pub fn matrix(context: &QueryContext, frame: &Frame, grid: Grid, limit: usize) -
                 metric(symbols, frame.table.row(row), &mut text);
                 write_points(frame.view(row), &points, &mut text);
             }
-            Ok(text)
+            Ok((text, charge))
         },
-        |out, text| {
+        |(out, charge), (text, _)| {
             out.extend_from_slice(&text);
-            Ok(())
+            pay(charge, out.capacity())
         },
     )?;
     out.push(b']');
@@ -187,8 +200,38 @@ fn write_histogram(histogram: &Histogram, out: &mut Vec<u8>) {
 pub fn samples(
     context: &Arc<QueryContext>,
     series: &SeriesSet,
+    bounds: (Millis, Millis),
+    limit: usize,
+) -> Result<Written> {
+    write_samples(context, series, bounds, limit, |_| Ok(()))
+}
+
+/// The same of an extended range selector. Prometheus has no form of it for histograms.
+pub fn pinned_samples(
+    context: &Arc<QueryContext>,
+    series: &SeriesSet,
+    pinned: Pinned,
+    limit: usize,
+) -> Result<Written> {
+    write_samples(context, series, pinned.bounds(), limit, |split| {
+        if !split.histograms.is_empty() {
+            return Err(Error::Execution(format!(
+                "{} modifier is not supported with histograms",
+                pinned.edges.name()
+            )));
+        }
+        pinned.pin(&mut split.float_times, &mut split.floats);
+        Ok(())
+    })
+}
+
+/// `change` may change what is shown of a row.
+fn write_samples(
+    context: &Arc<QueryContext>,
+    series: &SeriesSet,
     (min, max): (Millis, Millis),
     limit: usize,
+    change: impl Fn(&mut Split) -> Result<()>,
 ) -> Result<Written> {
     let mut rows: Vec<u32> = (0..series.len() as u32).collect();
     sort_by_labels(&context.symbols(), &series.table, &mut rows);
@@ -203,6 +246,8 @@ pub fn samples(
         context.add_samples_read(samples.times.len() as u64);
         split.fill(samples);
         charge.grow(samples.times.len(), 0)?;
+        pay(&mut charge, out.capacity())?;
+        change(&mut split)?;
         if split.floats.is_empty() && split.histograms.is_empty() {
             continue;
         }
@@ -230,6 +275,7 @@ pub fn samples(
         out.push(b'}');
     }
     out.push(b']');
+    pay(&mut charge, out.capacity())?;
     Ok((out, false))
 }
 

@@ -353,22 +353,27 @@ pub fn select(context: &Arc<QueryContext>, series: &SeriesSet, plan: &RowPlan) -
     series.check_at_hand()?;
     let (rows, steps) = (series.len(), plan.steps());
     let cells = Cells::with_capacity(context, rows * steps)?;
-    let cells = fold_chunks(
+    // What is too much is refused when it is met, not when all is read.
+    let held = context.charge(0, 0)?;
+    let (cells, held) = fold_chunks(
         rows,
         plan.cost(rows),
-        cells,
+        (cells, held),
         |chunk| {
+            let charge = context.charge(0, (chunk.len() * steps).saturating_mul(9))?;
             let mut chunk_cells = CellBuf::with_capacity(chunk.len() * steps);
             let observed = run_rows(context, &series.table, &*series.source, plan, chunk, |_, row| {
                 chunk_cells.push(row);
             })?;
-            Ok((chunk_cells, observed))
+            Ok((chunk_cells, observed, charge))
         },
-        |cells, (chunk_cells, observed)| {
+        |(cells, held), (chunk_cells, observed, _)| {
+            held.grow(chunk_cells.present(), 0)?;
             cells.push(chunk_cells.all());
             note(context, plan, &observed);
             Ok(())
         },
     )?;
+    drop(held);
     Frame::new(context, Arc::clone(&series.table), steps, cells.seal()?)
 }

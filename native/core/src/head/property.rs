@@ -201,7 +201,7 @@ fn check_one_names(
 ) {
     let range = (Millis::MIN, Millis::MAX);
     let context = new_context();
-    let mut names = Names::new(Arc::clone(&context), sets.to_vec(), range.0, range.1).unwrap();
+    let mut names = Names::new(Arc::clone(&context), sets.to_vec(), range.0, range.1, None).unwrap();
     for block in model
         .stored
         .iter()

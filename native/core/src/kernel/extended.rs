@@ -17,6 +17,59 @@ pub enum Edges {
     Smoothed,
 }
 
+impl Edges {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
+}
+
+/// The samples of an extended range selector that no function takes: those inside `(start, end)` and one at either end.
+#[derive(Debug, Clone, Copy)]
+pub struct Pinned {
+    pub start: Millis,
+    pub end: Millis,
+    pub edges: Edges,
+    /// How far beyond the window neighbours are looked for.
+    pub lookback: Millis,
+}
+
+impl Pinned {
+    /// The first and last time that can matter.
+    pub fn bounds(&self) -> (Millis, Millis) {
+        let after = if self.edges == Edges::Smoothed {
+            self.lookback
+        } else {
+            0
+        };
+        let min = self.start.saturating_sub(self.lookback).saturating_add(1);
+        (min, self.end.saturating_add(after))
+    }
+
+    /// Replaces what was read within the bounds. Nothing is left without a sample after the start. What may be a counter
+    /// is taken for a gauge, as in Prometheus.
+    pub fn pin(&self, times: &mut Vec<Millis>, values: &mut Vec<f64>) {
+        let stretch = Stretch {
+            times: times.as_slice(),
+            values: values.as_slice(),
+            start: self.start,
+            end: self.end,
+        };
+        let Some((first, last, left, right)) = stretch.pinned(self.edges) else {
+            times.clear();
+            values.clear();
+            return;
+        };
+        let from = first + usize::from(times[first] <= self.start);
+        let to = last + usize::from(times[last] < self.end);
+        let inside = from..to.max(from);
+        *times = [&[self.start], &times[inside.clone()], &[self.end]].concat();
+        *values = [&[left], &values[inside], &[right]].concat();
+    }
+}
+
 /// What an extended range selector asks for at each step.
 #[derive(Debug, Clone, Copy)]
 pub struct ExtendedRanges {
@@ -195,6 +248,33 @@ impl Stretch<'_> {
         Some(self.difference(left, right, (first, last), is_counter))
     }
 
+    /// The samples next to the ends, or the first and the last there are, and the values at the ends.
+    fn pinned(self, edges: Edges) -> Option<(usize, usize, f64, f64)> {
+        let newest = self.times.len().checked_sub(1)?;
+        let first = self.times[..newest]
+            .partition_point(|&time| time <= self.start)
+            .saturating_sub(1);
+        let last = match edges {
+            Edges::Anchored => newest,
+            Edges::Smoothed => self.times[..newest].partition_point(|&time| time < self.end),
+        };
+        if self.times[last] <= self.start {
+            return None;
+        }
+        let is_smoothed = edges == Edges::Smoothed;
+        let left = if is_smoothed && self.times[first] < self.start {
+            self.interpolate(first, self.start, false)
+        } else {
+            self.values[first]
+        };
+        let right = if is_smoothed && last > 0 && self.times[last] > self.end {
+            self.interpolate(last - 1, self.end, false)
+        } else {
+            self.values[last]
+        };
+        Some((first, last, left, right))
+    }
+
     /// right - left, and for counters what the resets strictly inside took away: those at the ends are in the
     /// interpolated values already.
     fn difference(self, left: f64, right: f64, (first, last): (usize, usize), is_counter: bool) -> f64 {
@@ -347,6 +427,51 @@ mod tests {
         let input = samples(&TIMES[..values.len()], values);
         kernel.run(input, &mut cells, &mut RowNotes::default());
         cells.all().get(0).and_then(Element::float)
+    }
+
+    fn pinned(edges: Edges, times: &[i64], values: &[f64], (start, end): (i64, i64)) -> Vec<(i64, f64)> {
+        let pinned = Pinned {
+            start,
+            end,
+            edges,
+            lookback: 100,
+        };
+        let (mut times, mut values) = (times.to_vec(), values.to_vec());
+        pinned.pin(&mut times, &mut values);
+        times.into_iter().zip(values).collect()
+    }
+
+    #[test]
+    fn windows_without_a_function_have_a_sample_at_either_end() {
+        let values = [0.0, 10.0, 30.0, 60.0];
+        assert_eq!(
+            pinned(Edges::Anchored, &TIMES, &values, (5, 25)),
+            [(5, 0.0), (10, 10.0), (20, 30.0), (25, 60.0)]
+        );
+        assert_eq!(
+            pinned(Edges::Smoothed, &TIMES, &values, (5, 25)),
+            [(5, 5.0), (10, 10.0), (20, 30.0), (25, 45.0)]
+        );
+        // Samples at the ends are not there twice.
+        for edges in [Edges::Anchored, Edges::Smoothed] {
+            assert_eq!(
+                pinned(edges, &TIMES[..3], &values[..3], (0, 20)),
+                [(0, 0.0), (10, 10.0), (20, 30.0)]
+            );
+        }
+        // Nothing after the start, or nothing at all, is nothing; one sample stands for both ends.
+        assert_eq!(pinned(Edges::Anchored, &TIMES, &values, (30, 40)), []);
+        assert_eq!(pinned(Edges::Smoothed, &[], &[], (30, 40)), []);
+        for edges in [Edges::Anchored, Edges::Smoothed] {
+            assert_eq!(
+                pinned(edges, &[35], &[7.0], (30, 40)),
+                [(30, 7.0), (35, 7.0), (40, 7.0)]
+            );
+        }
+        assert_eq!(
+            pinned(Edges::Smoothed, &[45], &[7.0], (30, 40)),
+            [(30, 7.0), (40, 7.0)]
+        );
     }
 
     #[test]

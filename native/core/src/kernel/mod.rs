@@ -20,7 +20,7 @@ mod window;
 #[cfg(test)]
 mod naive;
 
-pub use extended::{Edges, ExtendedKernel, ExtendedRanges, SmoothedKernel};
+pub use extended::{Edges, ExtendedKernel, ExtendedRanges, Pinned, SmoothedKernel};
 pub use histograms::{RowNote, RowNotes, Split};
 pub use instant::{Instant, InstantKernel, Shown};
 pub use neumaier::{Mean, Sum, Variance};

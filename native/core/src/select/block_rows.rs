@@ -55,20 +55,26 @@ pub fn table(reader: &BlockReader, rows: &[u32], symbols: &mut Symbols) -> Serie
     table
 }
 
-/// The label pairs of rows that may have samples with `min <= time <= max`.
-pub fn pairs(reader: &BlockReader, (min, max): (Millis, Millis), symbols: &mut Symbols) -> Vec<(u32, u32)> {
+/// The label pairs of a block that may have samples with `min <= time <= max`, of one label or of all. As in Prometheus
+/// the times of its rows are not looked at.
+pub fn pairs(
+    reader: &BlockReader,
+    (min, max): (Millis, Millis),
+    label: Option<&str>,
+    symbols: &mut Symbols,
+) -> Vec<(u32, u32)> {
     let (first, last) = reader.time_span();
-    let mut is_met = vec![min <= first && last <= max; reader.pairs().len()];
-    if !is_met.first().copied().unwrap_or(true) {
-        for row in find(reader, &[], (min, max)) {
-            for &pair in reader.row_pairs(row) {
-                is_met[pair as usize] = true;
-            }
-        }
+    if first > max || last < min {
+        return Vec::new();
     }
+    let wanted = match label {
+        Some(label) => reader
+            .find_symbol(label)
+            .map_or(0..0, |name| reader.pairs_of(name)),
+        None => 0..reader.pairs().len() as u32,
+    };
     let mut map = PairMap::new(reader);
-    let met = (0..reader.pairs().len() as u32).filter(|&pair| is_met[pair as usize]);
-    met.map(|pair| map.get(reader, pair, symbols)).collect()
+    wanted.map(|pair| map.get(reader, pair, symbols)).collect()
 }
 
 /// Query symbols by pair number of a block, filled as pairs are met.

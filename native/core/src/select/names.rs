@@ -13,12 +13,14 @@ use crate::engine::{Charge, QueryContext, json::write_labels};
 use crate::model::{Matcher, Millis, SeriesTable, Symbols};
 
 /// What the series have that pass all matchers of any set and may have samples between two times, both included. Without a set: every
-/// series, of which only the label pairs are collected.
+/// series, of which only the label pairs are collected, or those of one label.
 #[derive(Debug)]
 pub struct Names {
     context: Arc<QueryContext>,
     sets: Vec<Vec<Matcher>>,
     range: (Millis, Millis),
+    /// The only label whose values are asked for.
+    label: Option<String>,
     /// Without a matcher set.
     pairs: HashSet<(u32, u32)>,
     rows: Rows,
@@ -32,12 +34,14 @@ impl Names {
         sets: Vec<Vec<Matcher>>,
         min: Millis,
         max: Millis,
+        label: Option<String>,
     ) -> Result<Self> {
         let charge = context.charge(0, 0)?;
         Ok(Self {
             context,
             sets,
             range: (min, max),
+            label,
             pairs: HashSet::new(),
             rows: Rows::default(),
             charge,
@@ -48,7 +52,8 @@ impl Names {
     pub fn add_block(&mut self, reader: &BlockReader) -> Result<()> {
         self.context.check()?;
         if self.sets.is_empty() {
-            let pairs = block_rows::pairs(reader, self.range, &mut self.context.symbols());
+            let label = self.label.as_deref();
+            let pairs = block_rows::pairs(reader, self.range, label, &mut self.context.symbols());
             self.pairs.extend(pairs);
         }
         for matchers in &self.sets {

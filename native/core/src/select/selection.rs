@@ -6,7 +6,7 @@ use super::block_rows::{self, BlockRows};
 use super::part::{HeadPart, check_owner};
 use super::rows::Rows;
 use super::set::{Apart, SeriesSet, SetSource};
-use crate::block::{BlockReader, PageSet};
+use crate::block::{BlockReader, PageBytes, PageSet};
 use crate::engine::{Charge, Folded, QueryContext};
 use crate::head::HeadSnapshot;
 use crate::model::{Matcher, Millis, SampleReader, SampleSource, SeriesTable};
@@ -67,7 +67,7 @@ impl Selection {
             pages: pages.clone(),
         };
         if pages.is_empty() {
-            self.add_pages(pending, Vec::new())?;
+            self.add_pages::<Vec<u8>>(pending, Vec::new())?;
         } else {
             self.pending = Some(pending);
         }
@@ -75,7 +75,7 @@ impl Selection {
     }
 
     /// The pages that the last `add_block` asked for, in its order.
-    pub fn supply(&mut self, pages: Vec<Vec<u8>>) -> Result<()> {
+    pub fn supply<B: PageBytes>(&mut self, pages: Vec<B>) -> Result<()> {
         let Some(pending) = self.pending.take() else {
             return Err(Error::BadData(
                 "no block waits for pages: call add_block first".into(),
@@ -90,7 +90,7 @@ impl Selection {
         self.add_pages(pending, pages)
     }
 
-    fn add_pages(&mut self, pending: Pending, pages: Vec<Vec<u8>>) -> Result<()> {
+    fn add_pages<B: PageBytes>(&mut self, pending: Pending, pages: Vec<B>) -> Result<()> {
         let Pending {
             reader,
             rows,

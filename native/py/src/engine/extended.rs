@@ -9,6 +9,16 @@ use super::{Frame, GridTuple, Query, grid_of};
 use crate::errors::{detached, to_py};
 use crate::select::{Matcher, SeriesSet};
 
+pub fn edges_of(name: &str) -> PyResult<Edges> {
+    match name {
+        "anchored" => Ok(Edges::Anchored),
+        "smoothed" => Ok(Edges::Smoothed),
+        _ => Err(PyValueError::new_err(format!(
+            "edges are anchored or smoothed, not {name:?}"
+        ))),
+    }
+}
+
 #[pyfunction]
 #[pyo3(signature = (query, series, grid, function, *, range_ms, offset_ms, lookback_ms, edges))]
 #[expect(clippy::too_many_arguments, reason = "the shape of the door")]
@@ -23,15 +33,7 @@ fn select_extended(
     lookback_ms: i64,
     edges: &str,
 ) -> PyResult<Frame> {
-    let edges = match edges {
-        "anchored" => Edges::Anchored,
-        "smoothed" => Edges::Smoothed,
-        _ => {
-            return Err(PyValueError::new_err(format!(
-                "edges are anchored or smoothed, not {edges:?}"
-            )));
-        }
-    };
+    let edges = edges_of(edges)?;
     let extended = ExtendedRanges {
         ranges: Ranges {
             grid: grid_of(grid)?,
