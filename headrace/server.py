@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
@@ -26,6 +27,11 @@ STOP_S = 25
 
 KEEP_ALIVE_S = 120
 """Longer than the pauses of a sender: a connection closed just as a request leaves looks like a failure to it."""
+
+SWITCH_S = 0.0005
+"""So long a thread that runs Python keeps others waiting. With Python's own 5 ms a query waits that long for a thread
+that reads the log or sends to it, more than once.
+"""
 
 T = TypeVar("T")
 
@@ -77,6 +83,7 @@ async def serve(
     """Serves `front` at once, and what `open_roles` opens from then on, until `stopping`. Raises StartError if the
     roles cannot be opened, or end by themselves.
     """
+    sys.setswitchinterval(SWITCH_S)
     server = _Server(_http_config(front.router))
     try:
         async with asyncio.TaskGroup() as tasks:

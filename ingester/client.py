@@ -29,6 +29,9 @@ DIRECT_S = 0.001
 class LocalClient:
     """`shared.seams.ingester_client.IngesterClient` by direct calls."""
 
+    waits_itself = False
+    """A wait of its own costs next to nothing within a process."""
+
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
 

@@ -14,10 +14,11 @@ from shared.native import BlockReader, CorruptError, FoldedPart, Names, Selectio
 from shared.seams.ingester_client import Answer, Answers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from querier.cache import BlockCache
     from querier.directories import Directories
+    from querier.freshness import Freshness
     from querier.tracing import Trace
     from shared.native import HeadPart, Matcher, Query, SeriesSet
     from shared.seams.ingester_client import Fold, IngesterClient
@@ -95,23 +96,23 @@ class Reading:
     are seen twice merge.
     """
 
-    __slots__ = ("_folds", "_is_partial", "_oldest_ms", "_partitions", "_sources", "_uid", "warnings")
+    __slots__ = ("_folds", "_freshness", "_is_partial", "_oldest_ms", "_sources", "_uid", "warnings")
 
     def __init__(
         self,
         sources: Sources,
         uid: bytes,
-        partitions: Mapping[int, int],
+        freshness: Freshness,
         *,
         oldest_ms: int,
         warnings: list[str],
         is_partial: bool,
         folds: Folds,
     ) -> None:
-        """`partitions`: see `IngesterClient`. `oldest_ms`: what is older is not shown."""
+        """`freshness` is of all partitions that are read. `oldest_ms`: what is older is not shown."""
         self._sources = sources
         self._uid = uid
-        self._partitions = partitions
+        self._freshness = freshness
         self._oldest_ms = oldest_ms
         self.warnings = warnings
         self._is_partial = is_partial
@@ -138,8 +139,8 @@ class Reading:
         for _ in range(_ATTEMPTS):
             selection = Selection(query, matchers, min_ms, max_ms)
             try:
-                answers = await self._sources.heads.select(
-                    query, self._uid, self._partitions, matchers, min_ms, max_ms, pushed
+                answers = await self._heads(
+                    lambda ends: self._sources.heads.select(query, self._uid, ends, matchers, min_ms, max_ms, pushed)
                 )
                 rest = _without_whole(selection, answers, min_ms) if fold is not None else _all_series(answers)
                 is_heavy = await self._fill(selection, rest, min_ms, max_ms)
@@ -166,8 +167,8 @@ class Reading:
         for _ in range(_ATTEMPTS):
             names = Names(query, matcher_sets, min_ms, max_ms, label)
             try:
-                answers = await self._sources.client.names(
-                    query, self._uid, self._partitions, matcher_sets, min_ms, max_ms
+                answers = await self._heads(
+                    lambda ends: self._sources.client.names(query, self._uid, ends, matcher_sets, min_ms, max_ms)
                 )
                 await self._fill(names, answers, min_ms, max_ms)
             except _MovedError:
@@ -180,7 +181,7 @@ class Reading:
 
     async def metadata(self) -> dict[str, tuple[int, str, str]]:
         """family -> (type number, help, unit)."""
-        described = await self._sources.client.metadata(self._uid, self._partitions)
+        described = await self._sources.client.metadata(self._uid, await self._freshness.settle())
         if described.missing:
             self._note_missing(described.missing)
         return described.families
@@ -188,10 +189,26 @@ class Reading:
     async def exemplars(self, matcher_sets: Sequence[Sequence[Matcher]], min_ms: int, max_ms: int) -> list[bytes]:
         """For `json_exemplars`, as far back as the retention goes."""
         min_ms = max(min_ms, self._oldest_ms)
-        found = await self._sources.client.exemplars(self._uid, self._partitions, matcher_sets, min_ms, max_ms)
+        ends = await self._freshness.settle()
+        found = await self._sources.client.exemplars(self._uid, ends, matcher_sets, min_ms, max_ms)
         if found.missing:
             self._note_missing(found.missing)
         return found.parts
+
+    async def _heads(self, ask: Callable[[Mapping[int, int]], Awaitable[Answers[_Part]]]) -> Answers[_Part]:
+        """`ask` asks the heads of partitions for what has to contain all below an offset. Who has not got that in time
+        is asked again, for what has come in the end.
+        """
+        freshness = self._freshness
+        answers = await ask(freshness.ends)
+        if not answers.missing:
+            freshness.is_settled = True
+        if freshness.is_settled:
+            return answers
+        ends = await freshness.settle()
+        late = await ask({number: ends[number] for number in answers.missing})
+        given = sorted((*answers.given, *late.given), key=lambda answer: answer.partition)
+        return Answers(given, late.missing)
 
     async def _fill(self, target: _Target[_Part], answers: Answers[_Part], min_ms: int, max_ms: int) -> bool:
         """Adds every partition; whether one of the steps was much work, so that the rest was done in worker threads."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from querier.cache import BlockCache
 from querier.directories import Directories
+from querier.freshness import Freshness
 from querier.reading import Folds, Reading, Sources
 from shared.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from shared.clock import Clock
     from shared.model.instance import Instance
@@ -68,16 +69,18 @@ class Storage:
         is_partial: bool = False,
         pushes_down: bool = True,
     ) -> Reading:
-        """Waits, for `wait_s` at most, until the heads have applied every sample acknowledged before the call.
+        """What it finds contains every sample acknowledged before the call; heads are waited for, for `wait_s` at most,
+        here or when they are first asked.
 
-        UnavailableError: the wait was in vain and `consistency` is strong. `is_partial`: what nobody can answer for may
-        be missing. `pushes_down`: whether ingesters may aggregate.
+        UnavailableError, here or there: the wait was in vain and `consistency` is strong. `is_partial`: what nobody can
+        answer for may be missing. `pushes_down`: whether ingesters may aggregate.
         """
-        partitions, warnings = await self._applied(self._partitions_of(instance.uid, instance.shards), consistency)
+        warnings: list[str] = []
+        numbers = self._partitions_of(instance.uid, instance.shards)
         return Reading(
             self._sources,
             instance.uid,
-            partitions,
+            await self._freshness(numbers, consistency, warnings),
             oldest_ms=self._oldest_ms(instance),
             warnings=warnings,
             is_partial=is_partial,
@@ -96,7 +99,9 @@ class Storage:
         """The pushed groups of an instance, as pieces, and warnings. UnavailableError as of `read`, and for
         partitions that nobody can answer for.
         """
-        ends, warnings = await self._applied(partitions, consistency)
+        warnings: list[str] = []
+        freshness = await self._freshness(partitions, consistency, warnings)
+        ends = await freshness.settle()
         pushed = await self._client.pushed(instance.uid, ends, self._clock.now_ms(), as_families=as_families)
         if pushed.missing:
             why = "; ".join(why for _, why in sorted(pushed.missing.items()))
@@ -105,25 +110,19 @@ class Storage:
             warnings.append(f"some pushed groups are missing: {why}")
         return pushed.groups, warnings
 
-    async def _applied(self, numbers: Sequence[int], consistency: Consistency) -> tuple[Mapping[int, int], list[str]]:
-        """Partition -> offset below which everything is applied, and what is to be said about it."""
-        if consistency is Consistency.EVENTUAL:
-            return dict.fromkeys(numbers, 0), []
-        partitions = await self._log.end_offsets(numbers)
-        lag = await self._client.wait_applied(partitions, timeout_s=self._wait_s)
-        if not lag:
-            return partitions, []
-        warning = self._explain(lag)
-        if consistency is Consistency.STRONG:
-            raise UnavailableError(warning)
-        return {number: 0 if number in lag else end for number, end in partitions.items()}, [warning]
-
-    def _explain(self, lag: dict[int, int]) -> str:
-        behind = ", ".join(f"partition {partition} by {records}" for partition, records in sorted(lag.items()))
-        return (
-            f"recent samples may be missing: after {self._wait_s:g} s ingesters lag behind the log, "
-            f"in records: {behind}"
+    async def _freshness(self, numbers: Sequence[int], consistency: Consistency, warnings: list[str]) -> Freshness:
+        """Where waiting costs no call it is done here."""
+        is_eventual = consistency is Consistency.EVENTUAL
+        freshness = Freshness(
+            self._client,
+            dict.fromkeys(numbers, 0) if is_eventual else await self._log.end_offsets(numbers),
+            wait_s=self._wait_s,
+            is_strong=consistency is Consistency.STRONG,
+            warnings=warnings,
         )
+        if not self._client.waits_itself:
+            await freshness.settle()
+        return freshness
 
     def _oldest_ms(self, instance: Instance) -> int:
         """Blocks go when all of their samples are too old; an answer must not depend on when that happens."""

@@ -91,7 +91,7 @@ class _TracedHeads:
         self._trace.head_seconds += perf_counter() - began
         self._trace.missing = sorted(answers.missing)
         # A repetition counts once: what counts is what the answer is made of.
-        self._trace.heads = [
+        self._trace.heads = [head for head in self._trace.heads if head.partition not in partitions] + [
             HeadFigures(
                 answer.partition,
                 answer.replica,

@@ -11,15 +11,12 @@ from ingester.rpc.unsent import Unsent
 from shared.errors import UnavailableError
 from shared.native import Fold, FoldedPart, Head, HeadPart, HeadSearch, Matcher, NamesPart, NamesSearch, Query
 from shared.rpc import ingester_pb2 as pb
-from shared.rpc.settings import FRAME_BYTES, HEARTBEAT_S
+from shared.rpc.settings import CATCH_UP_S, FRAME_BYTES, HEARTBEAT_S
 
 Part: TypeAlias = HeadPart | FoldedPart | NamesPart
 AnyPart = TypeVar("AnyPart")
 
 _Answer: TypeAlias = tuple[pb.HeadAnswer, Part | None]
-
-CATCH_UP_S = 1.0
-"""How long a partition that lags behind what a question needs may take; the other zone may be quicker after that."""
 
 MAX_WAIT_S = 60.0
 MAX_SELECTS = 16

@@ -12,6 +12,7 @@ from shared.native import CorruptError, FoldedPart, HeadPart, IncomingPart, Name
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.fanout import ask
 from shared.rpc.methods import EXEMPLARS, METADATA, NAMES, PUSHED, SELECT, WAIT
+from shared.rpc.settings import CATCH_UP_S, HEARTBEAT_S
 from shared.seams.ingester_client import Answer, Answers, Described, Exemplars, Pushed
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ SPARE_S = 0.5
 
 class RemoteClient:
     """`shared.seams.ingester_client.IngesterClient` over gRPC."""
+
+    waits_itself = True
 
     def __init__(self, replicas: Replicas, channels: Channels, *, timeout_s: float) -> None:
         """`timeout_s`: longest that a call may take, whatever its caller says."""
@@ -84,7 +87,7 @@ class RemoteClient:
                 limits=_limits(query),
                 fold=folding,
             )
-            frames = self._channels.stream(address, SELECT, request, self._timeout_s)
+            frames = self._channels.stream(address, SELECT, request, self._timeout_s, _patience_s(wanted))
             return await _collect(query, frames, answers, _selected, address)
 
         return _sorted(*await ask(self._replicas, partitions, select))
@@ -104,7 +107,7 @@ class RemoteClient:
             request = pb.NamesRequest(
                 uid=uid, partitions=wanted, sets=sets, min_ms=min_ms, max_ms=max_ms, limits=_limits(query)
             )
-            frames = self._channels.stream(address, NAMES, request, self._timeout_s)
+            frames = self._channels.stream(address, NAMES, request, self._timeout_s, _patience_s(wanted))
             return await _collect(query, frames, answers, _named, address)
 
         return _sorted(*await ask(self._replicas, partitions, names))
@@ -171,6 +174,13 @@ class RemoteClient:
 
         found, missing = await ask(self._replicas, partitions, exemplars)
         return Exemplars(list(found.values()), missing)
+
+
+def _patience_s(wanted: Mapping[int, int]) -> float | None:
+    """How long nothing may come of an answer, if who makes it is the first to be asked since the log has told its ends:
+    it waits itself, and then says at once or a heartbeat later that it works.
+    """
+    return CATCH_UP_S + HEARTBEAT_S + SPARE_S if any(wanted.values()) else None
 
 
 async def _collect(

@@ -47,9 +47,18 @@ class Channels:
             return reply
 
     async def stream(
-        self, address: str, method: Method[Request, Reply], request: Request, timeout_s: float
+        self,
+        address: str,
+        method: Method[Request, Reply],
+        request: Request,
+        timeout_s: float,
+        first_s: float | None = None,
     ) -> AsyncGenerator[Reply, None]:
-        """grpc.RpcError, UnavailableError if nothing comes for too long. What is not read to its end is cancelled."""
+        """grpc.RpcError, UnavailableError if nothing comes for too long, or not the first reply within `first_s`. What
+        is not read to its end is cancelled.
+        """
+        silence_s = self._settings.silence_s
+        patience_s = min(silence_s, first_s or silence_s)
         peer = self._peer(address)
         async with peer.calls, self._counted(method.name):
             call = peer.channel.unary_stream(
@@ -59,14 +68,15 @@ class Channels:
             )(request, timeout=timeout_s, metadata=self._metadata)
             try:
                 while True:
-                    async with asyncio.timeout(self._settings.silence_s):
+                    async with asyncio.timeout(patience_s):
                         reply = await call.read()
+                    patience_s = silence_s
                     if not isinstance(reply, method.reply):  # the end
                         return
                     yield reply
             except TimeoutError:
                 self._give_up(address, peer)
-                raise UnavailableError(f"it has been silent for {self._settings.silence_s:g} s") from None
+                raise UnavailableError(f"it has been silent for {patience_s:g} s") from None
             finally:
                 call.cancel()
 

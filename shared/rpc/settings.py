@@ -9,6 +9,9 @@ MAX_MESSAGE_BYTES = 16 << 20
 HEARTBEAT_S = 1.0
 """From one sign of life of a stream to the next. A process that stands still gives none, though its kernel acks."""
 
+CATCH_UP_S = 1.0
+"""How long a partition that lags behind what a question needs may take; the other zone may be quicker after that."""
+
 FRAME_BYTES = 256 << 10
 """Of a stream. A large message would hold up the event loop that takes it."""
 

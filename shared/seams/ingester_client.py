@@ -92,10 +92,16 @@ class Exemplars:
 
 
 class IngesterClient(Protocol):
-    """`partitions` maps each partition to the offset below which everything has to be in its answer, which
-    `wait_applied` has seen applied; 0: whatever is there. Calls end with their caller's task and need no deadline of
-    their own.
+    """`partitions` maps each partition to the offset below which everything has to be in its answer; 0: whatever is
+    there. Calls end with their caller's task and need no deadline of their own.
     """
+
+    @property
+    def waits_itself(self) -> bool:
+        """Whether `select` and `names` wait for what an answer has to contain, and count it as missing where it does
+        not come soon. Otherwise, as for all other calls, `wait_applied` must have seen it applied.
+        """
+        ...
 
     async def wait_applied(self, ends: Mapping[int, int], *, timeout_s: float) -> dict[int, int]:
         """Returns once a head of every partition has applied what lies below its end, or after `timeout_s` the lag in

@@ -28,14 +28,14 @@ from ingester.rpc.unsent import Unsent
 from ingester.service import Ingester
 from querier.remote import coverage
 from querier.remote.coverage import Coverage
-from querier.storage import Storage
+from querier.storage import Consistency, Storage
 from shared import faults
 from shared.errors import BadDataError, UnavailableError
 from shared.native import ExecutionError, Files, HeadSearch, IncomingPart, KnownSeries, Query, Selection
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc import replicas
 from shared.rpc.channels import Channels
-from shared.rpc.methods import FLUSH, SELECT, SERVICE
+from shared.rpc.methods import FLUSH, SELECT, SERVICE, WAIT
 from shared.rpc.secret import metadata_of
 from shared.rpc.settings import RpcSettings
 from shared.seams.membership import Lease
@@ -120,8 +120,9 @@ class TestFailOver:
             assert await world.read() == EXPECTED
             assert (await rows(opened, world))[1] == {}
 
-    async def test_a_zone_that_lags(self, world: World) -> None:
+    async def test_a_zone_that_lags(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """Neither a warning nor a sample less."""
+        monkeypatch.setattr(service, "CATCH_UP_S", 0.2)
         async with two_zones(world) as (_, other):
             await world.caught_up()
             await world.ingester.holdings.consumer.stop()
@@ -130,8 +131,41 @@ class TestFailOver:
             await other.holdings.consumer.stop()
             await world.write([series("late", (T, 1.0))])
             world.storage._wait_s = 0.2
-            [warning] = (await world.storage.read(world.tenant)).warnings
+            reading = await world.storage.read(world.tenant)
+            found = await reading.select(Query(), (), *FOREVER)
+            assert len(found) == len(EXPECTED)
+            [warning] = reading.warnings
             assert "recent samples may be missing: after 0.2 s ingesters lag behind the log" in warning
+            reading = await world.storage.read(world.tenant, Consistency.STRONG)
+            with pytest.raises(UnavailableError, match=r"after 0\.2 s ingesters lag .* partition 3 by 1$"):
+                await reading.names(Query(), (), *FOREVER)
+
+    async def test_heads_that_do_not_lag_are_called_once(self, world: World) -> None:
+        async with two_zones(world) as (opened, _):
+            await world.write([series("m", (T + 7000, 7.0), job=f"j{n}") for n in range(25)])
+            assert len(await world.read()) == len(EXPECTED)
+            assert opened.channels.calls == {SELECT.name: 1}
+
+    async def test_of_a_query_that_waits_each_selection_is_complete(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both zones lag at first: what is asked for meanwhile is answered when they have caught up."""
+        monkeypatch.setattr(service, "CATCH_UP_S", 0.02)
+        async with two_zones(world) as (opened, other):
+            await world.caught_up(other)
+            for ingester in (world.ingester, other):
+                ingester.holdings.consumer.pause(paused=True)
+            await world.write([series("m", (T + 7000, 7.0), job=f"j{n}") for n in range(25)])
+            world.storage._wait_s = 60.0
+            reading = await world.storage.read(world.tenant)
+            asked = [asyncio.create_task(reading.select(Query(), (), T + 7000, T + 7000)) for _ in range(2)]
+            async with asyncio.timeout(30):
+                while not opened.channels.calls[WAIT.name] and not all(task.done() for task in asked):  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            for ingester in (world.ingester, other):
+                ingester.holdings.consumer.pause(paused=False)
+            assert [len(await found) for found in asked] == [25, 25]
+            assert reading.warnings == []
 
     async def test_an_answer_never_lacks_what_the_wait_has_seen(self, world: World) -> None:
         """The zone that had applied it is gone, the other one lags: that is not answered as if nothing were missing."""
@@ -140,7 +174,7 @@ class TestFailOver:
             await other.holdings.consumer.stop()
             await world.write([series("m", (T + 7000, 7.0), job=f"j{n}") for n in range(25)])
             reading = await world.storage.read(world.tenant)
-            assert reading.warnings == []
+            assert len(await reading.select(Query(), (), T + 7000, T + 7000)) == 25
             await opened.stop("a-0")
             with pytest.raises(UnavailableError, match=r"partition \d is 1 records behind"):
                 await reading.select(Query(), (), *FOREVER)
