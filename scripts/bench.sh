@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Headrace beside Debian's Prometheus and VictoriaMetrics on the same load, in one run.
-# bench.sh [small|medium|jitter|real|recovery|push|growth|cluster[:SCENARIO]]...; default: small. Results go to
+# bench.sh [small|medium|jitter|real|recovery|push|remote-write|growth|cluster[:SCENARIO]]...; default: small. Results go to
 # .bench/results/NAME/results.md; `cluster` prints them. Its scenarios are the functions of tests/bench/cluster.py.
 # BENCH_DIR: the folder of the black-box benchmark (run.py, dataset.py …); default ../shared/bench beside this checkout.
-# BENCH_REAL: the recording for `real`, zstd of [u32 length][snappy body]…; default ../shared/data/real.rw.zst.
+# BENCH_REAL: the recording for `real` and `remote-write`, zstd of [u32 length][snappy body]…; default ../shared/data/real.rw.zst.
 . "$(dirname "$0")/lib.sh"
 PROFILE=release scripts/setup.sh dev
 scripts/tools.sh prometheus victoria-metrics
@@ -26,6 +26,12 @@ compare() { # NAME DATASET run.py-arguments...
     --out ".bench/results/$name" "$@"
 }
 
+recording() { # prints the file that holds it unpacked
+  local file=$BENCH_HOME/real.rw.raw
+  [ -f "$file" ] || zstd -dqf "${BENCH_REAL:-../shared/data/real.rw.zst}" -o "$file"
+  echo "$file"
+}
+
 for name in "${@:-small}"; do
   case $name in
     small) compare small small --ingest-reps 3 ;;
@@ -36,12 +42,14 @@ for name in "${@:-small}"; do
       compare jitter "$file" --no-queries ;;
     real)
       file=$BENCH_HOME/real.rw
-      [ -f "$file.meta.json" ] || { zstd -dqf "${BENCH_REAL:-../shared/data/real.rw.zst}" -o "$file.raw" && "$python" "$bench/dataset.py" real "$file.raw" "$file" >&2; }
+      [ -f "$file.meta.json" ] || "$python" "$bench/dataset.py" real "$(recording)" "$file" >&2
       compare real "$file" --no-queries --ingest-reps 3 ;;
     recovery)
       "$python" -m tests.bench.recovery ;;
     push)
       "$python" -m tests.bench.push ;;
+    remote-write)
+      "$python" -m tests.bench.remote_write "$(recording)" ;;
     growth)
       "$python" -m tests.bench.growth docs/growth.svg ;;
     cluster | cluster:*)
@@ -49,6 +57,6 @@ for name in "${@:-small}"; do
       scripts/tools.sh redis-server redis-tools libjemalloc2 liblzf1 libatomic1 nginx libpcre2-8-0
       scenario=${name#cluster}
       "$python" -m tests.bench.cluster ${scenario:+"${scenario#:}"} ;;
-    *) die "unknown benchmark '$name': small, medium, jitter, real, recovery, push, growth or cluster" ;;
+    *) die "unknown benchmark '$name': small, medium, jitter, real, recovery, push, remote-write, growth or cluster" ;;
   esac
 done

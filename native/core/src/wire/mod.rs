@@ -6,7 +6,8 @@
 //! | [`proto`] | a bounded reader of protobuf fields |
 //! | [`scan`] | the hot pass over a decoded request: where labels lie, what the samples are |
 //! | [`v2`] | the same of a remote-write 2.0 request |
-//! | [`symbols`] | its table of strings, and label bytes written from references |
+//! | [`symbols`] | its table of strings |
+//! | [`label_bytes`] | its labels, written from references in the form of 1.0 |
 //! | [`labels`] | the label rules, and label bytes as text |
 //! | [`keys`] | keyed hashes: label keys and partitions |
 //! | [`cache`] | label bytes already known to be valid |
@@ -25,6 +26,7 @@ pub mod exemplar;
 mod histogram;
 mod keys;
 pub mod known;
+mod label_bytes;
 pub mod labels;
 mod limits;
 mod metadata;

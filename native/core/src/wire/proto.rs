@@ -41,10 +41,14 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub fn varint(&mut self) -> Result<u64> {
-        match self.buf.get(self.pos) {
-            Some(&byte) if byte < 0x80 => {
+        match self.buf[self.pos..] {
+            [byte, ..] if byte < 0x80 => {
                 self.pos += 1;
                 Ok(u64::from(byte))
+            }
+            [low, high, ..] if high < 0x80 => {
+                self.pos += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
             }
             _ => self.long_varint(),
         }

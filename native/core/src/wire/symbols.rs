@@ -1,17 +1,11 @@
-//! The string table of a remote-write 2.0 request, and label bytes written from references into it.
+//! The string table of a remote-write 2.0 request.
 
 use super::labels::METRIC_NAME;
 use super::proto::Reader;
 use crate::{Error, Result};
 
-/// Strings up to this length are copied in one piece of it, whatever follows them.
-const WIDE: usize = 32;
-
 /// A string's reference as it stands where no table holds it: `uint32` ends far below.
 const NOWHERE: u32 = u32::MAX;
-
-/// What protobuf adds to one label: three tags and as many lengths of at most five bytes.
-const LABEL_OVERHEAD: usize = 18;
 
 /// Where each string of a request lies.
 #[derive(Debug)]
@@ -19,6 +13,8 @@ pub struct Symbols<'a> {
     decoded: &'a [u8],
     /// Start and length.
     spans: Vec<(u32, u32)>,
+    /// A reference of the label that names a metric, once one was found.
+    metric_name: u32,
 }
 
 impl<'a> Symbols<'a> {
@@ -26,11 +22,17 @@ impl<'a> Symbols<'a> {
         Self {
             decoded,
             spans: Vec::with_capacity(decoded.len() / 64),
+            metric_name: NOWHERE,
         }
     }
 
     pub fn push(&mut self, extent: std::ops::Range<usize>) {
         self.spans.push((extent.start as u32, extent.len() as u32));
+    }
+
+    /// The request that holds the strings.
+    pub fn decoded(&self) -> &'a [u8] {
+        self.decoded
     }
 
     pub fn len(&self) -> usize {
@@ -47,18 +49,33 @@ impl<'a> Symbols<'a> {
         }
     }
 
+    /// Where a string lies in the decoded request: start and length.
+    #[inline]
+    pub fn span(&self, reference: u32) -> Option<(u32, u32)> {
+        self.spans.get(reference as usize).copied()
+    }
+
     #[inline]
     pub fn get(&self, reference: u32) -> Option<&'a [u8]> {
-        let &(start, len) = self.spans.get(reference as usize)?;
+        let (start, len) = self.span(reference)?;
         Some(&self.decoded[start as usize..start as usize + len as usize])
     }
 
     /// The string that follows `__name__` among the references of a series.
-    pub fn name_of(&self, refs: &[u32]) -> Option<u32> {
+    #[inline]
+    pub fn name_of(&mut self, refs: &[u32]) -> Option<u32> {
         let (pairs, _) = refs.as_chunks::<2>();
+        match pairs.first() {
+            Some(&[name, value]) if name == self.metric_name => Some(value),
+            _ => self.find_name(pairs),
+        }
+    }
+
+    fn find_name(&mut self, pairs: &[[u32; 2]]) -> Option<u32> {
         let found = pairs
             .iter()
             .find(|[name, _]| self.get(*name) == Some(METRIC_NAME))?;
+        self.metric_name = found[0];
         Some(found[1])
     }
 
@@ -98,197 +115,89 @@ pub fn read_refs(mut packed: Reader<'_>, refs: &mut Vec<u32>) -> Result<()> {
     Ok(())
 }
 
+/// The two references at `at` of a packed field, each of one byte or two as nearly all are, and where they end. `None`: they are
+/// others, or bytes are missing.
+#[inline]
+pub fn read_pair(packed: &[u8], at: usize) -> Option<([u32; 2], usize)> {
+    let bytes = u32::from_le_bytes(*packed.get(at..)?.first_chunk()?);
+    let (name, name_len) = read_short(bytes)?;
+    let (value, value_len) = read_short(bytes >> (8 * name_len))?;
+    Some(([name, value], at + (name_len + value_len) as usize))
+}
+
+/// The number in the lowest one or two bytes, and how many they are, without a branch that depends on that.
+#[inline]
+fn read_short(bytes: u32) -> Option<(u32, u32)> {
+    let goes_on = bytes >> 7 & 1;
+    let high = (bytes >> 1 & 0x7f << 7) * goes_on;
+    (goes_on & bytes >> 15 == 0).then_some((bytes & 0x7f | high, 1 + goes_on))
+}
+
 #[inline]
 pub fn to_ref(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(NOWHERE)
 }
 
-/// Label bytes of all series of a request, one behind the other, in the form in which remote write 1.0 sends them.
-#[derive(Debug, Default)]
-pub struct LabelBytes {
-    /// Longer than what is written, so that strings can be copied in wide pieces.
-    buffer: Vec<u8>,
-    len: usize,
-    limit: usize,
-}
-
-impl LabelBytes {
-    /// Of at most `limit` bytes altogether.
-    pub fn new(expected: usize, limit: usize) -> Self {
-        Self {
-            buffer: vec![0; expected],
-            len: 0,
-            limit,
-        }
-    }
-
-    pub fn finish(mut self) -> Vec<u8> {
-        self.buffer.truncate(self.len);
-        self.buffer
-    }
-
-    pub fn get(&self, (start, len): (u32, u32)) -> &[u8] {
-        &self.buffer[start as usize..start as usize + len as usize]
-    }
-
-    /// Takes back what was written behind `start`.
-    pub fn truncate(&mut self, start: u32) {
-        self.len = self.len.min(start as usize);
-    }
-
-    /// The label bytes of pairs of references; where they lie. `None`: a reference is outside of the table, or one has no partner. A
-    /// small request can name long strings again and again, so what they come to is bounded: TooLarge.
-    #[inline]
-    pub fn write(&mut self, symbols: &Symbols<'_>, refs: &[u32]) -> Result<Option<(u32, u32)>> {
-        let (pairs, rest) = refs.as_chunks::<2>();
-        if !rest.is_empty() {
-            return Ok(None);
-        }
-        let mut most = 0;
-        for &reference in refs {
-            let Some(&(_, len)) = symbols.spans.get(reference as usize) else {
-                return Ok(None);
-            };
-            most += len as usize;
-        }
-        most += pairs.len() * LABEL_OVERHEAD;
-        let start = self.len;
-        if start + most > self.limit {
-            return Err(self.too_large());
-        }
-        if start + most + 2 * WIDE > self.buffer.len() {
-            self.buffer.resize((start + most + 2 * WIDE) * 2, 0);
-        }
-        for &[name, value] in pairs {
-            let (name, value) = (symbols.spans[name as usize], symbols.spans[value as usize]);
-            self.put_label(symbols.decoded, name, value);
-        }
-        Ok(Some((start as u32, (self.len - start) as u32)))
-    }
-
-    /// Appends something else that lies between label bytes; where it lies.
-    pub fn put_bytes(&mut self, bytes: &[u8]) -> Result<(u32, u32)> {
-        let start = self.len;
-        if start + bytes.len() > self.limit {
-            return Err(self.too_large());
-        }
-        if start + bytes.len() > self.buffer.len() {
-            self.buffer.resize((start + bytes.len()) * 2, 0);
-        }
-        self.len += bytes.len();
-        self.buffer[start..self.len].copy_from_slice(bytes);
-        Ok((start as u32, bytes.len() as u32))
-    }
-
-    #[inline]
-    fn put_label(&mut self, decoded: &[u8], name: (u32, u32), value: (u32, u32)) {
-        let inner = 2 + varint_len(name.1) + name.1 + varint_len(value.1) + value.1;
-        self.put_head(0x0a, inner);
-        self.put_head(0x0a, name.1);
-        self.put_string(decoded, name);
-        self.put_head(0x12, value.1);
-        self.put_string(decoded, value);
-    }
-
-    #[inline]
-    fn put_head(&mut self, tag: u8, mut len: u32) {
-        self.buffer[self.len] = tag;
-        self.len += 1;
-        while len >= 0x80 {
-            self.buffer[self.len] = len as u8 | 0x80;
-            self.len += 1;
-            len >>= 7;
-        }
-        self.buffer[self.len] = len as u8;
-        self.len += 1;
-    }
-
-    #[inline]
-    fn put_string(&mut self, decoded: &[u8], (start, len): (u32, u32)) {
-        let (start, len) = (start as usize, len as usize);
-        let from = decoded.get(start..start + WIDE).filter(|_| len <= WIDE);
-        if let (Some(from), Some(to)) = (from, self.buffer.get_mut(self.len..self.len + WIDE)) {
-            to.copy_from_slice(from);
-        } else {
-            self.buffer[self.len..self.len + len].copy_from_slice(&decoded[start..start + len]);
-        }
-        self.len += len;
-    }
-
-    #[cold]
-    fn too_large(&self) -> Error {
-        Error::TooLarge(format!(
-            "the labels of the request come to more than {} bytes once its symbols are put in, which is the limit of a decoded request; \
-             send smaller batches",
-            self.limit
-        ))
-    }
-}
-
-fn varint_len(value: u32) -> u32 {
-    (32 - (value | 1).leading_zeros()).div_ceil(7)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::encode::put_label;
 
     fn table<'a>(decoded: &'a mut Vec<u8>, strings: &[&str]) -> Symbols<'a> {
-        let mut spans = Vec::new();
+        let mut extents = Vec::new();
         for text in strings {
-            spans.push((decoded.len() as u32, text.len() as u32));
+            extents.push(decoded.len()..decoded.len() + text.len());
             decoded.extend_from_slice(text.as_bytes());
         }
-        Symbols { decoded, spans }
+        let mut symbols = Symbols::new(decoded);
+        for extent in extents {
+            symbols.push(extent);
+        }
+        symbols
     }
 
     #[test]
-    fn label_bytes_are_those_of_remote_write_1() {
-        let long = "x".repeat(40);
-        let longer = "y".repeat(20_000);
-        let strings = ["", "__name__", "up", "job", "ü", &long, &longer];
+    fn the_metric_is_what_the_first_name_says() {
         let mut decoded = Vec::new();
-        let symbols = table(&mut decoded, &strings);
-        let mut bytes = LabelBytes::new(0, 1 << 20);
-        for refs in [&[1, 2][..], &[1, 2, 3, 4], &[1, 5, 5, 6, 6, 0], &[], &[0, 0]] {
-            let mut expected = Vec::new();
-            for pair in refs.chunks(2) {
-                put_label(
-                    &mut expected,
-                    strings[pair[0] as usize].as_bytes(),
-                    strings[pair[1] as usize].as_bytes(),
-                );
-            }
-            let at = bytes.write(&symbols, refs).unwrap().unwrap();
-            assert_eq!(bytes.get(at), expected, "{refs:?}");
-        }
-        assert_eq!(symbols.name_of(&[3, 4, 1, 2]), Some(2));
+        let mut symbols = table(&mut decoded, &["", "__name__", "up", "job", "x", "__name__"]);
         assert_eq!(symbols.name_of(&[3, 1]), None);
+        assert_eq!(symbols.name_of(&[]), None);
+        // Whichever was found before: the table may hold the string twice.
+        for _ in 0..2 {
+            assert_eq!(symbols.name_of(&[3, 4, 1, 2]), Some(2));
+            assert_eq!(symbols.name_of(&[1, 2, 5, 4]), Some(2));
+            assert_eq!(symbols.name_of(&[5, 4, 1, 2]), Some(4));
+        }
+    }
+
+    #[test]
+    fn pairs_of_short_references_are_read_in_one_go() {
+        use crate::wire::encode::put_varint;
+
+        let lengths = [0, 1, 127, 128, 300, 16_383, 16_384, u64::MAX];
+        for name in lengths {
+            for value in lengths {
+                let mut packed = vec![7];
+                put_varint(&mut packed, name);
+                put_varint(&mut packed, value);
+                let end = packed.len();
+                packed.extend_from_slice(&[0x80; 3]);
+                let is_short = name.max(value) < 1 << 14;
+                let expected = is_short.then_some(([to_ref(name), to_ref(value)], end));
+                assert_eq!(read_pair(&packed, 1), expected, "{name} {value}");
+                assert_eq!(read_pair(&packed[..end], packed.len()), None);
+            }
+        }
     }
 
     #[test]
     fn references_are_checked() {
         let mut decoded = Vec::new();
         let symbols = table(&mut decoded, &["", "a", "b"]);
-        let mut bytes = LabelBytes::new(0, 1 << 20);
-        assert_eq!(bytes.write(&symbols, &[1, 2, 1]).unwrap(), None);
-        assert_eq!(bytes.write(&symbols, &[1, 2, 1, 9]).unwrap(), None);
         assert_eq!(symbols.fault(&[1, 2, 1]), "invalid labelRefs length 3");
         assert_eq!(
             symbols.fault(&[0, 0, 1, 9]),
             "labelRefs 1 (name) = 9 (value) outside of symbols table (size 3)"
         );
         assert_eq!(to_ref(1 << 40), NOWHERE);
-    }
-
-    #[test]
-    fn a_long_string_named_often_is_bounded() {
-        let long = "x".repeat(1000);
-        let mut decoded = Vec::new();
-        let symbols = table(&mut decoded, &["", "a", &long]);
-        let mut bytes = LabelBytes::new(0, 5000);
-        let failed = (0..10).find_map(|_| bytes.write(&symbols, &[1, 2]).err());
-        assert!(matches!(failed, Some(Error::TooLarge(m)) if m.contains("5000 bytes")));
     }
 }

@@ -6,17 +6,25 @@ use hashbrown::HashMap;
 
 use super::batch::BatchSeries;
 use super::keys::InstanceKeys;
+use super::label_bytes::LabelBytes;
 use super::metadata::Raw;
 use super::proto::{BYTES, Reader, VARINT, expect_wire};
 use super::refusal::{Reason, Refusal, refuse};
 use super::scan::{Found, Scan};
-use super::symbols::{LabelBytes, Symbols, read_refs, to_ref};
+use super::symbols::{Symbols, read_pair, read_refs, to_ref};
 use crate::Result;
 use crate::model::Millis;
+
+/// Fields 4 and 5 with length-delimited content: a symbol and a `TimeSeries` inside a `Request`.
+const SYMBOL_TAG: u8 = 0x22;
+const SERIES_TAG: u8 = 0x2a;
 
 /// Fields 1 and 2 with length-delimited content: packed label references and a `Sample` inside a `TimeSeries`.
 const REFS_TAG: u8 = 0x0a;
 const SAMPLE_TAG: u8 = 0x12;
+
+/// Field 5, a `Metadata` message.
+const METADATA_TAG: u8 = 0x2a;
 
 /// Of a `Sample`.
 const START_FIELD: u32 = 3;
@@ -54,6 +62,14 @@ pub fn scan_v2<'a>(
     let mut extents: Vec<(u32, u32)> = Vec::with_capacity(decoded.len() / 64);
     let mut request = Reader::new(decoded);
     while !request.is_empty() {
+        if let Some(series) = request.short_field(SERIES_TAG) {
+            extents.push((series.start as u32, series.end as u32));
+            continue;
+        }
+        if let Some(symbol) = request.short_field(SYMBOL_TAG) {
+            symbols.push(symbol);
+            continue;
+        }
         let (field, wire) = request.tag()?;
         match field {
             4 => {
@@ -72,11 +88,13 @@ pub fn scan_v2<'a>(
     let expected = (extents.len() * LABEL_BYTES_PER_SERIES).min(max_label_bytes);
     let mut pass = Pass {
         scan: Scan::new(decoded, keys, bounds, extents.len()),
+        labels: LabelBytes::new(symbols.len(), expected, max_label_bytes),
         symbols,
-        labels: LabelBytes::new(expected, max_label_bytes),
         metadata: Vec::new(),
         described: HashMap::new(),
+        latest: None,
         refused: Vec::new(),
+        packed: 0..0,
         refs: Vec::new(),
     };
     pass.scan.start_field = START_FIELD;
@@ -98,8 +116,11 @@ struct Pass<'a> {
     metadata: Vec<Raw<'a>>,
     /// By the reference of a metric's name what was said of it last.
     described: HashMap<u32, Description>,
+    /// The metric of the series before, if something was said of it.
+    latest: Option<(u32, Description)>,
     refused: Vec<Refusal>,
-    /// Of the series that is being read.
+    /// Where the references of the series that is being read lie, if they are in one piece; else they are in `refs`.
+    packed: Range<usize>,
     refs: Vec<u32>,
 }
 
@@ -117,14 +138,15 @@ impl<'a> Pass<'a> {
         let mut reader = Reader::over(decoded, extent);
         let first = self.scan.position();
         self.refs.clear();
-        if let Some(refs) = reader.short_field(REFS_TAG) {
-            read_refs(Reader::over(decoded, refs), &mut self.refs)?;
-        }
+        self.packed = reader.short_field(REFS_TAG).unwrap_or_default();
         let mut description = Description::default();
         while !reader.is_empty() {
             match reader.short_field(SAMPLE_TAG) {
                 Some(sample) => self.scan.sample(sample)?,
-                None => self.other_field(&mut reader, &mut description)?,
+                None => match reader.short_field(METADATA_TAG) {
+                    Some(message) => describe(Reader::over(decoded, message), &mut description)?,
+                    None => self.other_field(&mut reader, &mut description)?,
+                },
             }
         }
         self.finish_series(first, description)
@@ -136,11 +158,13 @@ impl<'a> Pass<'a> {
         let (field, wire) = reader.tag()?;
         match field {
             1 if wire == VARINT => {
+                self.unpack()?;
                 self.refs.push(to_ref(reader.varint()?));
                 Ok(())
             }
             1 => {
                 expect_wire(wire, BYTES, "label references", at)?;
+                self.unpack()?;
                 let refs = reader.extent()?;
                 read_refs(Reader::over(self.scan.decoded, refs), &mut self.refs)
             }
@@ -175,18 +199,19 @@ impl<'a> Pass<'a> {
         let end = self.scan.position();
         let (rows, histograms) = (end.0 - first.0, end.1 - first.1);
         if rows + histograms == 0 && !self.scan.is_excepted() {
+            self.unpack()?;
             self.refuse_empty();
             return Ok(());
         }
-        let Some(labels) = self.labels.write(&self.symbols, &self.refs)? else {
+        let Some(labels) = self.write_labels()? else {
             let fault = self.symbols.fault(&self.refs);
             self.refuse_series(first, "labels", &fault);
             return Ok(());
         };
         if description != Description::default()
-            && let Err(fault) = self.describe_metric(description)
+            && let Err(fault) = self.describe_metric(description)?
         {
-            self.labels.truncate(labels.0);
+            self.unpack()?;
             self.refuse_series(first, "metadata", &fault);
             return Ok(());
         }
@@ -205,8 +230,49 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// Puts the references of the series at hand into `refs`.
+    #[cold]
+    fn unpack(&mut self) -> Result<()> {
+        let packed = std::mem::take(&mut self.packed);
+        read_refs(Reader::over(self.scan.decoded, packed), &mut self.refs)
+    }
+
+    /// The label bytes of the series at hand. `None`: its references, which are in `refs` then, lead nowhere.
+    #[inline]
+    fn write_labels(&mut self) -> Result<Option<(u32, u32)>> {
+        if !self.packed.is_empty() {
+            let labels = self.labels.write_packed(&self.symbols, &self.packed)?;
+            if labels.is_some() {
+                return Ok(labels);
+            }
+            self.unpack()?;
+        }
+        self.labels.write(&self.symbols, &self.refs)
+    }
+
+    /// The string that names the metric of the series at hand.
+    #[inline]
+    fn metric(&mut self) -> Result<Option<u32>> {
+        if let Some((first, _)) = read_pair(self.scan.decoded, self.packed.start)
+            && !self.packed.is_empty()
+            && let Some(name) = self.symbols.name_of(&first)
+        {
+            return Ok(Some(name));
+        }
+        self.unpack()?;
+        Ok(self.symbols.name_of(&self.refs))
+    }
+
     /// Notes the metadata of the metric at hand, or says which reference is wrong. A series without a name has none.
-    fn describe_metric(&mut self, description: Description) -> Result<(), String> {
+    fn describe_metric(&mut self, description: Description) -> Result<Result<(), String>> {
+        let metric = self.metric()?;
+        if metric.is_some_and(|name| self.latest == Some((name, description))) {
+            return Ok(Ok(()));
+        }
+        Ok(self.describe_other(metric, description))
+    }
+
+    fn describe_other(&mut self, metric: Option<u32>, description: Description) -> Result<(), String> {
         let text = |reference: u32, what: &str| {
             self.symbols.get(reference).ok_or_else(|| {
                 let size = self.symbols.len();
@@ -214,9 +280,10 @@ impl<'a> Pass<'a> {
             })
         };
         let (unit, help) = (text(description.unit, "unit")?, text(description.help, "help")?);
-        let Some(name) = self.symbols.name_of(&self.refs) else {
+        let Some(name) = metric else {
             return Ok(());
         };
+        self.latest = Some((name, description));
         if self.described.get(&name) == Some(&description) {
             return Ok(());
         }
