@@ -7,15 +7,18 @@ import gzip
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import cramjam
 import pytest
 
 from tests.support import client_model
 from tests.support.client_model import delimited, family
-from tests.support.processes import Answer, fetch
+from tests.support.processes import Answer, Process, fetch, free_port
 from tests.support.served import Served
+from tests.support.tools import tool
 
 Groups = dict[str, Any]
 """Labels of a group, as `name=value` joined by commas -> the group as the API shows it."""
@@ -453,6 +456,76 @@ def test_a_scraper_gets_what_a_pushgateway_would_give(world: Served) -> None:
     assert [len(found[name].metric) for name in ("scraped", "scraped_native")] == [2, 1]
     histogram = found["scraped_native"].metric[0].histogram
     assert (histogram.sample_count, list(histogram.positive_delta)) == (9, [3, 1])
+
+
+def test_prometheus_scrapes_it_as_a_pushgateway(world: Served, tmp_path: Path) -> None:
+    """Debian's Prometheus, which asks for delimited protobuf once it is to store native histograms."""
+    push(world, "job/peer", b'# TYPE peer gauge\npeer{a="1"} 5\npeer{a="2",instance="own"} 6\n')
+    push(world, "job/peer/instance/i", b'# TYPE peer_size summary\npeer_size{quantile="0.5"} 3\npeer_size_count 2\n')
+    native = family("peer_native", client_model.HISTOGRAM, {"histogram": NATIVE})
+    push(world, "job/peer/instance/i", delimited([native]), "POST", PROTOBUF)
+    port = free_port()
+    (tmp_path / "prometheus.yml").write_text(f"""
+scrape_configs:
+  - job_name: pushed
+    scrape_interval: 1s
+    honor_labels: true
+    metrics_path: /api/v1/push/metrics
+    basic_auth: {{username: "{world.app_id}", password: "{world.token}"}}
+    static_configs: [{{targets: ["{world.base.removeprefix("http://")}"]}}]
+""")
+    prometheus = Process(
+        [
+            tool("prometheus"),
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--enable-feature=native-histograms",
+        ],
+        tmp_path / "prometheus",
+    )
+    query = "?" + urlencode({"query": '{__name__=~"peer.*"}'})
+    try:
+        prometheus.start()
+        prometheus.wait_until(f"http://127.0.0.1:{port}/-/ready")
+        end = time.monotonic() + 60
+        while not (theirs := fetch(f"http://127.0.0.1:{port}/api/v1/query{query}").json()["data"]["result"]):
+            assert time.monotonic() < end, prometheus.output()[-2000:]
+            time.sleep(0.1)
+    finally:
+        prometheus.kill()
+    ours = world.query('{__name__=~"peer.*"}')
+    assert pointless(theirs) == pointless(ours)
+    assert len(ours) == 6
+
+
+def pointless(found: list[dict[str, Any]]) -> list[Any]:
+    """Labels and values, of a native histogram number and sum."""
+    rows = []
+    for series in found:
+        value = series["value"][1] if "value" in series else [series["histogram"][1][name] for name in ("count", "sum")]
+        rows.append((sorted(series["metric"].items()), value))
+    return sorted(rows, key=str)
+
+
+def test_limits_hold_for_pushes(server: Served) -> None:
+    def limited(*limits: str) -> None:
+        assert server.instances("set-limit", server.app_id, *limits).returncode == 0
+
+    limited("max_labels=3")
+    body = b'good 1\nbad{a="1",b="2",c="3"} 1\n'
+    end = time.monotonic() + 60
+    while (answer := send(server, "PUT", "job/limited", body)).status == 200:
+        assert time.monotonic() < end, "the limit does not come into force"
+    assert (answer.status, b"1 too_many_labels" in answer.body) == (400, True)
+    assert stamps(server, "limited")[1] > 0
+    limited("max_labels=64", "max_samples_per_second=1", "max_burst_samples=2")
+    end = time.monotonic() + 60
+    # Each distributor of a cluster has a share of its own.
+    while (answer := send(server, "PUT", job := f"job/fast{time.monotonic_ns()}", b"a 1\nb 1\n")).status != 429:
+        assert time.monotonic() < end, "the limit does not come into force"
+    assert int({name.lower(): value for name, value in answer.headers.items()}["retry-after"]) >= 1
+    assert groups(server, job.removeprefix("job/")) == {}
 
 
 def scrape(world: Served, **headers: str) -> Answer:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 _MOST_EDITS = 6
 
-_NUMBERS = [
+_EDGES = [
     b"\x00",
     b"\x7f",
     b"\x80",
@@ -18,8 +18,13 @@ _NUMBERS = [
     b"\x80" * 10,
     b"\x00\x00\x00\x00\x00\x00\xf0\x7f",
     b"\x02\x00\x00\x00\x00\x00\xf0\x7f",
+    b"null",
+    b"[]",
+    b"{}",
+    b"1e999",
+    b'"',
 ]
-"""Where decoders count, they fail at the edges: of bytes, words, varints and floats."""
+"""Decoders that count fail at the edges of bytes, words, varints and floats; those of JSON at other kinds of values."""
 
 _PLACES = 1 << 16
 
@@ -31,7 +36,7 @@ def mutated(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
     edits = st.tuples(
         st.sampled_from(["set", "insert", "delete", "repeat", "cut", "splice"]),
         st.integers(0, _PLACES),
-        st.binary(max_size=9) | st.sampled_from(_NUMBERS),
+        st.binary(max_size=9) | st.sampled_from(_EDGES),
     )
     for kind, place, some in draw(st.lists(edits, max_size=_MOST_EDITS)):
         data = edited(data, kind, place, some, seeds)

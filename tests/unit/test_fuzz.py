@@ -58,7 +58,7 @@ from tests.unit.head.world import UID, World
 
 REFUSALS = (BadDataError, CorruptError, UnsupportedError, ExecutionError, HeadraceError)
 
-EXAMPLES = 100
+EXAMPLES = 40
 SECONDS = float(os.environ.get("HEADRACE_FUZZ_SECONDS", "0"))
 
 NOW_MS = 1_700_000_000_000
