@@ -7,7 +7,7 @@ import time
 from copy import copy
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from shared.errors import InternalError, NotFoundError, UnavailableError
 from shared.native import BlockReader, CorruptError, FoldedPart, Names, Selection
@@ -29,7 +29,9 @@ DIRECT_S = 0.001
 
 _ATTEMPTS = 10  # each repetition needs a compaction in the middle of one selection
 
+_Args = ParamSpec("_Args")
 _Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
 _PartIn = TypeVar("_PartIn", contravariant=True)
 
 
@@ -41,15 +43,32 @@ class _Target(Protocol[_PartIn]):
 
 
 class Folds(Enum):
-    """What becomes of aggregations over series of partitions whose heads hold all that there is of them.
+    """What becomes of aggregations over series: docs/cluster.md tells which steps are late.
 
     Folding a partition by itself is right if no series is in two of them. `HERE` and `PUSHED` give the same results to
     the last bit.
     """
 
     NONE = "none"  # everything is folded together
-    HERE = "here"  # each such partition is folded by itself, from its series
-    PUSHED = "pushed"  # and where the ingester can, there
+    HERE = "here"  # each partition is folded by itself, and so are its late steps
+    PUSHED = "pushed"  # and those where the ingester can, there
+
+
+class _Pace:
+    """Work on one selection: once some of it took long, the rest is done in worker threads."""
+
+    __slots__ = ("_is_heavy",)
+
+    def __init__(self) -> None:
+        self._is_heavy = False
+
+    async def run(self, work: Callable[_Args, _Result], *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
+        if self._is_heavy:
+            return await asyncio.to_thread(work, *args, **kwargs)
+        began = time.perf_counter()
+        result = work(*args, **kwargs)
+        self._is_heavy = time.perf_counter() - began > DIRECT_S
+        return result
 
 
 class _MovedError(Exception):
@@ -142,9 +161,12 @@ class Reading:
                 answers = await self._heads(
                     lambda ends: self._sources.heads.select(query, self._uid, ends, matchers, min_ms, max_ms, pushed)
                 )
-                rest = _without_whole(selection, answers, min_ms) if fold is not None else _all_series(answers)
-                is_heavy = await self._fill(selection, rest, min_ms, max_ms)
-                return await asyncio.to_thread(selection.finish) if is_heavy else selection.finish()
+                pace = _Pace()
+                if fold is None:
+                    await self._fill(selection, _all_series(answers), min_ms, max_ms, pace)
+                else:
+                    await self._fill_apart(selection, answers, fold, min_ms, max_ms, pace)
+                return await pace.run(selection.finish)
             except _MovedError:
                 continue
             except asyncio.CancelledError:
@@ -170,7 +192,7 @@ class Reading:
                 answers = await self._heads(
                     lambda ends: self._sources.client.names(query, self._uid, ends, matcher_sets, min_ms, max_ms)
                 )
-                await self._fill(names, answers, min_ms, max_ms)
+                await self._fill(names, answers, min_ms, max_ms, _Pace())
             except _MovedError:
                 continue
             except asyncio.CancelledError:
@@ -210,29 +232,62 @@ class Reading:
         given = sorted((*answers.given, *late.given), key=lambda answer: answer.partition)
         return Answers(given, late.missing)
 
-    async def _fill(self, target: _Target[_Part], answers: Answers[_Part], min_ms: int, max_ms: int) -> bool:
-        """Adds every partition; whether one of the steps was much work, so that the rest was done in worker threads."""
+    async def _fill(
+        self, target: _Target[_Part], answers: Answers[_Part], min_ms: int, max_ms: int, pace: _Pace
+    ) -> None:
+        """Adds every partition."""
         if answers.missing:
             self._note_missing(answers.missing)
-        is_heavy = False
-        directories = self._sources.directories
         for number in answers.missing:
-            directory = await directories.fresh(number)
-            is_heavy = await self._add_blocks(target, directory, min_ms, max_ms, is_heavy=is_heavy)
+            directory = await self._sources.directories.fresh(number)
+            await self._add_blocks(target, directory, min_ms, max_ms, pace)
         for answer in answers.given:
-            directory = directories.known(answer) or await directories.covering(answer)
-            if self._uid in directory.manifests:
-                is_heavy = await self._add_blocks(target, directory, min_ms, max_ms, is_heavy=is_heavy)
-            part = answer.part
-            if part is None:
+            await self._add_blocks(target, await self._directory(answer), min_ms, max_ms, pace)
+            if answer.part is not None:
+                await pace.run(target.add_part, answer.part)
+
+    async def _fill_apart(
+        self,
+        selection: Selection,
+        answers: Answers[HeadPart | FoldedPart],
+        fold: Fold,
+        min_ms: int,
+        max_ms: int,
+        pace: _Pace,
+    ) -> None:
+        """As `_fill`, for an aggregation of each partition by itself."""
+        if answers.missing:
+            self._note_missing(answers.missing)
+        steps = fold.grid[2]
+        for number in answers.missing:
+            directory = await self._sources.directories.fresh(number)
+            await self._add_blocks(selection, directory, min_ms, max_ms, pace)
+            await pace.run(selection.close, steps)
+        for answer in answers.given:
+            part, first = answer.part, fold.first_late(min_ms, answer.complete_from_ms)
+            if first == 0:
+                if isinstance(part, FoldedPart):
+                    selection.add_folded(part)
+                elif part is not None:
+                    selection.add_whole(part)
                 continue
-            if is_heavy:
-                await asyncio.to_thread(target.add_part, part)
+            await self._add_blocks(selection, await self._directory(answer), min_ms, max_ms, pace)
+            series = _series(answer).part
+            if series is None:
+                await pace.run(selection.close, first)
+            elif answer.late is not None:
+                await pace.run(selection.add_part, series)
+                await pace.run(selection.close_folded, answer.late, first)
+            elif first < steps and not series.has_histograms:
+                await pace.run(selection.close_split, series, first)
             else:
-                began = time.perf_counter()
-                target.add_part(part)
-                is_heavy = time.perf_counter() - began > DIRECT_S
-        return is_heavy
+                await pace.run(selection.add_part, series)
+                await pace.run(selection.close, steps)
+
+    async def _directory(self, answer: Answer[object]) -> Directory:
+        """One that covers the answer."""
+        directories = self._sources.directories
+        return directories.known(answer) or await directories.covering(answer)
 
     def _note_missing(self, missing: Mapping[int, str]) -> None:
         """Raises UnavailableError unless parts are good enough."""
@@ -244,20 +299,15 @@ class Reading:
             self.warnings.append(warning)
 
     async def _add_blocks(
-        self, target: _Target[_Part], directory: Directory, min_ms: int, max_ms: int, *, is_heavy: bool
-    ) -> bool:
-        """In log order; whether this or something before was much work."""
+        self, target: _Target[_Part], directory: Directory, min_ms: int, max_ms: int, pace: _Pace
+    ) -> None:
+        """In log order."""
         try:
             for manifest in directory.manifests.get(self._uid, ()):
                 if manifest.max_time < min_ms or manifest.min_time > max_ms:
                     continue
                 reader = self._sources.cache.root(manifest.root_key) or await self._open(manifest.root_key)
-                if is_heavy:
-                    pages = await asyncio.to_thread(target.add_block, reader)
-                else:
-                    began = time.perf_counter()
-                    pages = target.add_block(reader)
-                    is_heavy = time.perf_counter() - began > DIRECT_S
+                pages = await pace.run(target.add_block, reader)
                 if pages and isinstance(target, Selection):
                     await self._supply(target, [manifest.page_keys[page] for page in pages])
         except NotFoundError as error:
@@ -269,7 +319,6 @@ class Reading:
             ) from error
         except CorruptError as error:
             raise InternalError(f"partition {directory.partition}: {error}") from error
-        return is_heavy
 
     async def _open(self, root_key: str) -> BlockReader:
         [root] = await self._sources.store.fetch([root_key])
@@ -286,20 +335,6 @@ class Reading:
         held = {key: page for key, page in pages.items() if page is not None} | dict(fetched)
         selection.supply([held[key] for key in keys])
         cache.add_pages(fetched)  # only now: they were checked
-
-
-def _without_whole(selection: Selection, answers: Answers[HeadPart | FoldedPart], min_ms: int) -> Answers[HeadPart]:
-    """Adds what is all that there is of its partition; the other answers are left."""
-    rest: list[Answer[HeadPart]] = []
-    for answer in answers.given:
-        part, complete_from_ms = answer.part, answer.complete_from_ms
-        if complete_from_ms is None or complete_from_ms > min_ms:
-            rest.append(_series(answer))
-        elif isinstance(part, FoldedPart):
-            selection.add_folded(part)
-        elif part is not None:
-            selection.add_whole(part)
-    return Answers(rest, answers.missing)
 
 
 def _all_series(answers: Answers[HeadPart | FoldedPart]) -> Answers[HeadPart]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from querier.reading import HeadSource, PayloadSource, Sources
     from shared.native import HeadPart, Matcher, Query
-    from shared.seams.ingester_client import Answers, Fold
+    from shared.seams.ingester_client import Answer, Answers, Fold
 
 
 @dataclass(slots=True)
@@ -24,8 +24,8 @@ class HeadFigures:
     replica: str | None
     series: int
     bytes: int
-    is_folded: bool
-    """The ingester gave partial results."""
+    folded: int
+    """Of so many steps, the last ones, the ingester gave partial results."""
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Trace:
         heads = [
             {"partition": head.partition, "series": head.series, "bytes": head.bytes}
             | ({} if head.replica is None else {"replica": head.replica})
-            | ({"folded": True} if head.is_folded else {})
+            | ({"folded": head.folded} if head.folded else {})
             for head in self.heads
         ]
         return {
@@ -92,15 +92,18 @@ class _TracedHeads:
         self._trace.missing = sorted(answers.missing)
         # A repetition counts once: what counts is what the answer is made of.
         self._trace.heads = [head for head in self._trace.heads if head.partition not in partitions] + [
-            HeadFigures(
-                answer.partition,
-                answer.replica,
-                *((0, 0) if answer.part is None else answer.part.size),
-                is_folded=isinstance(answer.part, FoldedPart),
-            )
-            for answer in answers.given
+            _figures(answer) for answer in answers.given
         ]
         return answers
+
+
+def _figures(answer: Answer[HeadPart | FoldedPart]) -> HeadFigures:
+    part = answer.part
+    series, size = (0, 0) if part is None else part.size
+    folded = part if isinstance(part, FoldedPart) else answer.late
+    if answer.late is not None:
+        size += answer.late.size[1]
+    return HeadFigures(answer.partition, answer.replica, series, size, 0 if folded is None else folded.steps)
 
 
 class _TracedStore:

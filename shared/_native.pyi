@@ -640,9 +640,13 @@ class HeadPart:
     @property
     def size(self) -> tuple[int, int]:
         """(series, bytes); (0, 0) once it was added or encoded."""
-    def fold(self, fold: Fold) -> FoldedPart | None:
-        """What the series come to; the part stays. None: there are histograms, or the series are the smaller. Raises what an
-        evaluation raises. RuntimeError: it was added or encoded before."""
+    @property
+    def has_histograms(self) -> bool:
+        """Native ones; False once it was added or encoded."""
+    def fold(self, fold: Fold, first: int = ...) -> FoldedPart | None:
+        """What the series come to at the steps from `first` on; the part stays, without the samples that only those steps need
+        if there are steps before. None: there are histograms, or what would be spared is the smaller. Raises what an
+        evaluation raises. RuntimeError: it was added or encoded before. BadDataError: there is no step `first`."""
     def encode(self) -> OutgoingPart:
         """For another process. RuntimeError: it was added or encoded before."""
 
@@ -672,6 +676,9 @@ class FoldedPart:
     @property
     def size(self) -> tuple[int, int]:
         """(series, bytes of the results); (0, 0) once it was added or encoded."""
+    @property
+    def steps(self) -> int:
+        """How many it covers, the last ones of the grid; 0 once it was added or encoded."""
     def encode(self) -> OutgoingPart:
         """As `HeadPart.encode`."""
 
@@ -694,6 +701,13 @@ class Selection:
     def add_folded(self, part: FoldedPart) -> None:
         """As `add_whole`, after `part.fold`: the aggregation has to be the same. ExecutionError: the series read for it are
         more than the query may read."""
+    def close(self, end: int) -> None:
+        """What was added since the last time, or since the beginning, is all that the steps before `end` need of a partition
+        whose series are in no other one. The selection is then for an aggregation alone, as with `add_whole`."""
+    def close_split(self, part: HeadPart, first: int) -> None:
+        """As `add_part` and `close(first)`. The steps from `first` on need nothing but the part."""
+    def close_folded(self, part: FoldedPart, first: int) -> None:
+        """As `close(first)`. The steps from then on were folded, as for `add_folded`."""
     def finish(self) -> SeriesSet: ...
 
 @final

@@ -1,7 +1,8 @@
 """What an ingester answers: from the heads of the partitions that it serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
@@ -12,11 +13,11 @@ from shared.errors import UnavailableError
 from shared.native import Fold, FoldedPart, Head, HeadPart, HeadSearch, Matcher, NamesPart, NamesSearch, Query
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.settings import CATCH_UP_S, FRAME_BYTES, HEARTBEAT_S
+from shared.seams.ingester_client import first_late
 
 Part: TypeAlias = HeadPart | FoldedPart | NamesPart
 AnyPart = TypeVar("AnyPart")
 
-_Answer: TypeAlias = tuple[pb.HeadAnswer, Part | None]
 
 MAX_WAIT_S = 60.0
 MAX_SELECTS = 16
@@ -41,7 +42,26 @@ class _Folding:
 
     parts_of: Callable[[Sequence[Head]], Sequence[HeadPart | None]]
     fold: Fold
-    is_short: bool
+    asked: pb.Fold
+    splits: bool
+
+    @property
+    def is_short(self) -> bool:
+        return self.asked.steps < DIRECT_STEPS
+
+    def first_late(self, min_ms: int, complete_from_ms: int) -> int:
+        asked = self.asked
+        grid = (asked.start_ms, asked.step_ms, asked.steps)
+        return first_late(grid, asked.range_ms + asked.offset_ms, min_ms, complete_from_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The answer for one partition. With `late` the part is for early steps."""
+
+    head: pb.HeadAnswer
+    part: Part | None
+    late: FoldedPart | None = None
 
 
 class Service:
@@ -67,7 +87,7 @@ class Service:
         if request.HasField("fold"):
             fold = _fold(query, request.fold)
             narrow = HeadSearch(query, request.uid, matchers, request.min_ms, request.max_ms, fold)
-            folding = _Folding(narrow.parts, fold, is_short=request.fold.steps < DIRECT_STEPS)
+            folding = _Folding(narrow.parts, fold, request.fold, request.splits)
         async for frame in self._answer(request, query, search.parts, folding):
             yield frame
 
@@ -161,51 +181,74 @@ class Service:
                     yield pb.Frame(missing=pb.Missing(partition=partition.number, why=why))
                     continue
                 is_small = partition.head.active_series(request.uid) < DIRECT_SERIES
-                answer: _Answer | None = None
-                if folding is not None and partition.complete_from_ms(request.max_ms) <= request.min_ms:
-                    work = asyncio.create_task(self._folded(partition, request, folding, is_small=is_small))
+                if is_small and folding is None:
+                    [part] = parts_of([partition.head])
+                    made = _Made(self._head_answer(partition, request), part)
+                else:
+                    work = asyncio.create_task(self._made(partition, request, parts_of, folding, is_small=is_small))
                     async for sign in _signs_of_life(work):
                         yield sign
-                    answer = work.result()
-                if answer is None:
-                    if is_small:
-                        [part] = parts_of([partition.head])
-                    else:
-                        reading: asyncio.Task[Sequence[Part | None]]
-                        reading = asyncio.create_task(self._in_turn(parts_of, [partition.head]))
-                        async for sign in _signs_of_life(reading):
-                            yield sign
-                        [part] = reading.result()
-                    answer = self._head_answer(partition, request), part
-                head, part = answer
-                if part is None:
-                    yield pb.Frame(head=head)
-                    continue
-                data = part.encode() if is_small else await asyncio.to_thread(part.encode)
-                head.bytes = len(data)
-                with self._unsent.holding(head.bytes):
-                    yield pb.Frame(head=head)
-                    for at in range(0, head.bytes, FRAME_BYTES):
-                        yield pb.Frame(piece=data.frame(at, FRAME_BYTES))
+                    made = work.result()
+                async with aclosing(self._sent(made, is_small=is_small)) as frames:
+                    async for frame in frames:
+                        yield frame
         except asyncio.CancelledError:
             query.cancel()  # a worker thread may be at it still
             raise
 
+    async def _sent(self, made: _Made, *, is_small: bool) -> AsyncGenerator[pb.Frame, None]:
+        head, parts = made.head, [part for part in (made.part, made.late) if part is not None]
+        encoded = [part.encode() if is_small else await asyncio.to_thread(part.encode) for part in parts]
+        if encoded:
+            head.bytes = len(encoded[0])
+        if made.late is not None:
+            head.late_bytes = len(encoded[1])
+        with self._unsent.holding(sum(map(len, encoded))):
+            yield pb.Frame(head=head)
+            for data in encoded:
+                for at in range(0, len(data), FRAME_BYTES):
+                    yield pb.Frame(piece=data.frame(at, FRAME_BYTES))
+
+    async def _made(
+        self,
+        partition: Partition,
+        request: pb.SelectRequest | pb.NamesRequest,
+        parts_of: Callable[[Sequence[Head]], Sequence[Part | None]],
+        folding: _Folding | None,
+        *,
+        is_small: bool,
+    ) -> _Made:
+        if folding is not None and folding.first_late(request.min_ms, partition.complete_from_ms(request.max_ms)) == 0:
+            made = await self._folded(partition, request, folding, is_small=is_small)
+            if made is not None:
+                return made
+        heads = [partition.head]
+        parts: Sequence[Part | None] = parts_of(heads) if is_small else await self._in_turn(parts_of, heads)
+        head, part = self._head_answer(partition, request), parts[0]
+        if folding is None or not folding.splits or not isinstance(part, HeadPart):
+            return _Made(head, part)
+        first = folding.first_late(request.min_ms, head.complete_from_ms)
+        if not 0 < first < folding.asked.steps:
+            return _Made(head, part)
+        if is_small and folding.is_short:
+            return _Made(head, part, part.fold(folding.fold, first))
+        return _Made(head, part, await asyncio.to_thread(part.fold, folding.fold, first))
+
     async def _folded(
         self, partition: Partition, request: pb.SelectRequest | pb.NamesRequest, folding: _Folding, *, is_small: bool
-    ) -> _Answer | None:
-        """None: series are needed after all."""
+    ) -> _Made | None:
+        """A whole partition. None: series are needed after all."""
         heads = [partition.head]
         [part] = folding.parts_of(heads) if is_small else await self._in_turn(folding.parts_of, heads)
         head = self._head_answer(partition, request)
-        if head.complete_from_ms > request.min_ms:  # cut meanwhile
+        if folding.first_late(request.min_ms, head.complete_from_ms) > 0:  # cut meanwhile
             return None
         if part is None:
-            return head, None
+            return _Made(head, None)
         is_direct = is_small and folding.is_short
         folded = part.fold(folding.fold) if is_direct else await asyncio.to_thread(part.fold, folding.fold)
         head.is_folded = folded is not None
-        return None if folded is None else (head, folded)
+        return None if folded is None else _Made(head, folded)
 
     def _head_answer(self, partition: Partition, request: pb.SelectRequest | pb.NamesRequest) -> pb.HeadAnswer:
         """Made after the head was read: it lets go of nothing before it has told what follows."""

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from querier.remote.arriving import Arriving
 from shared.errors import UnavailableError
-from shared.native import CorruptError, FoldedPart, HeadPart, IncomingPart, NamesPart, UnsupportedError
+from shared.native import CorruptError, UnsupportedError
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.fanout import ask
 from shared.rpc.methods import EXEMPLARS, METADATA, NAMES, PUSHED, SELECT, WAIT
 from shared.rpc.settings import CATCH_UP_S, HEARTBEAT_S
-from shared.seams.ingester_client import Answer, Answers, Described, Exemplars, Pushed
+from shared.seams.ingester_client import Answers, Described, Exemplars, Pushed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
-    from shared.native import Matcher, Query
+    from querier.remote.arriving import Part
+    from shared.native import FoldedPart, HeadPart, IncomingPart, Matcher, NamesPart, Query
     from shared.rpc.channels import Channels
     from shared.rpc.replicas import Replicas
-    from shared.seams.ingester_client import Fold
-
-Part = TypeVar("Part", HeadPart | FoldedPart, NamesPart)
-
-THREAD_ABOVE_BYTES = 256 << 10
-"""A part larger than this is decoded in a worker thread."""
+    from shared.seams.ingester_client import Answer, Fold
 
 SPARE_S = 0.5
 """What a call that waits may take beyond the wait."""
@@ -86,6 +82,7 @@ class RemoteClient:
                 max_ms=max_ms,
                 limits=_limits(query),
                 fold=folding,
+                splits=folding is not None,
             )
             frames = self._channels.stream(address, SELECT, request, self._timeout_s, _patience_s(wanted))
             return await _collect(query, frames, answers, _selected, address)
@@ -192,36 +189,28 @@ async def _collect(
 ) -> dict[int, str]:
     """Adds the answers of one stream; why others are missing. UnavailableError if what comes makes no sense."""
     missing: dict[int, str] = {}
-    head: pb.HeadAnswer | None = None
-    incoming: IncomingPart | None = None
+    arriving: Arriving[Part] | None = None
     try:
         async with aclosing(frames):
             async for frame in frames:
                 match frame.WhichOneof("content"):
-                    case "head" if incoming is None:
-                        head = frame.head
-                        if head.bytes:
-                            incoming = IncomingPart(query, head.bytes)
-                        else:
-                            answers[head.partition] = _answer(head, None, address)
-                    case "piece" if incoming is not None and head is not None:
-                        incoming.add(frame.piece)
-                        if incoming.is_complete:
-                            is_large = head.bytes > THREAD_ABOVE_BYTES
-                            part = (
-                                await asyncio.to_thread(finish, incoming, head) if is_large else finish(incoming, head)
-                            )
-                            answers[head.partition] = _answer(head, part, address)
-                            incoming = None
+                    case "head" if arriving is None:
+                        arriving = Arriving(query, frame.head, finish, address)
+                    case "piece" if arriving is not None:
+                        arriving.add(frame.piece)
                     case "missing":
                         missing[frame.missing.partition] = frame.missing.why
                     case None:
                         pass  # a sign of life
                     case _:
                         raise UnavailableError("an ingester sent something that this version does not understand")
+                if arriving is not None and arriving.is_complete:
+                    answer = await arriving.answer()
+                    answers[answer.partition] = answer
+                    arriving = None
     except (CorruptError, UnsupportedError) as error:
         raise UnavailableError(f"an answer cannot be read: {error}") from error
-    if incoming is not None:
+    if arriving is not None:
         raise UnavailableError("an answer ended before it was complete")
     return missing
 
@@ -232,11 +221,6 @@ def _selected(incoming: IncomingPart, head: pb.HeadAnswer) -> HeadPart | FoldedP
 
 def _named(incoming: IncomingPart, _head: pb.HeadAnswer) -> NamesPart:
     return incoming.names_part()
-
-
-def _answer(head: pb.HeadAnswer, part: Part | None, address: str) -> Answer[Part]:
-    complete_from_ms = head.complete_from_ms if head.HasField("complete_from_ms") else None
-    return Answer(head.partition, head.generation, dict(head.through), part, complete_from_ms, address)
 
 
 def _sorted(answers: dict[int, Answer[Part]], missing: dict[int, str]) -> Answers[Part]:

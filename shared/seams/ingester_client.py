@@ -30,6 +30,23 @@ class Fold:
     range_ms: int
     offset_ms: int
 
+    def first_late(self, min_ms: int, complete_from_ms: int | None) -> int:
+        """The first step that needs nothing from before `complete_from_ms`; the number of steps if there is none.
+        Nothing before `min_ms` matters.
+        """
+        return first_late(self.grid, self.range_ms + self.offset_ms, min_ms, complete_from_ms)
+
+
+def first_late(grid: Grid, reach_ms: int, min_ms: int, complete_from_ms: int | None) -> int:
+    """As `Fold.first_late`, of windows that begin `reach_ms` before their steps; they are open there."""
+    start_ms, step_ms, steps = grid
+    if complete_from_ms is None:
+        return steps
+    missed_ms = complete_from_ms - (start_ms - reach_ms + 1)
+    if missed_ms <= 0 or complete_from_ms <= min_ms:
+        return 0
+    return min(-(-missed_ms // step_ms), steps) if step_ms > 0 else steps
+
 
 @dataclass(slots=True, frozen=True)
 class Answer(Generic[Part]):
@@ -52,6 +69,8 @@ class Answer(Generic[Part]):
     is all that there is. None: it is not known, and need not be for names."""
     replica: str | None = None
     """The address that answered; None within one process."""
+    late: FoldedPart | None = None
+    """What the series come to at the late steps of a fold; `part` is for the others alone."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -124,7 +143,7 @@ class IngesterClient(Protocol):
         """The series that match and their samples between two times, both included.
 
         With `fold`, which looks at nothing else, an answer that is complete from `min_ms` on may be what its series
-        come to.
+        come to. One that is complete from later on may be that for late steps, and series for those before.
         """
         ...
 

@@ -16,8 +16,21 @@ import pytest
 
 from ingester.rpc import service
 from querier.promql import evaluate, prepare
+from querier.remote import arriving
 from querier.storage import Consistency
-from shared.native import CanceledError, Files, Fold, FoldedPart, Grid, HeadPart, HeadSearch, Query
+from querier.tracing import Trace
+from shared.native import (
+    CanceledError,
+    Files,
+    Fold,
+    FoldedPart,
+    Grid,
+    HeadPart,
+    HeadSearch,
+    IncomingPart,
+    Query,
+)
+from shared.rpc import ingester_pb2 as pb
 from shared.seams.ingester_client import Answers
 from tests.support.world import HOUR_MS, World, series
 from tests.support.zones import Zones, zones
@@ -39,6 +52,9 @@ class Asked:
     world: World
     zones: Zones
     parts: Counter[str] = field(default_factory=Counter)
+    steps: Counter[int] = field(default_factory=Counter)
+    """How many answers had partial results of so many steps beside series."""
+    sent_bytes: int = 0
 
     async def ask(
         self, text: str, grid: Grid = RANGE, *, pushes_down: bool = True, query: Query | None = None
@@ -73,9 +89,15 @@ async def asked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asked]:
         async def counted(*args: Any, **kwargs: Any) -> Answers[HeadPart | FoldedPart]:
             answers = await select(*args, **kwargs)
             asked.parts.update(type(answer.part).__name__ for answer in answers.given)
+            asked.steps.update(answer.late.steps for answer in answers.given if answer.late is not None)
             return answers
 
+        def announced(query: Query, size: int) -> IncomingPart:
+            asked.sent_bytes += size
+            return IncomingPart(query, size)
+
         monkeypatch.setattr(opened.client, "select", counted)
+        monkeypatch.setattr(arriving, "IncomingPart", announced)
         yield asked
     await world.crash()
 
@@ -94,6 +116,15 @@ def counters(value_of: Any, jobs: int = 40, minutes: Sequence[int] = range(15)) 
 
 def simple(job: int, minute: int) -> float:
     return (job * 977 + minute * 131) / 64
+
+
+def noisy(job: int, minute: int) -> float:
+    return 1000 * math.sin(job * 977 + minute * 131)
+
+
+def often(each_minute: list[Any]) -> list[Any]:
+    """The same four times as fast."""
+    return [(labels, [(T + (time - T) // 4, value) for time, value in samples]) for labels, samples in each_minute]
 
 
 class TestWherePartitionsAreWhole:
@@ -236,6 +267,125 @@ class TestWhereStepsNeedBlocks:
                     asked.world.tenant = tenant
                     assert sorted(map(str, together[0])) == sorted(map(str, result)), (batch, text)
         assert pushed > 0
+
+
+HOUR = 60  # in minutes
+
+
+class TestWhereSomeStepsNeedBlocks:
+    """A window that was cut, and behind it one that was not."""
+
+    GRID: Grid = (T + HOUR_MS, MINUTE_MS, 3 * HOUR)
+    LATE = 2 * HOUR - 5  # the first late step is that at 2:05
+
+    @pytest.fixture
+    async def cut(self, asked: Asked) -> Asked:
+        await asked.world.write(counters(noisy, 60, range(2 * HOUR)))
+        await asked.world.ingester.flush()
+        await asked.world.write(often(counters(noisy, 60, range(8 * HOUR, 16 * HOUR))))
+        return asked
+
+    async def test_the_others_are_folded_where_series_are_held(self, cut: Asked) -> None:
+        for op in OPS:
+            for function in FUNCTIONS:
+                rows = await cut.both(f"{op} by (job) ({function}(x[5m]))", self.GRID)
+                assert [len(row["values"]) for row in rows] == [3 * HOUR] * 5
+            await cut.both(f"{op} without (pod) (x)", self.GRID)
+        assert cut.steps == {self.LATE: 4 * len(OPS) * (len(FUNCTIONS) + 1)}
+        assert "FoldedPart" not in cut.parts
+
+    async def test_samples_that_only_they_need_do_not_travel(self, cut: Asked) -> None:
+        sent = []
+        for pushes_down in (True, False):
+            cut.sent_bytes = 0
+            await cut.ask("sum by (job) (rate(x[5m]))", self.GRID, pushes_down=pushes_down)
+            sent.append(cut.sent_bytes)
+        assert sent[0] < 0.5 * sent[1], sent
+
+    async def test_it_is_what_all_series_together_come_to(self, cut: Asked) -> None:
+        result = await cut.both("sum by (job) (max_over_time(x[5m]))", self.GRID)
+        cut.world.tenant = replace(cut.world.tenant, has_grown=True)
+        assert (await cut.ask("sum by (job) (max_over_time(x[5m]))", self.GRID))[0] == result
+
+    async def test_it_can_be_explained(self, cut: Asked) -> None:
+        plan = prepare("sum(rate(x[5m]))", self.GRID, is_range=True)
+        [select] = plan.selects
+        trace = Trace()
+        reading = (await cut.world.storage.read(cut.world.tenant)).traced(trace)
+        await reading.select(Query(), select.matchers, select.min_ms, select.max_ms, select.fold)
+        heads = trace.shown()["sources"]["heads"]["partitions"]
+        assert [(head["folded"], head["bytes"] > 0) for head in heads] == [(self.LATE, True)] * 4
+        assert sum(head["series"] for head in heads) == 60
+
+    @pytest.mark.parametrize(("limits", "is_enough"), [(59, False), (60, True)])
+    async def test_a_series_counts_once(self, cut: Asked, limits: int, is_enough: bool) -> None:
+        for pushes_down in (True, False):
+            asking = cut.ask("sum(rate(x[5m]))", self.GRID, pushes_down=pushes_down, query=Query(max_series=limits))
+            if is_enough:
+                await asking
+            else:
+                with pytest.raises(Exception, match="more than 59 series"):
+                    await asking
+
+    @pytest.mark.parametrize("splits", [False, True])
+    async def test_who_does_not_say_so_gets_series_of_all_steps(self, cut: Asked, splits: bool) -> None:
+        """A querier of the release before."""
+        start_ms, step_ms, steps = self.GRID
+        fold = pb.Fold(
+            op="sum", function="rate", start_ms=start_ms, step_ms=step_ms, steps=steps, range_ms=5 * MINUTE_MS
+        )
+        request = pb.SelectRequest(
+            uid=cut.world.tenant.uid,
+            partitions={0: 0},
+            matchers=[pb.Matcher(name="__name__", op="=", value="x")],
+            min_ms=start_ms - 5 * MINUTE_MS + 1,
+            max_ms=T + 4 * HOUR_MS,
+            limits=pb.Limits(),
+            fold=fold,
+            splits=splits,
+        )
+
+        async def no_flush() -> None:
+            pass
+
+        await cut.world.caught_up()
+        answering = service.Service(cut.world.ingester.holdings, window_ms=WINDOW_MS, flush=no_flush)
+        [head] = [frame.head async for frame in answering.select(request) if frame.HasField("head")]
+        assert head.bytes > 0
+        assert not head.is_folded
+        assert (head.late_bytes > 0) == splits
+
+    @pytest.mark.parametrize("seed", range(4))
+    async def test_random_cuts_change_no_bit(self, asked: Asked, seed: int) -> None:
+        chance = random.Random(seed)
+        is_wild = seed % 2 == 1
+
+        def value(_job: int, _minute: int) -> float:
+            if is_wild:
+                return chance.choice([1e100, -1e100, math.inf, chance.uniform(-1, 1), 1e-300])
+            return chance.randrange(-6400, 6400) / 64
+
+        newest = 60
+        for round_ in range(8):
+            first = max(newest - chance.choice([90, 90, 200]), 0)
+            await asked.world.write(counters(value, chance.choice([7, 150]), range(first, newest)))
+            if round_ == 1 or chance.random() < 0.1:
+                await asked.world.ingester.flush()
+            for _ in range(3):
+                op, function = chance.choice(OPS), chance.choice(["", *FUNCTIONS])
+                samples = f"x[{chance.choice([3, 10, 30])}m] offset 7m"
+                grid = (T + (newest - chance.randrange(60, 200)) * MINUTE_MS, 301_000, 40)
+                operand = f"{function}({samples})" if function else "x"
+                text = f"{op} {chance.choice(['', 'by (job)'])} ({operand})"
+                result = await asked.both(text, grid)
+                if not is_wild and function in ("", "sum_over_time", "max_over_time", "last_over_time") and op != "avg":
+                    tenant = asked.world.tenant
+                    asked.world.tenant = replace(tenant, has_grown=True)
+                    together = await asked.ask(text, grid)
+                    asked.world.tenant = tenant
+                    assert sorted(map(str, together[0])) == sorted(map(str, result)), text
+            newest += chance.randrange(20, 90)
+        assert asked.steps
 
 
 class TestPartitionsThatWereAdded:

@@ -139,6 +139,20 @@ impl Selection {
         self.with(py, |selection| selection.add_folded(part))
     }
 
+    fn close(&self, py: Python<'_>, end: usize) -> PyResult<()> {
+        self.with(py, |selection| selection.close(end))
+    }
+
+    fn close_split(&self, py: Python<'_>, part: &HeadPart, first: usize) -> PyResult<()> {
+        let part = part.0.lock().take().ok_or_else(added)?;
+        self.with(py, |selection| selection.close_split(*part, first))
+    }
+
+    fn close_folded(&self, py: Python<'_>, part: &FoldedPart, first: usize) -> PyResult<()> {
+        let part = part.0.lock().take().ok_or_else(added)?;
+        self.with(py, |selection| selection.close_folded(part, first))
+    }
+
     fn finish(&self, py: Python<'_>) -> PyResult<SeriesSet> {
         let set = detached(py, || {
             self.0.lock().take().map(select::Selection::finish).transpose()
@@ -260,7 +274,7 @@ fn each<T: Send>(
     detached(py, || parts(&heads, patience))
 }
 
-/// Taken by `add_part`, `add_whole` or `encode`.
+/// Taken by `add_part`, `add_whole`, `close_split` or `encode`.
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
 pub struct HeadPart(Mutex<Option<Box<select::HeadPart>>>);
@@ -274,10 +288,22 @@ impl HeadPart {
         part.as_ref().map_or((0, 0), |part| (part.len(), part.bytes()))
     }
 
-    /// The part stays as it is.
-    fn fold(&self, py: Python<'_>, fold: &Fold) -> PyResult<Option<FoldedPart>> {
+    #[getter]
+    fn has_histograms(&self) -> bool {
+        let part = self.0.lock();
+        part.as_ref().is_some_and(|part| part.has_histograms())
+    }
+
+    /// The part stays as it is, unless there are steps before `first`.
+    #[pyo3(signature = (fold, first=0))]
+    fn fold(&self, py: Python<'_>, fold: &Fold, first: usize) -> PyResult<Option<FoldedPart>> {
         // The lock is taken without the GIL, so that whoever holds it can come to an end.
-        let folded = py.detach(|| self.0.lock().as_ref().map(|part| part.fold(&fold.0)));
+        let folded = py.detach(|| {
+            self.0.lock().as_mut().map(|part| match first {
+                0 => part.fold(&fold.0),
+                first => part.fold_late(&fold.0, first),
+            })
+        });
         let folded = folded.ok_or_else(added)?.map_err(to_py)?;
         Ok(folded.map(|folded| FoldedPart(Mutex::new(Some(folded)))))
     }
@@ -288,7 +314,7 @@ impl HeadPart {
     }
 }
 
-/// Taken by `add_folded` or `encode`.
+/// Taken by `add_folded`, `close_folded` or `encode`.
 #[pyclass(frozen, module = "shared._native")]
 #[derive(Debug)]
 pub struct FoldedPart(Mutex<Option<headrace_core::engine::Folded>>);
@@ -300,6 +326,12 @@ impl FoldedPart {
     fn size(&self) -> (usize, usize) {
         let part = self.0.lock();
         part.as_ref().map_or((0, 0), |part| (part.rows(), part.bytes()))
+    }
+
+    #[getter]
+    fn steps(&self) -> usize {
+        let part = self.0.lock();
+        part.as_ref().map_or(0, headrace_core::engine::Folded::steps)
     }
 
     fn encode(&self, py: Python<'_>) -> PyResult<OutgoingPart> {

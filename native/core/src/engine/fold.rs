@@ -192,7 +192,8 @@ pub fn fold<E: Send, T: Send>(
             sums.histograms.merge(partial.histograms, |cell| {
                 partial.groups[cell / steps] as usize * steps + cell % steps
             });
-            sums.state.merge_groups(&partial.state, &partial.groups, steps);
+            sums.state
+                .merge_groups(&partial.state, steps, &partial.groups, |group| group * steps);
             Ok(())
         },
     )

@@ -159,10 +159,17 @@ impl State {
         }
     }
 
-    /// Adds a later partial state; `groups` are the numbers here of the groups there.
-    pub fn merge_groups(&mut self, later: &Self, groups: &[u32], steps: usize) {
+    /// Adds a later partial state of so many steps; `groups` are the numbers here of the groups there, and `cell_of` says where
+    /// the steps of a group begin here.
+    pub fn merge_groups(
+        &mut self,
+        later: &Self,
+        steps: usize,
+        groups: &[u32],
+        cell_of: impl Fn(usize) -> usize,
+    ) {
         for (local, &group) in groups.iter().enumerate() {
-            let (at, from) = (group as usize * steps, local * steps);
+            let (at, from) = (cell_of(group as usize), local * steps);
             self.merge(at..at + steps, later, from..from + steps);
         }
     }

@@ -1,6 +1,7 @@
 //! Aggregations over the samples of rows, and what the rows of one source come to: partial results, which are merged in
 //! the order of the sources, wherever they were made. So it is the same to the last bit who evaluates a source.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::cells::Cells;
@@ -13,7 +14,7 @@ use super::labels::{Groups, Interner, Selector};
 use super::select::{Observed, RowPlan, note, run_rows};
 use crate::codec::bytes::Input;
 use crate::model::{SampleSource, SeriesTable, Symbols};
-use crate::select::{Apart, SeriesSet};
+use crate::select::{Apart, ApartRows, SeriesSet};
 use crate::{Error, Result};
 
 /// An aggregation of what a plan computes from the samples of each row.
@@ -38,6 +39,16 @@ pub struct Folded {
 }
 
 impl Fold {
+    /// The same at some of the steps, at least one.
+    #[must_use]
+    pub fn part(&self, steps: &Range<usize>) -> Self {
+        Self {
+            plan: self.plan.part(steps),
+            op: self.op,
+            selector: self.selector.clone(),
+        }
+    }
+
     /// Whether labels of that name matter: those of groups, and what says what a metric is.
     pub fn looks_at(&self, name: u32) -> bool {
         Symbols::is_metadata(name) || self.selector.keeps(name)
@@ -91,7 +102,7 @@ impl Fold {
     }
 
     /// What rows come to, if that is smaller than `most_bytes` and can leave the process: histograms cannot.
-    pub fn part(
+    pub fn folded(
         &self,
         context: &Arc<QueryContext>,
         table: &SeriesTable,
@@ -116,6 +127,10 @@ impl Folded {
         self.rows
     }
 
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
     pub fn bytes(&self) -> usize {
         self.groups.bytes() + state_bytes(self.groups.len(), self.steps)
     }
@@ -125,24 +140,22 @@ impl Folded {
         self.charge.context()
     }
 
-    /// Counts for the query what was counted elsewhere when the rows were read.
+    /// Counts for the query what was counted elsewhere when the rows were read, but not the rows.
     pub fn count_reading(&self) -> Result<()> {
         let context = self.context();
-        context.add_series(self.rows)?;
         context.add_samples_read(self.observed.samples_read);
         context.check_samples(self.observed.widest)
     }
 
     /// Fails unless this is a part of such a fold.
-    fn check(&self, fold: &Fold) -> Result<()> {
-        if self.op == fold.op && self.steps == fold.plan.steps() {
+    fn check(&self, op: FoldOp, steps: usize) -> Result<()> {
+        if self.op == op && self.steps == steps {
             return Ok(());
         }
-        let (op, steps) = (self.op.name(), self.steps);
+        let (mine, my_steps) = (self.op.name(), self.steps);
         Err(Error::BadData(format!(
-            "a partial result of {op} at {steps} steps is none of {} at {}",
-            fold.op.name(),
-            fold.plan.steps()
+            "a partial result of {mine} at {my_steps} steps is none of {} at {steps}",
+            op.name()
         )))
     }
 }
@@ -242,27 +255,36 @@ pub fn aggregate_select(
         op,
         selector: selector.clone(),
     };
-    let of = |table: &SeriesTable, source: &dyn SampleSource| {
+    let of = |fold: &Fold, table: &SeriesTable, source: &dyn SampleSource| {
         fold.of(context, table, source, Groups::new(table, selector))
     };
     if series.apart.is_empty() {
-        let (folded, histograms) = of(&series.table, &*series.source)?;
+        let (folded, histograms) = of(&fold, &series.table, &*series.source)?;
         return finish(context, plan, folded, histograms);
+    }
+    if plan.has_params() {
+        return Err(Error::BadData(
+            "a function with parameters is not evaluated by partitions".into(),
+        ));
     }
     let mut total = Total::new(context, &fold)?;
     if !series.table.is_empty() {
-        let (folded, histograms) = of(&series.table, &*series.source)?;
-        total.add(&folded, histograms)?;
+        let (folded, histograms) = of(&fold, &series.table, &*series.source)?;
+        total.add(0, &folded, histograms)?;
     }
-    for apart in &series.apart {
-        match apart {
-            Apart::Rows { table, source } => {
-                let (folded, histograms) = of(table, &**source)?;
-                total.add(&folded, histograms)?;
+    for Apart { steps, rows } in &series.apart {
+        let steps = steps.start..steps.end.min(plan.steps());
+        if steps.is_empty() {
+            continue;
+        }
+        match rows {
+            ApartRows::Read { table, source } => {
+                let (folded, histograms) = of(&fold.part(&steps), table, &**source)?;
+                total.add(steps.start, &folded, histograms)?;
             }
-            Apart::Folded(folded) => {
-                folded.check(&fold)?;
-                total.add(folded, HistogramCells::new(op))?;
+            ApartRows::Folded(folded) => {
+                folded.check(op, steps.len())?;
+                total.add(steps.start, folded, HistogramCells::new(op))?;
             }
         }
     }
@@ -307,7 +329,8 @@ impl Total {
         })
     }
 
-    fn add(&mut self, later: &Folded, histograms: HistogramCells) -> Result<()> {
+    /// Adds what covers the steps from `first` on.
+    fn add(&mut self, first: usize, later: &Folded, histograms: HistogramCells) -> Result<()> {
         let Self {
             groups,
             folded:
@@ -322,13 +345,14 @@ impl Total {
             histograms: met,
         } = self;
         let steps = *steps;
+        let cell_of = |group: usize| group * steps + first;
         let of_group: Vec<u32> = later.groups.rows().map(|pairs| groups.number(pairs)).collect();
         charge.resize(groups.table.bytes() + state_bytes(groups.len(), steps))?;
         state.resize(groups.len() * steps);
         met.merge(histograms, |cell| {
-            of_group[cell / steps] as usize * steps + cell % steps
+            cell_of(of_group[cell / later.steps] as usize) + cell % later.steps
         });
-        state.merge_groups(&later.state, &of_group, steps);
+        state.merge_groups(&later.state, later.steps, &of_group, cell_of);
         observed.merge(&later.observed);
         *rows += later.rows;
         Ok(())

@@ -1,5 +1,6 @@
 //! Rows × steps of cells, and the times of the steps.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::cells::{ABSENT, Cells, Element, FLOAT, RowView};
@@ -37,6 +38,17 @@ impl Grid {
 
     pub fn last(&self) -> Millis {
         self.time(self.steps - 1)
+    }
+
+    /// Some of the steps, at least one.
+    #[must_use]
+    pub fn part(&self, steps: &Range<usize>) -> Self {
+        debug_assert!(!steps.is_empty() && steps.end <= self.steps);
+        Self {
+            start: self.time(steps.start),
+            step: self.step,
+            steps: steps.len(),
+        }
     }
 
     pub fn times(self) -> impl Iterator<Item = Millis> {

@@ -75,6 +75,25 @@ impl RowPlan {
         }
     }
 
+    /// The same at some of the steps, at least one.
+    #[must_use]
+    pub fn part(&self, steps: &Range<usize>) -> Self {
+        let mut part = self.clone();
+        match &mut part {
+            Self::Instant(instant) => instant.grid = instant.grid.part(steps),
+            Self::Range { ranges, params, .. } => {
+                ranges.grid = ranges.grid.part(steps);
+                for param in params.iter_mut().filter(|param| param.len() > 1) {
+                    *param = param[steps.clone()].to_vec();
+                }
+            }
+            Self::Extended { extended, .. } | Self::Smoothed(extended) => {
+                extended.ranges.grid = extended.ranges.grid.part(steps);
+            }
+        }
+        part
+    }
+
     /// The first and last time that can matter.
     pub fn bounds(&self) -> (Millis, Millis) {
         match self {
@@ -82,6 +101,10 @@ impl RowPlan {
             Self::Range { ranges, .. } => ranges.bounds(),
             Self::Extended { extended, .. } | Self::Smoothed(extended) => extended.bounds(),
         }
+    }
+
+    pub fn has_params(&self) -> bool {
+        matches!(self, Self::Range { params, .. } if !params.is_empty())
     }
 
     fn kernel(&self) -> Result<RowKernel<'_>> {

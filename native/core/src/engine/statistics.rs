@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::model::{Histogram, Millis, SampleReader, SampleSource, Samples};
-use crate::select::{Apart, SeriesSet};
+use crate::select::{Apart, ApartRows, SeriesSet};
 
 /// The same series with histograms that hold count and sum only. Whether a counter started again is found out before the
 /// buckets go, from each histogram and the one before it among those read.
@@ -14,13 +14,16 @@ pub fn histogram_statistics(series: &SeriesSet) -> SeriesSet {
             whole: Arc::clone(whole),
         })
     };
-    let apart = series.apart.iter().map(|apart| match apart {
-        Apart::Rows { table, source } => Apart::Rows {
-            table: Arc::clone(table),
-            source: of(source),
+    let apart = series.apart.iter().map(|apart| Apart {
+        steps: apart.steps.clone(),
+        rows: match &apart.rows {
+            ApartRows::Read { table, source } => ApartRows::Read {
+                table: Arc::clone(table),
+                source: of(source),
+            },
+            // Of floats: histograms are not folded elsewhere.
+            ApartRows::Folded(folded) => ApartRows::Folded(Arc::clone(folded)),
         },
-        // Of floats: histograms are not folded elsewhere.
-        Apart::Folded(folded) => Apart::Folded(Arc::clone(folded)),
     });
     SeriesSet {
         table: Arc::clone(&series.table),

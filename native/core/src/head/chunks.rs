@@ -30,6 +30,17 @@ pub fn extent(bytes: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
+/// The chunks at the start of `bytes` that hold the first `values` values, or all if there are fewer.
+pub fn first_of(bytes: &[u8], values: usize) -> &[u8] {
+    let (mut at, mut held) = (0, 0);
+    while held < values
+        && let Some((length, more)) = extent(&bytes[at..])
+    {
+        (at, held) = (at + length, held + more);
+    }
+    &bytes[..at]
+}
+
 /// Decodes chunks. Holds scratch memory.
 #[derive(Debug, Default)]
 pub struct Decoder {

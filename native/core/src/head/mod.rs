@@ -22,6 +22,7 @@ mod names;
 mod release;
 mod runs;
 mod series;
+mod shorten;
 mod snapshot;
 mod values;
 mod walk;

@@ -151,6 +151,16 @@ pub trait SampleSource: Send + Sync + std::fmt::Debug {
     fn reader(&self) -> Box<dyn SampleReader + '_>;
 }
 
+impl<S: SampleSource + ?Sized> SampleSource for Arc<S> {
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn reader(&self) -> Box<dyn SampleReader + '_> {
+        (**self).reader()
+    }
+}
+
 /// Reads one row at a time.
 pub trait SampleReader {
     /// The samples of `row` with `min <= time <= max` (both ends included), one per timestamp: of several written,

@@ -21,5 +21,5 @@ mod wire;
 pub use names::Names;
 pub use part::{HeadPart, HeadSearch, NamesPart, NamesSearch};
 pub use selection::Selection;
-pub use set::{Apart, SeriesSet};
+pub use set::{Apart, ApartRows, SeriesSet};
 pub use wire::{Incoming, Outgoing};

@@ -105,10 +105,39 @@ impl HeadPart {
         self.rows.table.bytes() + self.rows.samples.bytes()
     }
 
+    /// Whether there are native histograms among the samples.
+    pub fn has_histograms(&self) -> bool {
+        self.rows.samples.has_histograms()
+    }
+
     /// What the rows come to, if that can leave the process and is smaller than they are.
     pub fn fold(&self, fold: &Fold) -> Result<Option<Folded>> {
         let HeadRows { table, samples } = &self.rows;
-        fold.part(self.charge.context(), table, samples, self.bytes())
+        fold.folded(self.charge.context(), table, samples, self.bytes())
+    }
+
+    /// What the rows come to at the steps from `first` on, as of [`Self::fold`], if that is smaller than the samples that
+    /// the steps before `first` do not need. Then the part is without those.
+    pub fn fold_late(&mut self, fold: &Fold, first: usize) -> Result<Option<Folded>> {
+        let steps = fold.plan.steps();
+        if first == 0 || first >= steps {
+            return Err(Error::BadData(format!(
+                "step {first} of {steps} has none before it or is none"
+            )));
+        }
+        if self.has_histograms() {
+            return Ok(None);
+        }
+        let HeadRows { table, samples } = &mut self.rows;
+        let (_, last) = fold.plan.part(&(0..first)).bounds();
+        let late = fold.part(&(first..steps));
+        let folded = late.folded(self.charge.context(), table, samples, samples.bytes_after(last))?;
+        if folded.is_some() {
+            samples.keep_until(last);
+            self.charge
+                .resize(self.rows.table.bytes() + self.rows.samples.bytes())?;
+        }
+        Ok(folded)
     }
 
     pub(super) fn from_inner(rows: HeadRows, charge: Charge) -> Self {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::block_rows::{self, BlockRows};
 use super::part::{HeadPart, check_owner};
 use super::rows::Rows;
-use super::set::{Apart, SeriesSet, SetSource};
+use super::set::{Apart, ApartRows, SeriesSet, SetSource};
 use crate::block::{BlockReader, PageBytes, PageSet};
 use crate::engine::{Charge, Folded, QueryContext};
-use crate::head::HeadSnapshot;
+use crate::head::{HeadRows, HeadSnapshot};
 use crate::model::{Matcher, Millis, SampleReader, SampleSource, SeriesTable};
 use crate::{Error, Result};
 
@@ -127,25 +127,82 @@ impl Selection {
 
     /// Adds all that there is of a partition whose series are in no other one, for an aggregation.
     pub fn add_whole(&mut self, part: HeadPart) -> Result<()> {
-        let (found, charge) = part.into_rows(&self.context)?;
-        self.context.add_series(found.table.len())?;
-        let source = Paid {
-            source: found.samples,
-            _charge: charge,
-        };
-        self.apart.push(Apart::Rows {
-            table: Arc::new(found.table),
-            source: Arc::new(source),
-        });
+        let (HeadRows { table, samples }, charge) = part.into_rows(&self.context)?;
+        self.context.add_series(table.len())?;
+        self.add_read(0, Arc::new(table), Arc::new(samples), charge);
         Ok(())
     }
 
     /// As [`Self::add_whole`], of series that were folded where they are held.
     pub fn add_folded(&mut self, folded: Folded) -> Result<()> {
+        self.context.add_series(folded.rows())?;
+        self.add_late(folded, 0)
+    }
+
+    /// As [`Self::close`] after [`Self::add_part`], and the steps from `first` on need nothing but the part.
+    pub fn close_split(&mut self, part: HeadPart, first: usize) -> Result<()> {
+        self.expect_nothing_pending()?;
+        let (HeadRows { table, samples }, mut charge) = part.into_rows(&self.context)?;
+        let samples = Arc::new(samples);
+        let late = Arc::new(table.clone());
+        let bytes = samples.bytes();
+        charge.resize(late.bytes())?;
+        self.add(table, Box::new(Arc::clone(&samples)), bytes)?;
+        self.close(first)?;
+        self.add_read(first, late, samples, charge);
+        Ok(())
+    }
+
+    /// As [`Self::close`], and the steps from then on were folded where the series are held.
+    pub fn close_folded(&mut self, folded: Folded, first: usize) -> Result<()> {
+        self.close(first)?;
+        self.add_late(folded, first)
+    }
+
+    /// What was added since the last time is all that there is of a partition whose series are in no other one, for an
+    /// aggregation at the steps before `end`.
+    pub fn close(&mut self, end: usize) -> Result<()> {
+        self.expect_nothing_pending()?;
+        let charge = std::mem::replace(&mut self.charge, self.context.charge(0, 0)?);
+        let rows = std::mem::take(&mut self.rows);
+        let sources = std::mem::take(&mut self.sources);
+        (self.charged, self.counted) = (0, 0);
+        if rows.len() > 0 {
+            let (table, places) = rows.finish();
+            let source = SetSource::new(sources, places, charge);
+            self.apart.push(Apart {
+                steps: 0..end,
+                rows: ApartRows::Read {
+                    table: Arc::new(table),
+                    source: Arc::new(source),
+                },
+            });
+        }
+        Ok(())
+    }
+
+    fn add_late(&mut self, folded: Folded, first: usize) -> Result<()> {
         check_owner(folded.context(), &self.context)?;
         folded.count_reading()?;
-        self.apart.push(Apart::Folded(Arc::new(folded)));
+        self.apart.push(Apart {
+            steps: first..usize::MAX,
+            rows: ApartRows::Folded(Arc::new(folded)),
+        });
         Ok(())
+    }
+
+    fn add_read(&mut self, first: usize, table: Arc<SeriesTable>, source: Arc<HeadSnapshot>, charge: Charge) {
+        let source = Paid {
+            source,
+            _charge: charge,
+        };
+        self.apart.push(Apart {
+            steps: first..usize::MAX,
+            rows: ApartRows::Read {
+                table,
+                source: Arc::new(source),
+            },
+        });
     }
 
     /// Adds a source that holds `bytes`; its rows are those of the table.
@@ -173,7 +230,7 @@ impl Selection {
 /// The samples of a head, with what its query pays for them.
 #[derive(Debug)]
 struct Paid {
-    source: HeadSnapshot,
+    source: Arc<HeadSnapshot>,
     _charge: Charge,
 }
 

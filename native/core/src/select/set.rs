@@ -1,5 +1,6 @@
 //! What a selection hands to the engine.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::rows::{Place, Places};
@@ -16,10 +17,17 @@ pub struct SeriesSet {
     pub apart: Vec<Apart>,
 }
 
-/// The series of one partition, none of which is in another one.
+/// What an aggregation reads of one partition, none of whose series is in another one, at some of its steps.
 #[derive(Debug, Clone)]
-pub enum Apart {
-    Rows {
+pub struct Apart {
+    /// May end behind the last one. What else there is of the partition covers other steps.
+    pub steps: Range<usize>,
+    pub rows: ApartRows,
+}
+
+#[derive(Debug, Clone)]
+pub enum ApartRows {
+    Read {
         table: Arc<SeriesTable>,
         source: Arc<dyn SampleSource>,
     },
@@ -48,9 +56,9 @@ impl SeriesSet {
 
     /// All series that are still to be read.
     pub fn unread(&self) -> usize {
-        let apart = self.apart.iter().map(|apart| match apart {
-            Apart::Rows { table, .. } => table.len(),
-            Apart::Folded(_) => 0,
+        let apart = self.apart.iter().map(|apart| match &apart.rows {
+            ApartRows::Read { table, .. } => table.len(),
+            ApartRows::Folded(_) => 0,
         });
         self.len() + apart.sum::<usize>()
     }

@@ -66,9 +66,10 @@ mod tests {
     };
     use crate::kernel::Ranges;
     use crate::model::{Millis, SampleBuf};
-    use crate::select::{Apart, SeriesSet};
+    use crate::select::{Apart, ApartRows, SeriesSet};
 
     const RANGE: Millis = 300;
+    const STEPS: usize = 4;
 
     /// What the rows of one source hold: a value each, repeated at all times with a slope.
     type Source = Vec<(u8, f64)>;
@@ -121,7 +122,7 @@ mod tests {
     }
 
     fn plan(function: &str) -> RowPlan {
-        let grid = Grid::new(300, 150, 4).unwrap();
+        let grid = Grid::new(300, 150, STEPS).unwrap();
         let ranges = Ranges {
             grid,
             range: RANGE,
@@ -150,14 +151,15 @@ mod tests {
         (0..frame.rows()).map(row).collect()
     }
 
-    /// What another process makes of a source, as it comes here.
+    /// What another process makes of a source at the steps from `first` on, as it comes here.
     fn sent(
         here: &Arc<QueryContext>,
         number: usize,
         source: &Source,
         function: &str,
         op: FoldOp,
-    ) -> Option<Apart> {
+        first: usize,
+    ) -> Option<ApartRows> {
         let there = context();
         let fold = Fold {
             plan: plan(function),
@@ -165,11 +167,14 @@ mod tests {
             selector: selector(&there),
         };
         let set = series(&there, number, source);
-        let folded = fold.part(&there, &set.table, &*set.source, usize::MAX).unwrap()?;
+        let late = fold.part(&(first..STEPS));
+        let folded = late
+            .folded(&there, &set.table, &*set.source, usize::MAX)
+            .unwrap()?;
         let bytes = folded.encode().unwrap().bytes;
         let mut incoming = Incoming::new(here, bytes.len()).unwrap();
         incoming.add(&bytes).unwrap();
-        Some(Apart::Folded(Arc::new(incoming.folded().unwrap())))
+        Some(ApartRows::Folded(Arc::new(incoming.folded().unwrap())))
     }
 
     proptest! {
@@ -178,18 +183,23 @@ mod tests {
         #[test]
         fn whoever_folds_it_is_the_same_to_the_last_bit(
             at_hand in source(),
-            sources in prop::collection::vec((source(), any::<bool>()), 0..5),
+            sources in prop::collection::vec((source(), any::<bool>(), 0..=STEPS), 0..5),
             function in prop::sample::select(vec!["rate", "sum_over_time", "avg_over_time", "last_over_time"]),
             op in prop::sample::select(FoldOp::ALL.to_vec()),
         ) {
             let here = context();
             let mut apart = (Vec::new(), Vec::new());
-            for (number, (source, is_sent)) in sources.iter().enumerate() {
+            for (number, &(ref source, is_sent, first)) in sources.iter().enumerate() {
                 let SeriesSet { table, source: samples, .. } = series(&here, number + 1, source);
-                let rows = Apart::Rows { table, source: samples };
-                apart.0.push(rows.clone());
-                let sent = is_sent.then(|| sent(&here, number + 1, source, function, op)).flatten();
-                apart.1.push(sent.unwrap_or(rows));
+                let rows = ApartRows::Read { table, source: samples };
+                let early = Apart { steps: 0..first, rows: rows.clone() };
+                let late = Apart { steps: first..usize::MAX, rows };
+                apart.0.extend([early.clone(), late.clone()]);
+                let sent = (is_sent && first < STEPS)
+                    .then(|| sent(&here, number + 1, source, function, op, first))
+                    .flatten();
+                let rows = sent.unwrap_or(late.rows);
+                apart.1.extend([early, Apart { steps: late.steps, rows }]);
             }
             let mut set = series(&here, 0, &at_hand);
             let plan = plan(function);
@@ -208,15 +218,21 @@ mod tests {
     fn a_part_of_another_aggregation_is_refused() {
         let here = context();
         let mut set = series(&here, 0, &Vec::new());
-        set.apart
-            .extend(sent(&here, 1, &vec![(1, 2.0)], "rate", FoldOp::Sum));
-        let refused = aggregate_select(&here, &set, &plan("rate"), FoldOp::Min, &selector(&here));
-        assert!(
-            refused
-                .unwrap_err()
-                .to_string()
-                .contains("a partial result of sum")
-        );
+        let rows = sent(&here, 1, &vec![(1, 2.0)], "rate", FoldOp::Sum, 1).unwrap();
+        let mut refused = |op, first| {
+            let (steps, rows) = (first..usize::MAX, rows.clone());
+            set.apart = vec![Apart { steps, rows }];
+            let refused = aggregate_select(&here, &set, &plan("rate"), op, &selector(&here));
+            refused.err().map(|error| error.to_string())
+        };
+        assert_eq!(refused(FoldOp::Sum, 1), None);
+        for (op, first) in [(FoldOp::Min, 1), (FoldOp::Sum, 2)] {
+            let said = refused(op, first).unwrap();
+            assert!(
+                said.contains("a partial result of sum at 3 steps is none of"),
+                "{said}"
+            );
+        }
         assert!(crate::engine::select(&here, &set, &plan("rate")).is_err());
     }
 
@@ -229,7 +245,7 @@ mod tests {
             op: FoldOp::Sum,
             selector: selector(&context),
         };
-        let part = |most| fold.part(&context, &set.table, &*set.source, most).unwrap();
+        let part = |most| fold.folded(&context, &set.table, &*set.source, most).unwrap();
         assert!(part(100).is_none());
         assert_eq!(part(10_000).unwrap().rows(), 2);
     }

@@ -157,16 +157,29 @@ fn folded(op: FoldOp) -> Outgoing {
 
 /// `is_narrow`: of series that have only the labels that matter.
 fn folded_of(op: FoldOp, labels: &[&str], is_narrow: bool) -> Outgoing {
-    let context = context(1 << 30);
-    let instant = Instant {
-        grid: Grid::new(900, 300, 5).unwrap(),
+    let (part, fold) = to_be_folded(op, labels, is_narrow, false);
+    part.fold(&fold).unwrap().unwrap().encode().unwrap()
+}
+
+fn plan(step: Millis, steps: usize) -> RowPlan {
+    RowPlan::Instant(Instant {
+        grid: Grid::new(900, step, steps).unwrap(),
         offset: 0,
         lookback: 300,
         shows: Shown::Value,
-    };
+    })
+}
+
+fn to_be_folded(
+    op: FoldOp,
+    labels: &[&str],
+    is_narrow: bool,
+    with_histograms: bool,
+) -> (Box<HeadPart>, Arc<Fold>) {
+    let context = context(1 << 30);
     let labels: Vec<_> = labels.iter().map(|&label| label.to_owned()).collect();
     let fold = Arc::new(Fold {
-        plan: RowPlan::Instant(instant),
+        plan: plan(300, 5),
         op,
         selector: Selector::only(&context, &labels),
     });
@@ -177,13 +190,55 @@ fn folded_of(op: FoldOp, labels: &[&str], is_narrow: bool) -> Outgoing {
         range: (100, 2500),
         fold: is_narrow.then(|| Arc::clone(&fold)),
     };
-    let part = search
-        .parts(&[&head(false)], None)
-        .unwrap()
-        .pop()
-        .unwrap()
-        .unwrap();
-    part.fold(&fold).unwrap().unwrap().encode().unwrap()
+    let part = search.parts(&[&head(with_histograms)], None).unwrap().pop();
+    (part.unwrap().unwrap(), fold)
+}
+
+#[test]
+fn what_late_steps_came_to_needs_not_be_sent() {
+    let part = || to_be_folded(FoldOp::Sum, &["job"], false, false);
+    let (whole, _) = part();
+    let (mut early, fold) = part();
+    let folded = early.fold_late(&fold, 2).unwrap().unwrap();
+    assert_eq!((folded.steps(), folded.rows()), (3, early.len()));
+    assert_eq!(early.len(), whole.len());
+    assert!(early.bytes() < whole.bytes());
+    let (whole, early) = (whole.encode().unwrap().bytes, early.encode().unwrap().bytes);
+    assert!(
+        early.len() * 3 < whole.len() * 2,
+        "{} of {}",
+        early.len(),
+        whole.len()
+    );
+    let received = incoming(&early, &context(1 << 20)).head_part().unwrap();
+    let rows = received.into_inner().0;
+    let mut reader = rows.samples.reader();
+    for row in 0..rows.table.len() {
+        let times = reader.read(row, Millis::MIN, Millis::MAX).unwrap().times;
+        assert!(
+            times.last().is_some_and(|&last| (1150..=1200).contains(&last)),
+            "{times:?}"
+        );
+    }
+}
+
+#[test]
+fn late_steps_are_folded_where_they_spare_something() {
+    let (mut part, fold) = to_be_folded(FoldOp::Sum, &["job"], false, false);
+    for first in [0, 5] {
+        assert!(matches!(part.fold_late(&fold, first), Err(Error::BadData(_))));
+    }
+    let (mut mixed, fold) = to_be_folded(FoldOp::Sum, &["job"], false, true);
+    assert!(mixed.has_histograms() && mixed.fold_late(&fold, 2).unwrap().is_none());
+    let (mut many, _) = to_be_folded(FoldOp::Avg, &["job"], false, false);
+    let fold = Fold {
+        plan: plan(1, 3000),
+        op: FoldOp::Avg,
+        selector: fold.selector.clone(),
+    };
+    let before = many.bytes();
+    assert!(many.fold_late(&fold, 1).unwrap().is_none());
+    assert_eq!(many.bytes(), before);
 }
 
 #[test]
