@@ -150,11 +150,12 @@ def test_a_query_goes_to_another_querier_when_one_fails_even_as_a_form(world: Wo
                 assert fetch(world.base + "/api/v1/query?query=up", data=data).status == 200, failure
 
 
-def test_what_administers_is_not_sent_twice(world: World) -> None:
+@pytest.mark.parametrize("path", ["/api/v1/admin/instances", "/api/v1/admin/flush"])
+def test_what_administers_is_not_sent_twice(world: World, path: str) -> None:
     for upstream in world.queriers:
         upstream.answer = abrupt
     before = world.requests()
-    answer = fetch(world.base + "/api/v1/admin/instances", data=b"{}")
+    answer = fetch(world.base + path, data=b"{}")
     assert answer.status == 503
     assert world.requests() == before + 1
 
