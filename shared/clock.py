@@ -3,6 +3,8 @@
 import time
 from typing import Protocol
 
+from shared import faults
+
 
 class Clock(Protocol):
     def now_ms(self) -> int:
@@ -16,7 +18,7 @@ class Clock(Protocol):
 
 class SystemClock:
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return time.time_ns() // 1_000_000 + faults.clock_ahead_ms()
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -2,7 +2,8 @@
 
 `HEADRACE_FAULTS=cut.put:kill:3,commit.done:fail:1` kills this process with SIGKILL at the third pass of `cut.put`, and
 makes the first pass of `commit.done` raise UnavailableError, as if a reply had been lost. `stop` instead of `kill` is
-SIGSTOP: the process stands still until it is sent SIGCONT.
+SIGSTOP: the process stands still until it is sent SIGCONT. `clock:ahead:60000` lets this process's clock go ahead by so
+many milliseconds, which may be negative.
 """
 
 import os
@@ -50,6 +51,12 @@ POINTS = RARE_POINTS | frozenset(
 Hook = Callable[[str], None]
 
 _hook: Hook | None = None
+_ahead_ms = 0
+
+
+def clock_ahead_ms() -> int:
+    """By how much the time of day is to be wrong."""
+    return _ahead_ms
 
 
 def fault(point: str) -> None:
@@ -58,27 +65,30 @@ def fault(point: str) -> None:
         _hook(point)
 
 
-def install(hook: Hook | None) -> None:
-    """Call `hook(point)` at every point; None disarms all of them."""
-    global _hook
-    _hook = hook
+def install(hook: Hook | None, *, ahead_ms: int = 0) -> None:
+    """Call `hook(point)` at every point; None disarms all of them. `ahead_ms` is that of the clock."""
+    global _ahead_ms, _hook
+    _ahead_ms, _hook = ahead_ms, hook
 
 
 def arm(plan: str) -> None:
     """Install a plan in the form of `HEADRACE_FAULTS`; ValueError says what is wrong with it."""
     countdowns: dict[str, tuple[str, int]] = {}
+    ahead_ms = 0
     for entry in plan.split(","):
         match entry.strip().split(":"):
             case [point, ("kill" | "stop" | "fail") as action, nth] if (
                 point in POINTS and nth.isdigit() and int(nth) > 0
             ):
                 countdowns[point] = (action, int(nth))
+            case ["clock", "ahead", ms] if ms.removeprefix("-").isdigit():
+                ahead_ms = int(ms)
             case _:
                 raise ValueError(
                     f"fault {entry!r}: use point:kill:n, point:stop:n or point:fail:n, n from 1, "
-                    f"with a point of {sorted(POINTS)}"
+                    f"with a point of {sorted(POINTS)}, or clock:ahead:ms"
                 )
-    install(lambda point: _count_down(countdowns, point))
+    install(lambda point: _count_down(countdowns, point), ahead_ms=ahead_ms)
 
 
 def _count_down(countdowns: dict[str, tuple[str, int]], point: str) -> None:

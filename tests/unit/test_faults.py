@@ -1,10 +1,12 @@
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from shared import faults
+from shared.clock import SystemClock
 from shared.errors import UnavailableError
 from shared.faults import fault
 
@@ -34,6 +36,22 @@ class TestPlan:
     def test_a_wrong_plan_says_what_is_right(self, plan: str) -> None:
         with pytest.raises(ValueError, match="use point:kill:n, point:stop:n or point:fail:n"):
             faults.arm(plan)
+
+    @pytest.mark.parametrize("plan", ["clock:ahead:", "clock:ahead:soon", "clock:behind:1"])
+    def test_a_clock_is_ahead_by_milliseconds(self, plan: str) -> None:
+        with pytest.raises(ValueError, match="or clock:ahead:ms"):
+            faults.arm(plan)
+
+    @pytest.mark.parametrize("ahead_ms", [60_000, -60_000])
+    def test_the_time_of_day_is_wrong_and_no_other_clock(self, ahead_ms: int) -> None:
+        faults.arm(f"clock:ahead:{ahead_ms}, trim.done:fail:1")
+        ahead_s = SystemClock().now_ms() / 1000 - time.time()
+        assert ahead_s == pytest.approx(ahead_ms / 1000, abs=5)
+        assert SystemClock().monotonic() == pytest.approx(time.monotonic(), abs=5)
+        with pytest.raises(UnavailableError):
+            fault("trim.done")
+        faults.install(None)
+        assert faults.clock_ahead_ms() == 0
 
     def test_a_hook_sees_every_point(self) -> None:
         seen: list[str] = []
