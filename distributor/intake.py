@@ -22,7 +22,7 @@ Refused = Sequence[tuple[str, int, str]]
 
 class SeriesGuard(Protocol):
     async def admit(self, instance: Instance, batch: SplitBatch) -> SplitBatch:
-        """The batch without the new series that the instance's `max_series` has no room for."""
+        """The batch without the new series for which `max_series` or `max_series_per_metric` has no room."""
         ...
 
 

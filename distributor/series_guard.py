@@ -1,4 +1,4 @@
-"""The series limit in a cluster: the ingesters know which series are active, a distributor remembers what they said."""
+"""The limits of series in a cluster: ingesters know which series are active, a distributor remembers what they said."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import structlog
 
 from shared.errors import HeadraceError
-from shared.model.instance import Instance
+from shared.model.instance import Instance, Limits
 from shared.native import KnownSeries, SplitBatch
+from shared.rpc.counting import Counted
 from shared.telemetry.catalogue import Catalogue
 
 POLL_S = 3.0
@@ -29,16 +30,18 @@ MAX_CLOSE = 32
 """Instances close to their limits of which series are remembered: 20 to 40 MB each at most."""
 MAX_KNOWN = 1_000_000
 
-KEY_BYTES = 16
-
 log = structlog.get_logger(__name__)
 
 
 class SeriesOwners(Protocol):
     """The ingesters, all partitions and zones of them. UnavailableError if they cannot be asked."""
 
-    async def active_series(self, uids: Sequence[bytes]) -> Mapping[bytes, int]:
-        """uid → series that its heads hold; of several zones the most."""
+    async def active_series(self, uids: Sequence[bytes]) -> Mapping[bytes, Counted]:
+        """By uid; of several zones the most."""
+        ...
+
+    async def metric_series(self, uid: bytes, metrics: Sequence[str]) -> Mapping[str, int]:
+        """metric → series of it that the heads hold; of several zones the most."""
         ...
 
     async def known_series(self, uid: bytes, keys: Mapping[int, bytes]) -> Mapping[int, bytes]:
@@ -50,11 +53,21 @@ class SeriesOwners(Protocol):
 
 @dataclass(slots=True)
 class _Seen:
-    """What is known of an instance. `free`: so many new series surely fit. None before the first count."""
+    """What is known of an instance. `free`: so many new series surely fit, of whatever metrics; None before the first
+    count.
+    """
 
-    limit: int
+    max_series: int
+    max_series_per_metric: int
     free: int | None = None
     is_active: bool = False  # since the last count
+
+    def has(self, limits: Limits) -> bool:
+        return (self.max_series, self.max_series_per_metric) == (limits.max_series, limits.max_series_per_metric)
+
+    def learn(self, counted: Counted) -> None:
+        room = min(self.max_series - counted.series, self.max_series_per_metric - counted.largest_metric)
+        self.free = max(room, 0) // SHARE
 
     def takes(self, series: int) -> bool:
         """Whether they fit, however many of them are new; they then count as new."""
@@ -67,10 +80,11 @@ class _Seen:
 class OwnersGuard:
     """`distributor.intake.SeriesGuard`.
 
-    Under its limit an instance passes without being looked at: every few seconds its series are counted, and as many
-    series as there is room for may come before the next count. Over it the owners are asked which of the series they do
-    not know, and those are refused. What is under way may pass the limit; a series that is active is never refused; and
-    where nobody can be asked all pass.
+    Under its limits an instance passes without being looked at: every few seconds its series are counted, in all and of
+    the metric that has most, and as many series as there is room for may come before the next count. Over one of them
+    the owners are asked which of the series they do not know, and how many the metrics of these have, and what there is
+    no room for is refused. What is under way may pass a limit; a series that is active is never refused; and where
+    nobody can be asked all pass.
     """
 
     def __init__(self, owners: SeriesOwners, metrics: Catalogue) -> None:
@@ -115,7 +129,7 @@ class OwnersGuard:
         async with asyncio.timeout(POLL_S):
             counts = await self._owners.active_series(list(active))
         for uid, seen in active.items():
-            seen.free = max(seen.limit - counts.get(uid, 0), 0) // SHARE
+            seen.learn(counts.get(uid, Counted()))
 
     async def _admit_asking(self, uid: bytes, seen: _Seen, batch: SplitBatch) -> SplitBatch:
         if seen.free is None:
@@ -126,26 +140,42 @@ class OwnersGuard:
         fresh = known.unknown(batch)
         if not fresh:
             return batch
-        room = await self._count_one(uid, seen)
+        counted = await self._count_one(uid, seen)
         held = await self._owners.known_series(uid, fresh)
         new = b"".join(known.learn_held(keys, held[number]) for number, keys in fresh.items() if number in held)
-        admitted = new[: room * KEY_BYTES]
+        if not new:
+            return batch
+        rest, admitted = batch.admit(
+            new,
+            active=counted.series,
+            by_metric=await self._by_metric(uid, seen, counted, batch, new),
+            max_series=seen.max_series,
+            max_series_per_metric=seen.max_series_per_metric,
+        )
         known.learn(admitted)  # they are on their way, so they are not asked for again
-        return batch if len(admitted) == len(new) else batch.without(new[len(admitted) :])
+        return rest
 
-    async def _count_one(self, uid: bytes, seen: _Seen) -> int:
-        """How many new series an instance has room for now."""
+    async def _by_metric(
+        self, uid: bytes, seen: _Seen, counted: Counted, batch: SplitBatch, new: bytes
+    ) -> Mapping[str, int]:
+        """metric → series; nothing if no metric can pass its limit by the new ones."""
+        if counted.largest_metric + batch.series <= seen.max_series_per_metric:
+            return {}
+        return await self._owners.metric_series(uid, batch.metrics(new))
+
+    async def _count_one(self, uid: bytes, seen: _Seen) -> Counted:
         counts = await self._owners.active_series([uid])
-        room = max(seen.limit - counts.get(uid, 0), 0)
-        seen.free = room // SHARE
-        return room
+        counted = counts.get(uid, Counted())
+        seen.learn(counted)
+        return counted
 
     def _seen_of(self, instance: Instance) -> _Seen:
-        """Begun anew when the limit changes."""
+        """Begun anew when a limit changes."""
+        limits = instance.limits
         seen = self._seen.get(instance.uid)
-        if seen is None or seen.limit != instance.limits.max_series:
+        if seen is None or not seen.has(limits):
             _bound(self._seen, MAX_INSTANCES)
-            seen = self._seen[instance.uid] = _Seen(instance.limits.max_series)
+            seen = self._seen[instance.uid] = _Seen(limits.max_series, limits.max_series_per_metric)
         return seen
 
     def _known_of(self, uid: bytes) -> KnownSeries:

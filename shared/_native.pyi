@@ -157,11 +157,23 @@ class SplitBatch:
         """(reason, samples refused, a one-line message with an example series) for each reason met.
 
         Reasons: missing_name, empty_label_name, invalid_utf8, duplicate_label, too_many_labels, label_name_too_long,
-        label_value_too_long, too_old, too_far_in_future, invalid_histogram, series_limit, invalid_symbols, and
+        label_value_too_long, too_old, too_far_in_future, invalid_histogram, series_limit, metric_series_limit, invalid_symbols, and
         invalid_metadata, invalid_exemplar and empty_series, which count entries, exemplars and series.
         """
-    def without(self, keys: bytes) -> SplitBatch:
-        """The batch without the series of these keys, refused as `series_limit`; see `KnownSeries`."""
+    def metrics(self, keys: bytes) -> list[str]:
+        """The metric names of the series of these keys, each once; see `KnownSeries`."""
+    def admit(
+        self,
+        new: bytes,
+        *,
+        active: int,
+        by_metric: Mapping[str, int],
+        max_series: int,
+        max_series_per_metric: int,
+    ) -> tuple[SplitBatch, bytes]:
+        """The batch without those of the new series, given by their keys, that there is no room for, refused as `series_limit` or
+        `metric_series_limit`; and the keys of the other new ones. `active` and `by_metric`: how many series the instance has, in all
+        and of a metric; 0 of metrics that are missing."""
     @property
     def body(self) -> bytes:
         """The sender's own bytes if all was accepted, else a remote-write 1.0 body in snappy that holds what was."""
@@ -568,10 +580,18 @@ class Head:
     def release(self, window: int, sealed: int) -> None:
         """The generation is in the directory: drop its chunks, and series that hold nothing else."""
     def active_series(self, uid: bytes) -> int: ...
+    def largest_metric(self, uid: bytes) -> int:
+        """Series of the metric that has most of them."""
+    def metric_series(self, uid: bytes, metrics: Sequence[str]) -> list[int]:
+        """Series of each of these metrics."""
+    def samples_per_second(self, uid: bytes, now_ms: int) -> float:
+        """Over the last minute, by the clock of those who wrote the log."""
     def holds(self, uid: bytes, keys: bytes) -> bytes:
         """For each key of 16 bytes one byte: 1 if a series is held under it."""
-    def admit(self, batch: SplitBatch, allowance: int) -> SplitBatch:
-        """The batch without the series this head does not know beyond the first `allowance` new ones; refused as `series_limit`."""
+    @staticmethod
+    def admit(heads: Sequence[Head], batch: SplitBatch, *, max_series: int, max_series_per_metric: int) -> SplitBatch:
+        """The batch without the new series that there is no room for, refused as `series_limit` or `metric_series_limit`. `heads` are
+        those of all partitions of its instance."""
     def forget(self, uid: bytes) -> None:
         """Drop everything of a deleted instance."""
     def metadata(self, uid: bytes) -> list[tuple[str, int, str, str]]:

@@ -142,10 +142,23 @@ class Service:
         return pb.FlushReply()
 
     async def active_series(self, request: pb.ActiveSeriesRequest) -> pb.ActiveSeriesReply:
-        return pb.ActiveSeriesReply(
+        def of(partition: Partition) -> pb.ActiveSeries:
+            head, uids = partition.head, request.uids
+            return pb.ActiveSeries(
+                partition=partition.number,
+                series=[head.active_series(uid) for uid in uids],
+                largest_metric=[head.largest_metric(uid) for uid in uids],
+                samples_per_second=[head.samples_per_second(uid, request.now_ms) for uid in uids if request.now_ms],
+            )
+
+        return pb.ActiveSeriesReply(partitions=[of(partition) for partition in self._holdings.live])
+
+    async def metric_series(self, request: pb.MetricSeriesRequest) -> pb.MetricSeriesReply:
+        return pb.MetricSeriesReply(
             partitions=[
-                pb.ActiveSeries(
-                    partition=partition.number, series=[partition.head.active_series(uid) for uid in request.uids]
+                pb.MetricSeries(
+                    partition=partition.number,
+                    series=await asyncio.to_thread(partition.head.metric_series, request.uid, request.metrics),
                 )
                 for partition in self._holdings.live
             ]

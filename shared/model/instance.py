@@ -19,6 +19,7 @@ class Limits:
     """Bounds of one instance. Every number is above 0; None means no bound where a field allows it."""
 
     max_series: int = 5_000_000
+    max_series_per_metric: int = 1_000_000
     max_samples_per_second: int = 10_000_000
     max_burst_samples: int = 100_000_000
     max_body_bytes: int = 32 << 20

@@ -35,6 +35,7 @@ from shared.native import ExecutionError, Files, HeadSearch, IncomingPart, Known
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc import replicas
 from shared.rpc.channels import Channels
+from shared.rpc.counting import Counted
 from shared.rpc.methods import FLUSH, SELECT, SERVICE, WAIT
 from shared.rpc.secret import metadata_of
 from shared.rpc.settings import RpcSettings
@@ -710,7 +711,11 @@ class TestOthers:
         async with two_zones(world) as (opened, _):
             owners = RemoteOwners(opened.replicas, opened.channels)
             uid, other = world.tenant.uid, b"o" * 16
-            assert await owners.active_series([uid, other]) == {uid: 25, other: 0}
+            counted = await owners.active_series([uid, other])
+            assert (counted[uid].series, counted[other]) == (25, Counted())
+            by_metric = await owners.metric_series(uid, ["m", "new", "none"])
+            assert by_metric == {"m": 25, "new": 0, "none": 0}
+            assert counted[uid].largest_metric == 25
             known = KnownSeries(1000)
             batch = world.batch([*MANY, series("new", (T, 1.0), job="x"), series("new", (T, 1.0), job="y")])
             keys = known.unknown(batch)

@@ -7,7 +7,7 @@ use headrace_core::block::BlockSummary;
 use headrace_core::head;
 use headrace_core::model::{Millis, Uid};
 use headrace_core::wire::known::keys_of;
-use headrace_core::wire::{MetadataEntry, Reason, SERIES_LIMIT_TEXT};
+use headrace_core::wire::{MetadataEntry, SeriesLimits};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -113,19 +113,48 @@ impl Head {
         Ok(PyBytes::new(py, &flags))
     }
 
-    fn admit(&self, py: Python<'_>, batch: &SplitBatch, allowance: usize) -> PyResult<SplitBatch> {
-        let batch = &batch.0;
-        let admitted = detached(py, || {
-            let surplus = self.0.surplus(batch, allowance);
-            if surplus.is_empty() {
-                return Ok(Arc::clone(batch));
-            }
-            let keep = |at: usize| surplus.binary_search(&(at as u32)).is_err();
-            batch
-                .retain(keep, Reason::SeriesLimit, SERIES_LIMIT_TEXT)
-                .map(Arc::new)
-        })?;
-        Ok(SplitBatch(admitted))
+    #[staticmethod]
+    #[pyo3(signature = (heads, batch, *, max_series, max_series_per_metric))]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    fn admit(
+        py: Python<'_>,
+        heads: Vec<Py<Self>>,
+        batch: &SplitBatch,
+        max_series: usize,
+        max_series_per_metric: usize,
+    ) -> PyResult<SplitBatch> {
+        let heads: Vec<&head::Head> = heads.iter().map(|head| &*head.get().0).collect();
+        let limits = SeriesLimits {
+            max_series,
+            max_series_per_metric,
+        };
+        let admitted = detached(py, || head::Head::admit(&heads, &batch.0, limits))?;
+        Ok(SplitBatch(
+            admitted.rest.map_or_else(|| Arc::clone(&batch.0), Arc::new),
+        ))
+    }
+
+    fn largest_metric(&self, uid: &[u8]) -> PyResult<usize> {
+        Ok(self.0.largest_metric(uid_of(uid)?))
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    fn metric_series(&self, uid: &[u8], metrics: Vec<String>) -> PyResult<Vec<usize>> {
+        let uid = uid_of(uid)?;
+        Ok(metrics
+            .iter()
+            .map(|metric| self.0.metric_series(uid, metric))
+            .collect())
+    }
+
+    fn samples_per_second(&self, uid: &[u8], now_ms: Millis) -> PyResult<f64> {
+        Ok(self.0.samples_per_second(uid_of(uid)?, now_ms))
     }
 
     fn forget(&self, py: Python<'_>, uid: &[u8]) -> PyResult<()> {

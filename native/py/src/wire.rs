@@ -1,6 +1,6 @@
 //! Bodies in, batches out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use headrace_core::model::{Millis, Uid};
@@ -110,10 +110,40 @@ impl SplitBatch {
             .collect()
     }
 
-    fn without(&self, py: Python<'_>, keys: &[u8]) -> PyResult<Self> {
-        let keys: Vec<u128> = keys_of(keys).collect();
-        let rest = detached(py, || self.0.without(&keys))?;
-        Ok(Self(Arc::new(rest)))
+    fn metrics(&self, py: Python<'_>, keys: &[u8]) -> Vec<String> {
+        py.detach(|| {
+            let wanted: HashSet<u128> = keys_of(keys).collect();
+            self.0.metrics(|series| wanted.contains(&series.key))
+        })
+    }
+
+    #[pyo3(signature = (new, *, active, by_metric, max_series, max_series_per_metric))]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "that is how PyO3 hands collections over"
+    )]
+    fn admit<'py>(
+        &self,
+        py: Python<'py>,
+        new: &[u8],
+        active: usize,
+        by_metric: HashMap<String, usize>,
+        max_series: usize,
+        max_series_per_metric: usize,
+    ) -> PyResult<(Self, Bound<'py, PyBytes>)> {
+        let limits = wire::SeriesLimits {
+            max_series,
+            max_series_per_metric,
+        };
+        let admitted = detached(py, || {
+            let new: HashSet<u128> = keys_of(new).collect();
+            let of_metric = |metric: &str| by_metric.get(metric).copied().unwrap_or_default();
+            self.0
+                .admit(|_, series| new.contains(&series.key), limits, active, of_metric)
+        })?;
+        let keys: Vec<u8> = admitted.new.iter().flat_map(|key| key.to_le_bytes()).collect();
+        let rest = admitted.rest.map_or_else(|| Arc::clone(&self.0), Arc::new);
+        Ok((Self(rest), PyBytes::new(py, &keys)))
     }
 
     #[getter]

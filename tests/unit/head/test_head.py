@@ -53,7 +53,7 @@ def test_heads_say_which_keys_they_hold() -> None:
     assert len(known) == 15
     unknown = b"".join(known.unknown(batch).values())
     assert len(unknown) == 5 * 16
-    rest = batch.without(unknown)
+    rest, _ = batch.admit(unknown, active=15, by_metric={}, max_series=15, max_series_per_metric=100)
     assert rest.series == 15
     assert [(reason, samples) for reason, samples, _ in rest.refused] == [("series_limit", 5)]
     assert known.unknown(rest) == {}
@@ -110,19 +110,46 @@ def test_replay_makes_the_same_generations() -> None:
             assert digests[0] == digests[1]
 
 
-def test_new_series_beyond_the_allowance_are_refused() -> None:
+def test_new_series_beyond_the_limits_are_refused() -> None:
     world = World()
     world.write([(labels, [(0, 1.0)]) for labels in series(10)])
     batch = split(world, 30)
-    admitted = batch
-    for head in world.heads.values():
-        admitted = head.admit(admitted, 0)
-    assert admitted.series == 10
-    ((reason, samples, example),) = admitted.refused
+    heads = list(world.heads.values())
+    assert Head.admit(heads, batch, max_series=30, max_series_per_metric=30).series == 30
+    full = Head.admit(heads, batch, max_series=10, max_series_per_metric=100)
+    assert full.series == 10
+    ((reason, samples, example),) = full.refused
     assert (reason, samples) == ("series_limit", 20)
-    assert "requests_total" in example
-    assert sum(head.admit(batch, 2).series for head in world.heads.values()) > 40
-    assert world.heads[0].admit(batch, 100).series == 30
+    assert "the limit max_series is 10, and 10 series are active" in example
+    assert "requests_total{pod=" in example
+    of_metric = Head.admit(heads, batch, max_series=100, max_series_per_metric=12)
+    assert of_metric.series == 12
+    ((reason, samples, example),) = of_metric.refused
+    assert (reason, samples) == ("metric_series_limit", 18)
+    assert "the limit max_series_per_metric is 12, and 12 series of requests_total are active" in example
+
+
+def test_series_are_counted_by_metric() -> None:
+    world = World()
+    world.write([(labels, [(0, 1.0)]) for labels in series(10)])
+    world.write([(UP, [(WINDOW, 1.0)]), ({"__name__": "up", "job": "x"}, [(WINDOW, 1.0)])])
+    heads = world.heads.values()
+    counts = [head.metric_series(UID, ["up", "requests_total", "none"]) for head in heads]
+    assert [sum(column) for column in zip(*counts, strict=True)] == [2, 10, 0]
+    for head, (up, requests, _) in zip(heads, counts, strict=True):
+        assert head.largest_metric(UID) == max(up, requests)
+        assert head.largest_metric(OTHER) == 0
+    world.release(0, world.seal(0))
+    assert sum(head.largest_metric(UID) for head in heads) == 2
+
+
+def test_the_rate_of_samples_is_that_of_the_log() -> None:
+    world = World()
+    world.write([(labels, [(0, 1.0)]) for labels in series(60)])
+    for heads in (world.heads, world.replayed()):
+        assert sum(head.samples_per_second(UID, 0) for head in heads.values()) == pytest.approx(1.0)
+        assert sum(head.samples_per_second(UID, 90_000) for head in heads.values()) == 0
+        assert sum(head.samples_per_second(OTHER, 0) for head in heads.values()) == 0
 
 
 def test_metadata_is_kept_and_the_newest_counts() -> None:

@@ -32,7 +32,7 @@ impl Head {
                         deal(batch, &places, &mut shares);
                         for (head, share) in heads.iter().zip(&shares) {
                             for turn in share.chunks(SERIES_PER_TURN) {
-                                head.state.write().apply(batch, turn, record.offset);
+                                head.state.write().apply(batch, turn, record);
                             }
                             head.apply_metadata(batch);
                             head.apply_exemplars(batch);
@@ -99,12 +99,14 @@ fn deal(batch: &SplitBatch, places: &HashMap<u16, usize>, shares: &mut [Vec<u32>
 }
 
 impl State {
-    fn apply(&mut self, batch: &SplitBatch, turn: &[u32], offset: u64) {
+    fn apply(&mut self, batch: &SplitBatch, turn: &[u32], record: &LogRecord) {
         let Some(uid) = batch.uid else { return };
+        let samples = turn.iter().map(|&at| batch.series[at as usize].len()).sum();
+        self.recent.entry(uid).or_default().add(record.now_ms, samples);
         let mut writer = Writer {
             generations: &mut self.generations,
             instance: self.instances.entry(uid).or_default(),
-            offset,
+            offset: record.offset,
             target: Target::NONE,
             conflicts: 0,
             unreadable: 0,

@@ -5,6 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::Symbols;
 
+const METRIC_NAME: &str = "__name__";
+
 /// Pairs below which a table with mostly dead entries is left alone.
 const REBUILD_ABOVE: usize = 1024;
 
@@ -19,6 +21,10 @@ pub struct LabelIndex {
     names: HashMap<u32, Vec<u32>>,
     live_pairs: usize,
     postings_bytes: usize,
+    /// The symbol of [`METRIC_NAME`].
+    metric_name: Option<u32>,
+    /// Series of the metric that has most.
+    largest_metric: usize,
 }
 
 impl LabelIndex {
@@ -49,6 +55,17 @@ impl LabelIndex {
             .copied()
     }
 
+    /// Series of one metric.
+    pub fn metric_series(&self, metric: &str) -> usize {
+        self.find(METRIC_NAME, metric)
+            .map_or(0, |pair| self.posting(pair).len())
+    }
+
+    /// Series of the metric that has most.
+    pub fn largest_metric(&self) -> usize {
+        self.largest_metric
+    }
+
     /// The pair ids of sorted labels, or `None` if one of them is not known.
     pub fn lookup_row(&self, labels: &[(&str, &str)]) -> Option<Vec<u32>> {
         labels
@@ -69,6 +86,9 @@ impl LabelIndex {
         let pair = (self.symbols.intern(name), self.symbols.intern(value));
         if let Some(id) = self.find_ids(pair) {
             return id;
+        }
+        if name == METRIC_NAME {
+            self.metric_name = Some(pair.0);
         }
         let id = self.pairs.len() as u32;
         self.pairs.push(pair);
@@ -91,6 +111,9 @@ impl LabelIndex {
             }
             posting.push(series);
             self.postings_bytes += (posting.capacity() - before) * 4;
+            if Some(self.pairs[pair as usize].0) == self.metric_name {
+                self.largest_metric = self.largest_metric.max(posting.len());
+            }
         }
     }
 
@@ -109,6 +132,12 @@ impl LabelIndex {
             self.postings_bytes -= (before - posting.capacity()) * 4;
             self.live_pairs -= usize::from(posting.is_empty());
         }
+        let metrics = self.metric_name.map_or(&[][..], |name| self.pairs_of(name));
+        self.largest_metric = metrics
+            .iter()
+            .map(|&pair| self.posting(pair).len())
+            .max()
+            .unwrap_or_default();
     }
 
     /// Whether most pairs belong to no series, so that the tables should be made anew.
@@ -132,6 +161,7 @@ impl LabelIndex {
             fresh.postings[new as usize] = posting;
             fresh.live_pairs += 1;
         }
+        fresh.largest_metric = self.largest_metric;
         (fresh, renamed)
     }
 

@@ -19,6 +19,7 @@ mod labels;
 mod lane;
 mod matching;
 mod names;
+mod recent;
 mod release;
 mod runs;
 mod series;
@@ -39,13 +40,14 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::model::{Millis, Uid};
-use crate::wire::{MetadataEntry, SplitBatch};
+use crate::wire::{Admitted, MetadataEntry, SeriesLimits, SplitBatch};
 use crate::{Error, Result};
 
 use exemplars::Exemplars;
 use generation::Generations;
 use instance::{Instance, Metadata};
 use lane::Scratch;
+use recent::Recent;
 
 pub use matching::Tests;
 pub use snapshot::{HeadRows, HeadSnapshot};
@@ -82,6 +84,7 @@ struct State {
     generations: Generations,
     instances: HashMap<Uid, Instance>,
     exemplars: HashMap<Uid, Exemplars>,
+    recent: HashMap<Uid, Recent>,
     /// Samples refused because another value was applied first.
     conflicts: u64,
     /// Series whose label bytes could not be read.
@@ -113,6 +116,7 @@ impl Head {
             generations: Generations::new(window_ms, only),
             instances: HashMap::new(),
             exemplars: HashMap::new(),
+            recent: HashMap::new(),
             conflicts: 0,
             unreadable: 0,
             scratch: Scratch::default(),
@@ -172,6 +176,29 @@ impl Head {
             .map_or(0, |instance| instance.slab.len())
     }
 
+    /// Series of the metric that has most of them.
+    pub fn largest_metric(&self, uid: Uid) -> usize {
+        let state = self.state.read();
+        let instance = state.instances.get(&uid);
+        instance.map_or(0, |instance| instance.index.largest_metric())
+    }
+
+    /// Series of one metric.
+    pub fn metric_series(&self, uid: Uid, metric: &str) -> usize {
+        let state = self.state.read();
+        let instance = state.instances.get(&uid);
+        instance.map_or(0, |instance| instance.index.metric_series(metric))
+    }
+
+    /// Samples of an instance that came in a second, over the last minute, by the clock of the log.
+    pub fn samples_per_second(&self, uid: Uid, now: Millis) -> f64 {
+        let state = self.state.read();
+        state
+            .recent
+            .get(&uid)
+            .map_or(0.0, |recent| recent.per_second(now))
+    }
+
     /// For each of an instance's label keys whether a series of it is held under that key.
     pub fn holds(&self, uid: Uid, keys: impl Iterator<Item = u128>) -> Vec<bool> {
         let state = self.state.read();
@@ -179,29 +206,29 @@ impl Head {
         keys.map(|key| instance.is_some_and(|i| i.has_key(key))).collect()
     }
 
-    /// Which series of a batch to leave out so that at most `allowance` of this partition's are new: ascending positions.
-    pub fn surplus(&self, batch: &SplitBatch, allowance: usize) -> Vec<u32> {
-        let Some(uid) = batch.uid else { return Vec::new() };
+    /// Marks the series of this partition that it does not know; `new` has a place for each series of the batch.
+    fn mark_new(&self, uid: Uid, batch: &SplitBatch, new: &mut [bool]) {
         let state = self.state.read();
         let instance = state.instances.get(&uid);
-        let mut left = allowance;
-        let mut admitted = hashbrown::HashSet::new();
-        let mut surplus = Vec::new();
-        for (at, series) in (0..).zip(&batch.series) {
-            if series.partition != self.partition || admitted.contains(&series.key) {
-                continue;
-            }
-            if instance.is_some_and(|i| i.knows(series.key, batch.labels_of(series))) {
-                continue;
-            }
-            if left == 0 {
-                surplus.push(at);
-            } else {
-                left -= 1;
-                admitted.insert(series.key);
+        for (series, new) in batch.series.iter().zip(new) {
+            if series.partition == self.partition {
+                *new = !instance.is_some_and(|i| i.knows(series.key, batch.labels_of(series)));
             }
         }
-        surplus
+    }
+
+    /// The batch without the new series that its instance has no room for. `heads` are those of all of its partitions.
+    pub fn admit(heads: &[&Self], batch: &SplitBatch, limits: SeriesLimits) -> Result<Admitted> {
+        let Some(uid) = batch.uid else {
+            return Err(Error::BadData("a batch without an instance has no limits".into()));
+        };
+        let mut new = vec![false; batch.series.len()];
+        for head in heads {
+            head.mark_new(uid, batch, &mut new);
+        }
+        let active = heads.iter().map(|head| head.active_series(uid)).sum();
+        let of_metric = |metric: &str| heads.iter().map(|head| head.metric_series(uid, metric)).sum();
+        batch.admit(|at, _| new[at], limits, active, of_metric)
     }
 
     /// Drops everything of a deleted instance.
@@ -210,6 +237,7 @@ impl Head {
         let gone = {
             let mut state = self.state.write();
             state.epoch += 1;
+            state.recent.remove(&uid);
             (state.instances.remove(&uid), state.exemplars.remove(&uid))
         };
         // Freed after the lock is.

@@ -2,6 +2,7 @@
 
 use crate::model::{Millis, Uid};
 
+use super::recent::Recent;
 use super::{Head, SERIES_PER_LOCK};
 
 /// Series removed while the head is locked: each part walks the postings that it touches, so parts are large; a few milliseconds.
@@ -21,7 +22,15 @@ impl Head {
         for uid in uids {
             self.release_instance(uid, generation);
         }
-        self.state.write().generations.remove(generation);
+        let mut state = self.state.write();
+        state.generations.remove(generation);
+        let newest = state
+            .recent
+            .values()
+            .map(Recent::newest)
+            .max()
+            .unwrap_or_default();
+        state.recent.retain(|_, recent| recent.per_second(newest) > 0.0);
     }
 
     fn release_instance(&self, uid: Uid, generation: u32) {

@@ -2,11 +2,12 @@
 
 use hashbrown::HashSet;
 
+use super::admission::Surplus;
 use super::encode::{Rows, put_metadata, put_push, put_rows};
 use super::exemplar::{BatchExemplar, put_exemplar};
 use super::histogram::SentHistogram;
 use super::labels::series_text;
-use super::refusal::{Reason, Refusal, SERIES_LIMIT_TEXT, refuse};
+use super::refusal::{Refusal, refuse};
 use super::snappy;
 use crate::Result;
 use crate::model::{Histogram, Millis, Uid};
@@ -171,21 +172,19 @@ impl SplitBatch {
         )
     }
 
-    /// The batch with only those series for whose number `keep` returns true; the others are counted as refused. `why` is a phrase that
-    /// the text of the first of them follows in the message.
-    pub fn retain(&self, mut keep: impl FnMut(usize) -> bool, reason: Reason, why: &str) -> Result<Self> {
+    /// The batch without those series for whose number `surplus` says why; they are counted as refused.
+    pub fn retain(&self, mut surplus: impl FnMut(usize) -> Option<Surplus>) -> Result<Self> {
         let mut kept = self.clone();
         let mut refused = std::mem::take(&mut kept.refused);
         let mut all = true;
         kept.retain_series(|i| {
-            let keep = keep(i);
-            if !keep {
-                all = false;
-                let series = &self.series[i];
-                let example = || format!("{why}: {}", series_text(self.labels_of(series)));
-                refuse(&mut refused, reason, series.len(), example);
-            }
-            keep
+            let Some(surplus) = surplus(i) else { return true };
+            all = false;
+            let series = &self.series[i];
+            let labels = self.labels_of(series);
+            let example = || format!("{}: {}", surplus.why(labels), series_text(labels));
+            refuse(&mut refused, surplus.reason(), series.len(), example);
+            false
         });
         kept.refused = refused;
         if !all {
@@ -196,13 +195,6 @@ impl SplitBatch {
             kept.encode_body()?;
         }
         Ok(kept)
-    }
-
-    /// The batch without the series of these keys, which the series limit has no room for.
-    pub fn without(&self, keys: &[u128]) -> Result<Self> {
-        let gone: HashSet<u128> = keys.iter().copied().collect();
-        let keep = |at: usize| !gone.contains(&self.series[at].key);
-        self.retain(keep, Reason::SeriesLimit, SERIES_LIMIT_TEXT)
     }
 
     /// Drops series and closes the gaps they leave in the columns.

@@ -3,6 +3,7 @@
 //! A series needs a metric name; label names are non-empty; names and values are UTF-8 of any kind, as in Prometheus 3; a name
 //! occurs once. Labels need not be sorted, and one with an empty value counts as absent.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::encode::put_label;
@@ -163,6 +164,23 @@ fn encode(pairs: &[Pair<'_>]) -> Vec<u8> {
         put_label(&mut out, name, value);
     }
     out
+}
+
+/// The metric name in label bytes; empty if there is none.
+pub fn metric_of(bytes: &[u8]) -> Cow<'_, str> {
+    let pairs = decode(bytes).unwrap_or_default();
+    let metric = pairs.iter().rfind(|(name, _)| *name == METRIC_NAME);
+    metric.map_or(Cow::Borrowed(""), |(_, value)| String::from_utf8_lossy(value))
+}
+
+/// The metric name as PromQL writes it, shortened where it is long.
+pub fn metric_text(bytes: &[u8]) -> String {
+    let metric = metric_of(bytes);
+    if is_identifier(&metric, true) {
+        clip(&metric)
+    } else {
+        quoted(&metric)
+    }
 }
 
 /// The series as PromQL writes it, on one line, shortened where it is long: `up{job="a"}`. Works for refused labels too.

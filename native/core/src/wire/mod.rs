@@ -16,9 +16,11 @@
 //! | [`batch`] | the accepted part of a request |
 //! | [`histogram`] | native histograms: what was sent, and whether it is valid |
 //! | [`encode`] | remote-write 1.0 messages written |
-//! | [`known`] | which series the heads are known to hold, for the series limit |
+//! | [`known`] | which series the heads are known to hold, for the limits of series |
+//! | [`admission`] | which new series an instance has room for |
 //! | [`refusal`] | what was refused, counted by reason with an example each |
 
+mod admission;
 mod batch;
 mod cache;
 pub mod encode;
@@ -41,6 +43,7 @@ mod v2;
 #[cfg(test)]
 mod properties;
 
+pub use admission::{Admitted, SeriesLimits, Surplus};
 pub use batch::{BatchHistogram, BatchSeries, Form, MetadataEntry, PushEntry, SplitBatch};
 pub use exemplar::BatchExemplar;
 pub use histogram::MAX_HISTOGRAM_BYTES;
@@ -49,5 +52,5 @@ pub(crate) use keys::{InstanceKeys, Placement};
 pub use known::KnownSeries;
 pub use limits::WriteLimits;
 pub use metadata::MAX_ENTRIES as MAX_METADATA_ENTRIES;
-pub use refusal::{Reason, Refusal, SERIES_LIMIT_TEXT};
+pub use refusal::{Reason, Refusal};
 pub use split::Splitter;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::batch::{BatchSeries, Form, MetadataEntry, SplitBatch};
 use super::encode::{put_bytes, put_label, put_metadata, put_varint};
 use super::refusal::Reason;
-use super::{Splitter, WriteLimits, snappy};
+use super::{Splitter, Surplus, WriteLimits, snappy};
 use crate::Error;
 use crate::model::{Millis, Uid};
 
@@ -370,7 +370,8 @@ proptest! {
     fn retain_keeps_exactly_what_is_asked(sent in sent(), keep in prop::collection::vec(any::<bool>(), 20)) {
         let body = snappy::compress(&request(&sent, &vec![])).unwrap();
         let whole = splitter().split(&body, Form::V1, UID, SHARDS, &LIMITS, NOW).unwrap();
-        let part = whole.retain(|i| keep[i], Reason::SeriesLimit, "the limit is reached").unwrap();
+        let surplus = Surplus::Series { limit: 1, active: 1 };
+        let part = whole.retain(|i| (!keep[i]).then_some(surplus)).unwrap();
         let expected: Kept = kept(&whole).into_iter().zip(&keep).filter(|(_, keep)| **keep).map(|(s, _)| s).collect();
         prop_assert_eq!(kept(&part), expected);
         let limited: u64 = part.refused.iter().filter(|r| r.reason == Reason::SeriesLimit).map(|r| r.samples).sum();

@@ -1,9 +1,5 @@
 //! What was refused, counted by reason with an example each.
 
-/// How the message about a refused series begins; its labels follow.
-pub const SERIES_LIMIT_TEXT: &str =
-    "the instance's limit of active series is reached; new series are refused";
-
 /// Why samples were refused. Its name is part of metrics and of the rejections endpoint, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -19,6 +15,7 @@ pub enum Reason {
     InvalidHistogram,
     InvalidMetadata,
     SeriesLimit,
+    MetricSeriesLimit,
     /// Remote write 2.0: references that the table of symbols does not hold, or a name without a value.
     InvalidSymbols,
     /// Counts exemplars.
@@ -42,6 +39,7 @@ impl Reason {
             Self::InvalidHistogram => "invalid_histogram",
             Self::InvalidMetadata => "invalid_metadata",
             Self::SeriesLimit => "series_limit",
+            Self::MetricSeriesLimit => "metric_series_limit",
             Self::InvalidSymbols => "invalid_symbols",
             Self::InvalidExemplar => "invalid_exemplar",
             Self::EmptySeries => "empty_series",
