@@ -21,6 +21,10 @@ if ! scripts/kafka.sh; then
   [ "${CI:-}" != true ] || die "in CI the tests against a real Kafka must run"
   say "WITHOUT a Kafka broker: every test of the log on Kafka will be SKIPPED"
 fi
+if ! scripts/java.sh; then
+  [ "${CI:-}" != true ] || die "in CI the test of pushes from Java must run"
+  say "WITHOUT Prometheus's client for Java: the test that pushes with it will be SKIPPED"
+fi
 if [ $# -eq 0 ]; then
   say "Rust tests"
   cargo test --locked --quiet --profile checked -p headrace-core

@@ -27,6 +27,7 @@ from prometheus_client.exposition import basic_auth_handler
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.cluster import Cluster
+from tests.support.java_client import JavaClient
 from tests.support.processes import APP_ID, TOKEN, Answer, Api, Headrace, Process, fetch, free_port
 from tests.support.served import Served
 from tests.support.tools import tool
@@ -268,6 +269,33 @@ def test_the_python_client_pushes(server: Served) -> None:
     assert server.get("/api/v1/push/groups").json()["data"] == []
     with pytest.raises(OSError, match=r"401"):
         push_to_gateway(address, job="x", registry=registry, handler=basic_handler(server.app_id, "wrong"))
+
+
+def test_the_java_client_pushes(server: Served) -> None:
+    group = {"instance": "i/1", "job": "nightly", "zone": "é"}
+    with JavaClient(server.base.removeprefix("http://"), server.app_id) as client:
+        assert client.run("push", token=server.token) == "ok"
+        [series] = server.query("java_last_success")
+        assert (series["metric"], series["value"][1]) == ({"__name__": "java_last_success", **group}, "7")
+        [series] = server.query("java_rows_total")
+        assert (series["metric"]["table"], series["value"][1]) == ('a"b\\c', "3")
+        buckets = {s["metric"]["le"]: s["value"][1] for s in server.query("java_run_seconds_bucket")}
+        assert (buckets["0.25"], buckets["0.5"], buckets["+Inf"]) == ("0", "1", "2")
+        assert client.run("pushAdd", token=server.token, form="text") == "ok"
+        assert pushed_by(server, group) == {"java_last_success", "java_rows_total", "java_run_seconds", "java_more"}
+        assert client.run("push", token=server.token, form="text") == "ok"
+        assert pushed_by(server, group) == {"java_last_success", "java_rows_total", "java_run_seconds"}
+        assert client.run("delete", token=server.token) == "ok"
+        assert pushed_by(server, group) == set()
+        assert "401" in client.run("push", token="wrong")
+        assert pushed_by(server, group) == set()
+
+
+def pushed_by(server: Served, labels: dict[str, str]) -> set[str]:
+    """The metrics of one group."""
+    groups = server.get("/api/v1/push/groups").json()["data"]
+    names = {name for group in groups if group["labels"] == labels for name in group}
+    return names - {"labels", "last_push_successful", "push_time_seconds", "push_failure_time_seconds"}
 
 
 def test_curl_pushes(standalone: Headrace) -> None:
