@@ -62,7 +62,7 @@ class ImportHandler:
         open_metrics = _is_open_metrics(headers.get(b"content-type"))
         limits = instance.limits
         with self._inflight.body(request, limits.max_body_bytes):
-            body = await request.body(limits.max_body_bytes)
+            body = await request.body(limits.max_body_bytes, "max_body_bytes")
             text = await decoded(body, encoding, limits.max_decoded_bytes)
             with self._inflight.holding(len(text)):
                 reading = Import(text, open_metrics=open_metrics, now_ms=self._intake.clock.now_ms())

@@ -81,7 +81,7 @@ class PushHandler:
             ttl_ms = _ttl_ms(request)
             most = instance.limits.max_body_bytes
             with self._inflight.body(request, most):
-                body = await request.body(most)
+                body = await request.body(most, "max_body_bytes")
                 plain = await decoded(body, encoding, instance.limits.max_decoded_bytes)
                 with self._inflight.holding(len(plain) if plain is not body else 0):
                     why = await self._take(

@@ -39,7 +39,7 @@ class WriteHandler:
             request.failure_headers = written(0, 0, 0)
         most = instance.limits.max_body_bytes
         with self._inflight.body(request, most):
-            body = await request.body(most)
+            body = await request.body(most, "max_body_bytes")
             batch = await self._intake.admit(instance, await self._split(instance, version, body))
             await self._intake.append(batch)
         self._intake.count(batch, len(body))

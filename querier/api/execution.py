@@ -31,6 +31,10 @@ _CHARACTER_NS = 100  # a thousand small operators count, too
 SELECTS = 4
 """Selections of one query that are read at the same time."""
 
+# Prometheus's texts, by which clients know the errors.
+_EVALUATING = "query timed out in expression evaluation"
+_WAITING = "query timed out in query queue"
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -86,20 +90,28 @@ class Executor:
             uses_types=job.plan.features.type_and_unit_labels,
         )
         if job.timeout_s <= 0:
-            raise _timed_out(job.timeout_s)
+            raise TimedOutError(f"{_EVALUATING}: {_allowance(job)}")
+        progress = _Progress()
         try:
             async with asyncio.timeout(job.timeout_s), Leaving(request.receive):
-                return await self._run(job, query)
+                return await self._run(job, query, progress)
         except TimeoutError:
-            raise _timed_out(job.timeout_s) from None
+            raise TimedOutError(self._why_late(job, progress)) from None
+
+    def _why_late(self, job: Job, progress: "_Progress") -> str:
+        if progress.has_place:
+            return f"{_EVALUATING}: {_allowance(job)}"
+        most, running = job.instance.limits.max_concurrent_queries, self._places.running_of(job.instance)
+        return f"{_WAITING}: {_allowance(job)}; the limit max_concurrent_queries is {most}, and {running} are running"
 
     def close(self) -> None:
         """Nobody asks any more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _run(self, job: Job, query: Query) -> Outcome:
+    async def _run(self, job: Job, query: Query, progress: "_Progress") -> Outcome:
         asked = time.perf_counter()
         await self._places.take(job.instance)
+        progress.has_place = True
         try:
             began = time.perf_counter()
             reading = await self._storage.read(
@@ -142,11 +154,16 @@ class Executor:
                 evaluating.exception()  # that of the cancellation: nobody is there to read it
 
 
-def _timed_out(allowed_s: float) -> TimedOutError:
-    """Prometheus's text, by which clients know the error, and then what allowed no more."""
-    return TimedOutError(
-        f"query timed out in expression evaluation: it may take {allowed_s:g} s, the least of the parameter timeout, "
-        "the setting query.timeout_s and the instance's limit max_query_seconds"
+@dataclass(slots=True)
+class _Progress:
+    has_place: bool = False
+
+
+def _allowance(job: Job) -> str:
+    """What allowed no more."""
+    return (
+        f"it may take {job.timeout_s:g} s, the least of the parameter timeout, the setting query.timeout_s and the "
+        f"instance's limit max_query_seconds, which is {job.instance.limits.max_query_seconds:g}"
     )
 
 

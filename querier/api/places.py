@@ -27,6 +27,10 @@ class Places:
     def waiting(self) -> int:
         return sum(len(line.waiting) for line in self._lines.values())
 
+    def running_of(self, instance: Instance) -> int:
+        line = self._lines.get(instance.uid)
+        return 0 if line is None else line.running
+
     async def take(self, instance: Instance) -> None:
         """Waits for a place; `leave` must follow. The caller's deadline ends the wait."""
         line = self._lines.setdefault(instance.uid, _Line())
@@ -35,6 +39,7 @@ class Places:
             return
         turn = asyncio.get_running_loop().create_future()
         line.waiting.append(turn)
+        _let_in(line, instance)  # the limit may have been raised
         try:
             await turn
         except asyncio.CancelledError:
@@ -47,10 +52,14 @@ class Places:
     def leave(self, instance: Instance) -> None:
         line = self._lines[instance.uid]
         line.running -= 1
-        while line.waiting and line.running < instance.limits.max_concurrent_queries:
-            turn = line.waiting.popleft()
-            if not turn.done():
-                line.running += 1
-                turn.set_result(None)
+        _let_in(line, instance)
         if not line.running and not line.waiting:
             del self._lines[instance.uid]
+
+
+def _let_in(line: _Line, instance: Instance) -> None:
+    while line.waiting and line.running < instance.limits.max_concurrent_queries:
+        turn = line.waiting.popleft()
+        if not turn.done():
+            line.running += 1
+            turn.set_result(None)

@@ -207,10 +207,11 @@ def _step_ns(params: Params) -> int:
 
 def _grid(start_ms: int, end_ms: int, step_ns: int, most: int) -> Grid:
     """As Prometheus counts, one point more than `most` is allowed."""
-    if (end_ms - start_ms) * _NS_PER_MS // step_ns > most:
+    if (points := (end_ms - start_ms) * _NS_PER_MS // step_ns) > most:
         raise BadDataError(
             f"exceeded maximum resolution of {most:,} points per timeseries. "
-            "Try decreasing the query resolution (?step=XX) or raising the instance's limit max_query_points"
+            "Try decreasing the query resolution (?step=XX) or raising the instance's limit max_query_points: "
+            f"the query has {points}"
         )
     step_ms = step_ns // _NS_PER_MS
     return start_ms, step_ms, (end_ms - start_ms) // step_ms + 1

@@ -33,15 +33,17 @@ class Request:
         declared = self.headers.get(b"content-length")
         return int(declared[:20]) if declared is not None and declared.isdigit() else None
 
-    async def body(self, limit: int) -> bytes:
-        """All of it. Raises TooLargeError once it is known to pass `limit` bytes, ClientGoneError if it ends early."""
-        if (self.declared_bytes or 0) > limit:
-            raise TooLargeError(f"request body exceeds the {limit} bytes limit")
+    async def body(self, limit: int, name: str = "") -> bytes:
+        """All of it. Raises TooLargeError once it is known to pass `limit` bytes, ClientGoneError if it ends early.
+        `name`: the limit's, if it can be set.
+        """
+        if (declared := self.declared_bytes or 0) > limit:
+            raise _too_large(limit, name, f"it has {declared}")
         message = await self.receive()
         if not message.get("more_body") and message["type"] == "http.request":
             whole: bytes = message.get("body", b"")
             if len(whole) > limit:
-                raise TooLargeError(f"request body exceeds the {limit} bytes limit")
+                raise _too_large(limit, name, f"it has {len(whole)}")
             return whole
         parts: list[bytes] = []
         size = 0
@@ -51,11 +53,15 @@ class Request:
             part: bytes = message.get("body", b"")
             size += len(part)
             if size > limit:
-                raise TooLargeError(f"request body exceeds the {limit} bytes limit")
+                raise _too_large(limit, name, f"{size} have come, and it goes on")
             parts.append(part)
             if not message.get("more_body"):
                 return b"".join(parts)
             message = await self.receive()
+
+
+def _too_large(limit: int, name: str, seen: str) -> TooLargeError:
+    return TooLargeError(f"request body exceeds the {limit} bytes limit{name and f' {name}'}: {seen}")
 
 
 @dataclass(slots=True)

@@ -178,7 +178,7 @@ class TestWherePartitionsAreWhole:
         for pushes_down in (True, False):
             with pytest.raises(Exception, match=r"more than 39 series|too many samples") as caught:
                 await asked.ask("sum(rate(x[5m]))", pushes_down=pushes_down, query=Query(**limits))
-            errors.append(str(caught.value))
+            errors.append(str(caught.value).partition(": ")[0])  # what follows is as far as it came
         assert errors[0] == errors[1]
 
     async def test_more_groups_than_samples_are_left_as_series(self, asked: Asked) -> None:

@@ -26,7 +26,7 @@ def test_held_samples_are_limited_and_given_back() -> None:
     with pytest.raises(native.ExecutionError) as raised:
         native.select_instant(query, series, grid_of(2), offset_ms=0, lookback_ms=1)
     text = "query processing would load too many samples into memory in query execution"
-    assert str(raised.value) == f"{text}: more than 5 at a time, the instance's limit max_query_samples"
+    assert str(raised.value) == f"{text}: more than 5 at a time, the instance's limit max_query_samples: 8 or more"
     assert held.rows == 2
     wide = series_of(query, [({}, [1.0] * 10)])
     with pytest.raises(native.ExecutionError, match=text):

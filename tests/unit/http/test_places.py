@@ -85,3 +85,14 @@ async def test_a_raised_limit_counts_at_once() -> None:
     raised = replace(ONE, limits=Limits(max_concurrent_queries=2))
     await places.take(raised)
     assert places.running == 2
+
+
+async def test_a_limit_that_was_raised_lets_in_those_who_waited() -> None:
+    places = Places()
+    await places.take(ONE)
+    waiting = asyncio.create_task(places.take(ONE))
+    await settle()
+    await places.take(replace(ONE, limits=Limits(max_concurrent_queries=3)))
+    await settle()
+    assert waiting.done()
+    assert (places.running_of(ONE), places.waiting, places.running_of(OTHER)) == (3, 0, 0)

@@ -122,7 +122,8 @@ async def test_empty_requests_are_fine(server: Server) -> None:
 async def test_a_body_above_the_instance_limit_is_413(server: Server) -> None:
     await server.set_limits(max_body_bytes=100)
     answer = await server.post_body(one(filler="x" * 200))
-    assert (answer.status_code, answer.json()["error"]) == (413, "request body exceeds the 100 bytes limit")
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith("request body exceeds the 100 bytes limit max_body_bytes: it has 2")
     await server.set_limits(max_body_bytes=1000, max_decoded_bytes=100)
     assert (await server.post_body(one(filler="x" * 200))).status_code == 413
 

@@ -41,16 +41,20 @@ BAD_LABELS = [
     ("empty_label_name", m.labels(name="up") + m.label("", "x"), 'a label has no name: up{""="x"}'),
     ("invalid_utf8", m.labels(name="up") + m.label("a", b"\xff"), 'label "a" is not valid UTF-8: up{a="\ufffd"}'),
     ("duplicate_label", m.labels(name="up", a="1") + m.label("a", "2"), 'label "a" occurs twice: up{a="1", a="2"}'),
-    ("too_many_labels", m.labels(name="up", a="", b="1", c="2", d="3"), "4 labels are more than the limit of 3: up{"),
+    (
+        "too_many_labels",
+        m.labels(name="up", a="", b="1", c="2", d="3"),
+        "4 labels are more than the limit max_labels of 3: up{",
+    ),
     (
         "label_name_too_long",
         m.labels(name="up", nine_long="1"),
-        'a label name of 9 bytes is over the limit of 8: up{nine_long="1"}',
+        'a label name of 9 bytes is over the limit max_name_bytes of 8: up{nine_long="1"}',
     ),
     (
         "label_value_too_long",
         m.labels(name="up", a="123456"),
-        'the value of label "a" has 6 bytes, the limit is 5: up{a="123456"}',
+        'the value of label "a" has 6 bytes, the limit max_value_bytes is 5: up{a="123456"}',
     ),
 ]
 
@@ -75,11 +79,12 @@ def test_time_bounds_refuse_samples_and_not_their_series(splitter: native.Splitt
     batch = split(splitter, m.body(m.series(labels, *(m.sample(time, 2.0) for time in times))), limits)
     assert [time for time, _ in m.stored(batch.body)[0][1]] == times[1:-1]
     assert batch.refused == [
-        ("too_old", 1, f'a sample at {NOW - 60_001} is 60.001 s old, the limit is 60 s: up{{job="a"}}'),
+        ("too_old", 1, f'a sample at {NOW - 60_001} is 60.001 s old, the limit max_age_s is 60 s: up{{job="a"}}'),
         (
             "too_far_in_future",
             1,
-            f'a sample at {NOW + 60_001} is 60.001 s ahead of the server\'s clock, the limit is 60 s: up{{job="a"}}',
+            f"a sample at {NOW + 60_001} is 60.001 s ahead of the server's clock, the limit max_future_s is 60 s: "
+            'up{job="a"}',
         ),
     ]
 
@@ -171,9 +176,9 @@ def test_what_cannot_be_decoded_is_refused_as_a_whole(splitter: native.Splitter,
 
 def test_sizes_over_the_limit_are_too_large(splitter: native.Splitter) -> None:
     body = m.body(m.series(m.labels(name="up"), m.sample(NOW, 1.0)))
-    with pytest.raises(native.TooLargeError, match="the limit is 10"):
+    with pytest.raises(native.TooLargeError, match="the limit max_body_bytes is 10"):
         split(splitter, body, native.WriteLimits(max_body_bytes=10))
-    with pytest.raises(native.TooLargeError, match="declares 36 bytes decompressed, the limit is 31"):
+    with pytest.raises(native.TooLargeError, match="declares 36 bytes decompressed, the limit max_decoded_bytes is 31"):
         split(splitter, body, native.WriteLimits(max_decoded_bytes=31))
 
 

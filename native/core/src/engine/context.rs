@@ -131,7 +131,8 @@ impl QueryContext {
         if total > self.limits.series {
             let limit = self.limits.series;
             return Err(Error::Execution(format!(
-                "the query selects more than {limit} series, the instance's limit max_query_series; narrow its selectors"
+                "the query selects more than {limit} series, the instance's limit max_query_series: {total} or more; \
+                 narrow its selectors"
             )));
         }
         Ok(())
@@ -158,7 +159,7 @@ impl QueryContext {
         let held = self.held_samples.load(Ordering::Relaxed).saturating_add(extra);
         self.peak_samples.fetch_max(held, Ordering::Relaxed);
         if held > self.limits.samples {
-            return Err(too_many_samples(self.limits.samples));
+            return Err(too_many_samples(held, self.limits.samples));
         }
         Ok(())
     }
@@ -213,11 +214,11 @@ impl QueryContext {
     }
 }
 
-/// Prometheus's text, by which clients know the error, and then what may be done.
-fn too_many_samples(limit: u64) -> Error {
+/// Prometheus's text, by which clients know the error, and then what was seen.
+fn too_many_samples(samples: u64, limit: u64) -> Error {
     Error::Execution(format!(
         "query processing would load too many samples into memory in query execution: more than {limit} at a time, \
-         the instance's limit max_query_samples"
+         the instance's limit max_query_samples: {samples} or more"
     ))
 }
 
@@ -249,12 +250,12 @@ impl Charge {
         context.peak_samples.fetch_max(held, Ordering::Relaxed);
         context.peak_bytes.fetch_max(held_bytes, Ordering::Relaxed);
         let refusal = if held > context.limits.samples {
-            Some(too_many_samples(context.limits.samples))
+            Some(too_many_samples(held, context.limits.samples))
         } else if held_bytes > context.limits.bytes {
             let limit = context.limits.bytes;
             Some(Error::Execution(format!(
-                "the query needs more than {limit} bytes of memory, the instance's limit max_query_bytes; \
-                 narrow its selectors or take fewer steps"
+                "the query needs more than {limit} bytes of memory, the instance's limit max_query_bytes: {held_bytes} \
+                 or more; narrow its selectors or take fewer steps"
             )))
         } else {
             None

@@ -38,7 +38,7 @@ fn bounded(decoder: impl Read, name: &str, limit: usize) -> Result<Vec<u8>> {
         .map_err(|e| damaged(name, &e))?;
     if plain.len() > limit {
         return Err(Error::TooLarge(format!(
-            "the body has more than {limit} bytes decompressed, which is the limit; send smaller ones"
+            "the body has more than {limit} bytes decompressed, which is the limit max_decoded_bytes; send smaller ones"
         )));
     }
     Ok(plain)

@@ -195,7 +195,7 @@ impl LabelBytes {
     #[cold]
     fn too_large(&self) -> Error {
         Error::TooLarge(format!(
-            "the labels of the request come to more than {} bytes once its symbols are put in, which is the limit of a decoded request; \
+            "the labels of the request come to more than {} bytes once its symbols are put in, which is the limit max_decoded_bytes; \
              send smaller batches",
             self.limit
         ))

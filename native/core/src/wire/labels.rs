@@ -60,7 +60,7 @@ fn broken_rule(pairs: &[Pair<'_>], limits: &WriteLimits) -> Option<(Reason, Stri
     let present = pairs.iter().filter(|(_, value)| !value.is_empty()).count();
     if present > limits.max_labels {
         let why = format!(
-            "{present} labels are more than the limit of {}",
+            "{present} labels are more than the limit max_labels of {}",
             limits.max_labels
         );
         return Some((Reason::TooManyLabels, why));
@@ -78,7 +78,7 @@ fn broken_rule(pairs: &[Pair<'_>], limits: &WriteLimits) -> Option<(Reason, Stri
         }
         if name.len() > limits.max_name_bytes {
             let why = format!(
-                "a label name of {} bytes is over the limit of {}",
+                "a label name of {} bytes is over the limit max_name_bytes of {}",
                 name.len(),
                 limits.max_name_bytes
             );
@@ -87,7 +87,7 @@ fn broken_rule(pairs: &[Pair<'_>], limits: &WriteLimits) -> Option<(Reason, Stri
         if value.len() > limits.max_value_bytes {
             let name = clip(&String::from_utf8_lossy(name));
             let why = format!(
-                "the value of label {name:?} has {} bytes, the limit is {}",
+                "the value of label {name:?} has {} bytes, the limit max_value_bytes is {}",
                 value.len(),
                 limits.max_value_bytes
             );
@@ -302,17 +302,17 @@ mod tests {
             (
                 &[name, (b"a", b"1"), (b"b", b"1"), (b"c", b"1")],
                 Reason::TooManyLabels,
-                "4 labels are more than the limit of 3",
+                "4 labels are more than the limit max_labels of 3",
             ),
             (
                 &[name, (b"ninebytes", b"1")],
                 Reason::LabelNameTooLong,
-                "of 9 bytes is over the limit of 8",
+                "of 9 bytes is over the limit max_name_bytes of 8",
             ),
             (
                 &[name, (b"a", b"123456")],
                 Reason::LabelValueTooLong,
-                "has 6 bytes, the limit is 5",
+                "has 6 bytes, the limit max_value_bytes is 5",
             ),
         ];
         for (pairs, reason, text) in cases {

@@ -147,7 +147,7 @@ impl<'a> Raw<'a> {
             if bytes.len() > limits.max_value_bytes {
                 let limit = limits.max_value_bytes;
                 return Err(format!(
-                    "the {what} of metric family {:?} has {} bytes, the limit is {limit}",
+                    "the {what} of metric family {:?} has {} bytes, the limit max_value_bytes is {limit}",
                     name(),
                     bytes.len()
                 ));

@@ -14,7 +14,7 @@ pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>> {
     let limit = limit.min(MAX_DECODED);
     if declared > limit {
         return Err(Error::TooLarge(format!(
-            "the body declares {declared} bytes decompressed, the limit is {limit}; send smaller batches"
+            "the body declares {declared} bytes decompressed, the limit max_decoded_bytes is {limit}; send smaller batches"
         )));
     }
     if declared > body.len().saturating_mul(MAX_RATIO) {
@@ -71,7 +71,7 @@ mod tests {
         let body = compress(&[0; 1000]).unwrap();
         let error = decompress(&body, 999).unwrap_err();
         assert!(
-            matches!(&error, Error::TooLarge(m) if m.contains("1000 bytes") && m.contains("limit is 999")),
+            matches!(&error, Error::TooLarge(m) if m.contains("1000 bytes") && m.contains("limit max_decoded_bytes is 999")),
             "{error}"
         );
     }

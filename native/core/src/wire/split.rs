@@ -76,7 +76,7 @@ impl Splitter {
     ) -> Result<SplitBatch> {
         if body.len() > limits.max_body_bytes {
             return Err(Error::TooLarge(format!(
-                "the body has {} bytes, the limit is {}; send smaller batches",
+                "the body has {} bytes, the limit max_body_bytes is {}; send smaller batches",
                 body.len(),
                 limits.max_body_bytes
             )));
@@ -474,7 +474,7 @@ impl<'a> Request<'a> {
             let age = seconds(self.now, exception.oldest);
             let limit = self.limits.max_age_ms.unwrap_or_default() as f64 / 1000.0;
             format!(
-                "a sample at {} is {age} s old, the limit is {limit} s: {}",
+                "a sample at {} is {age} s old, the limit max_age_s is {limit} s: {}",
                 exception.oldest,
                 series()
             )
@@ -483,7 +483,7 @@ impl<'a> Request<'a> {
             let ahead = seconds(exception.newest, self.now);
             let limit = self.limits.max_future_ms.unwrap_or_default() as f64 / 1000.0;
             format!(
-                "a sample at {} is {ahead} s ahead of the server's clock, the limit is {limit} s: {}",
+                "a sample at {} is {ahead} s ahead of the server's clock, the limit max_future_s is {limit} s: {}",
                 exception.newest,
                 series()
             )

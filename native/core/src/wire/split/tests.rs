@@ -60,12 +60,12 @@ fn messages_name_what_was_seen_the_limit_and_the_series() {
         (
             Reason::TooOld,
             1,
-            "a sample at 1699999909500 is 90.5 s old, the limit is 60 s: up{job=\"a\"}",
+            "a sample at 1699999909500 is 90.5 s old, the limit max_age_s is 60 s: up{job=\"a\"}",
         ),
         (
             Reason::TooFarInFuture,
             1,
-            "a sample at 1700000601000 is 601 s ahead of the server's clock, the limit is 600 s: up{job=\"a\"}",
+            "a sample at 1700000601000 is 601 s ahead of the server's clock, the limit max_future_s is 600 s: up{job=\"a\"}",
         ),
         // Both samples of a series that has no name count for that reason alone.
         (
@@ -273,7 +273,7 @@ fn sizes_are_checked_first() {
         ..WriteLimits::default()
     });
     assert!(
-        matches!(&error, Error::TooLarge(m) if m.contains("the limit is 10")),
+        matches!(&error, Error::TooLarge(m) if m.contains("the limit max_body_bytes is 10")),
         "{error}"
     );
     let error = split(&WriteLimits {
@@ -281,7 +281,7 @@ fn sizes_are_checked_first() {
         ..WriteLimits::default()
     });
     assert!(
-        matches!(&error, Error::TooLarge(m) if m.contains("the limit is 20")),
+        matches!(&error, Error::TooLarge(m) if m.contains("the limit max_decoded_bytes is 20")),
         "{error}"
     );
 }
