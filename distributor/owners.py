@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from shared.model.counts import Counted
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.channels import Channels
-from shared.rpc.counting import TIMEOUT_S, Counted, count_metrics, count_series
+from shared.rpc.counting import TIMEOUT_S, count_metrics, count_series
 from shared.rpc.fanout import ask
 from shared.rpc.methods import KNOWN_SERIES
 from shared.rpc.replicas import Replicas
@@ -18,7 +19,7 @@ class RemoteOwners:
         self._channels = channels
 
     async def active_series(self, uids: Sequence[bytes]) -> Mapping[bytes, Counted]:
-        return await count_series(self._replicas, self._channels, uids)
+        return (await count_series(self._replicas, self._channels, uids)).by_uid
 
     async def metric_series(self, uid: bytes, metrics: Sequence[str]) -> Mapping[str, int]:
         return await count_metrics(self._replicas, self._channels, uid, metrics)

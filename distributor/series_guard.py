@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import structlog
 
 from shared.errors import HeadraceError
+from shared.model.counts import Counted
 from shared.model.instance import Instance, Limits
 from shared.native import KnownSeries, SplitBatch
-from shared.rpc.counting import Counted
 from shared.telemetry.catalogue import Catalogue
 
 POLL_S = 3.0

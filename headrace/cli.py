@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
@@ -86,6 +87,11 @@ Server = Annotated[
 AppId = Annotated[str, typer.Argument(help="The instance's name.", metavar="APPID", show_default=False)]
 
 USAGE_ERROR = 2
+
+
+class UsageOutput(StrEnum):
+    TABLE = "table"
+    JSON = "json"
 
 
 def main() -> None:
@@ -275,6 +281,24 @@ def show(
     _print(_instance(data, server, "GET", app_id, "?token=true" if token else ""))
 
 
+@instances.command("usage")
+def usage(
+    app_id: Annotated[
+        str | None, typer.Argument(help="One instance; by default all.", metavar="[APPID]", show_default=False)
+    ] = None,
+    output: Annotated[UsageOutput, typer.Option("--output", "-o", help="How to show it.")] = UsageOutput.TABLE,
+    data: Data = None,
+    server: Server = None,
+) -> None:
+    """Show what instances use: active series, samples per second over the last minute, bytes in the store."""
+    query = "" if app_id is None else f"?app_id={quote(app_id, safe='')}"
+    rows = _call(data, server, "GET", f"/usage{query}")
+    if output is UsageOutput.JSON:
+        _print(rows)
+    else:
+        print(usage_table(rows))
+
+
 @instances.command("rotate-token")
 def rotate_token(
     app_id: AppId,
@@ -326,6 +350,18 @@ def delete(
         typer.confirm(f"Delete instance {app_id} and all its data?", abort=True)
     _instance(data, server, "DELETE", app_id)
     print(f"deleted {app_id}")
+
+
+def usage_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = [["APPID", "SERIES", "SAMPLES/S", "STORED BYTES"]]
+    for row in rows:
+        rate = f"{row['samples_per_second']:.1f}"
+        cells.append([row["app_id"], str(row["active_series"]), rate, str(row["stored_bytes"])])
+    first, *others = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join([name.ljust(first), *(text.rjust(width) for text, width in zip(numbers, others, strict=True))])
+        for name, *numbers in cells
+    )
 
 
 def _assignments(what: str, texts: list[str]) -> dict[str, str]:

@@ -9,15 +9,17 @@ from distributor.rates import Rates
 from distributor.rejections import SharedRejections
 from distributor.series_guard import OwnersGuard
 from headrace.observe import observe_calls, observe_kafka
-from headrace.roles.administration import flush_route
+from headrace.roles.administration import flush_route, usage_route
 from headrace.roles.distributor import distributor_routes
 from headrace.roles.ground import Ground
 from headrace.roles.peers import Peers
 from headrace.roles.running import Routes
 from headrace.sharers import Sharers
+from headrace.usage import Usages
 from shared.redis.crowd import RedisCrowd
 from shared.redis.membership import RedisMembership
 from shared.redis.rejections import RedisRejections
+from shared.redis.store import RedisStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class ClusterDistributor:
             rejections=self.rejections,
             rates=Rates(ground.core.clock, sharers=lambda: self.sharers.number),
         )
-        return write | flush_route(ground.front.gate, self.peers.flush)
+        usages = Usages(self.peers.count, RedisStore(ground.redis), ground.splitter.partitions_of, ground.core.clock)
+        return write | flush_route(ground.front.gate, self.peers.flush) | usage_route(ground.front, usages)
 
     def missing(self) -> str | None:
         return None

@@ -1,6 +1,7 @@
 """The ingesters of a cluster, as the other processes reach them."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -9,9 +10,11 @@ import grpc
 from headrace.roles.ingester import FLUSH_S
 from headrace.settings import Settings
 from shared.errors import UnavailableError
+from shared.model.counts import Counts
 from shared.redis.membership import RedisMembership
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.channels import Channels
+from shared.rpc.counting import count_series
 from shared.rpc.errors import details_of
 from shared.rpc.methods import FLUSH
 from shared.rpc.replicas import Replicas
@@ -34,6 +37,10 @@ class Peers:
     async def run(self) -> None:
         """Until it is cancelled."""
         await self.replicas.run()
+
+    async def count(self, uids: Sequence[bytes], now_ms: int) -> Counts:
+        """`headrace.usage.Counting`."""
+        return await count_series(self.replicas, self.channels, uids, now_ms=now_ms)
 
     async def flush(self) -> None:
         """Returns when every ingester has stored all that was acknowledged before the call. UnavailableError: one has

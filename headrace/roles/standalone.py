@@ -9,13 +9,14 @@ from distributor.rejections import OwnRejections
 from headrace.core import Core
 from headrace.front import Front
 from headrace.observe import observe_local
-from headrace.roles.administration import flush_route
+from headrace.roles.administration import flush_route, own_usage_route, usage_route
 from headrace.roles.distributor import distributor_routes, splitter_of
 from headrace.roles.ingester import IngesterRole, ingester_settings
 from headrace.roles.querier import Querier
 from headrace.roles.running import OpenError, Routes
 from headrace.series_guard import HeadGuard
 from headrace.settings import Settings
+from headrace.usage import Usages, counted_in
 from ingester.service import Ingester
 from shared import native
 from shared.errors import HeadraceError
@@ -75,6 +76,8 @@ class Standalone:
     def routes(self) -> Routes:
         guard = HeadGuard(self.splitter, self.ingester.ingester.head)
         rejections = OwnRejections(self.core.clock)
+        count = counted_in(self.ingester.ingester.holdings)
+        usages = Usages(count, self.store, self.splitter.partitions_of, self.core.clock)
         return (
             distributor_routes(
                 self.core,
@@ -86,6 +89,8 @@ class Standalone:
             )
             | self.querier.routes
             | flush_route(self.front.gate, self.ingester.flush)
+            | usage_route(self.front, usages)
+            | own_usage_route(self.core.authenticator, usages)
         )
 
     def missing(self) -> str | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -10,6 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from shared.errors import UnavailableError
+from shared.model.counts import Counted, Counts
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc.channels import Channels
 from shared.rpc.errors import details_of
@@ -25,19 +25,7 @@ Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Of one instance, over all of its partitions; of several zones the most of each partition."""
-
-    series: int = 0
-    largest_metric: int = 0
-    """Series of the metric that has most of them, or more: the largest of each partition together."""
-    samples_per_second: float = 0.0
-
-
-async def count_series(
-    replicas: Replicas, channels: Channels, uids: Sequence[bytes], *, now_ms: int = 0
-) -> Mapping[bytes, Counted]:
+async def count_series(replicas: Replicas, channels: Channels, uids: Sequence[bytes], *, now_ms: int = 0) -> Counts:
     """`now_ms`: for the rates; without it they are not asked for. UnavailableError: nobody answers."""
     request = pb.ActiveSeriesRequest(uids=uids, now_ms=now_ms)
     columns: list[dict[int, list[float]]] = [{}, {}, {}]
@@ -47,9 +35,8 @@ async def count_series(
             for most, seen in zip(columns, figures, strict=True):
                 _keep_most(most, one.partition, seen)
     series, largest, rates = (_totals(most, len(uids)) for most in columns)
-    return {
-        uid: Counted(int(series[at]), int(largest[at]), samples_per_second=rates[at]) for at, uid in enumerate(uids)
-    }
+    counted = (Counted(int(series[at]), int(largest[at]), rates[at]) for at in range(len(uids)))
+    return Counts(dict(zip(uids, counted, strict=True)), columns[0].keys())
 
 
 async def count_metrics(

@@ -31,11 +31,11 @@ from querier.remote.coverage import Coverage
 from querier.storage import Consistency, Storage
 from shared import faults
 from shared.errors import BadDataError, UnavailableError
+from shared.model.counts import Counted
 from shared.native import ExecutionError, Files, HeadSearch, IncomingPart, KnownSeries, Query, Selection
 from shared.rpc import ingester_pb2 as pb
 from shared.rpc import replicas
 from shared.rpc.channels import Channels
-from shared.rpc.counting import Counted
 from shared.rpc.methods import FLUSH, SELECT, SERVICE, WAIT
 from shared.rpc.secret import metadata_of
 from shared.rpc.settings import RpcSettings

@@ -3,6 +3,7 @@
 import json
 import secrets
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ EVERY_ROUTE = [
     ("GET", "/api/v1/status/config"),
     ("GET", "/api/v1/status/tsdb"),
     ("GET", "/api/v1/status/rejections"),
+    ("GET", "/api/v1/status/usage"),
     ("GET", "/api/v1/features"),
     ("POST", "/api/v1/write"),
     ("POST", "/api/v1/prom/write"),
@@ -131,6 +133,35 @@ def test_instances_from_the_command_line(server: Served) -> None:
         answer = server.instances(*arguments)
         assert answer.returncode == 2
         assert message in answer.stderr
+
+
+def test_usage_is_shown_to_the_instance_and_to_the_operator(server: Served) -> None:
+    def used() -> tuple[int, float, int]:
+        answer = server.get("/api/v1/status/usage").json()["data"]
+        return answer["activeSeries"], answer["samplesPerSecond"], answer["storedBytes"]
+
+    assert used() == (0, 0, 0)
+    at_ms = int(time.time() * 1000)
+    series = [({"__name__": "m", "n": str(n)}, [(at_ms - t * 1000, 1.0) for t in range(30)]) for n in range(40)]
+    assert server.write(body(series)).status == 204
+    assert len(server.query("m")) == 40
+    active, rate, stored = used()
+    assert (active, stored) == (40, 0)
+    assert 1200 / 66 < rate <= 1200 / 60, "once, not for each zone"
+    [row] = json.loads(server.instances("usage", server.app_id, "-o", "json").stdout)
+    assert (row["app_id"], row["active_series"], row["stored_bytes"]) == (server.app_id, 40, 0)
+    server.flush()
+    active, rate, stored = used()
+    assert active == 0
+    assert 0 < rate <= 1200 / 60
+    assert 200 < stored < 20_000
+    table = [line.split() for line in server.instances("usage").stdout.splitlines()]
+    assert table[0] == ["APPID", "SERIES", "SAMPLES/S", "STORED", "BYTES"]
+    [line] = [line for line in table if line[0] == server.app_id]
+    assert (line[1], int(line[3])) == ("0", stored)
+    missing = server.instances("usage", "nobody")
+    assert (missing.returncode, missing.stderr) == (2, "headrace: there is no instance nobody\n")
+    assert fetch(server.base + "/api/v1/admin/usage", headers=server.bearer).status == 401
 
 
 def test_questions_from_the_command_line(server: Served, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from distributor.series_guard import SHARE, OwnersGuard
 from shared.errors import UnavailableError
+from shared.model.counts import Counted
 from shared.model.instance import Instance, Limits
 from shared.native import KnownSeries, SplitBatch, Splitter, WriteLimits
-from shared.rpc.counting import Counted
 from shared.telemetry.catalogue import Catalogue
 from tests.support.remote_write import body
 
