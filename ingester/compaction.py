@@ -106,7 +106,7 @@ class Maintenance:
         self._settings = settings
         self._counters = counters
         self._waiting: list[_Merged] = []
-        self._stored_bytes: dict[int, int] = {}  # by partition
+        self._stored_bytes: dict[int, dict[bytes, int]] = {}  # partition -> uid -> bytes
 
     async def run(self, partitions: Sequence[int]) -> None:
         """One look at everything. Raises what the store raises; whatever was not done is found again the next time."""
@@ -124,14 +124,17 @@ class Maintenance:
                 for chosen in merges(settled, self._clock.now_ms(), settings=self._settings):
                     if not self._is_waiting(partition, chosen):
                         await self._merge(partition, uid, chosen)
-            self._stored_bytes[partition] = sum(map(payload_bytes, directory.manifests.values()))
+            self._stored_bytes[partition] = {uid: payload_bytes(held) for uid, held in directory.manifests.items()}
             await self._sweep(partition)
             await self._forget_windows(partition, retention)
 
     @property
     def stored_bytes(self) -> int:
         """Payload of the blocks of these partitions, as the last look found them."""
-        return sum(self._stored_bytes.values())
+        return sum(sum(by_uid.values()) for by_uid in self._stored_bytes.values())
+
+    def stored_bytes_of(self, uid: bytes) -> int:
+        return sum(by_uid.get(uid, 0) for by_uid in self._stored_bytes.values())
 
     @property
     def next_look_s(self) -> float | None:

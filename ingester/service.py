@@ -239,6 +239,10 @@ class Ingester:
         """Payload of the blocks that it maintains, as its last look at them found it."""
         return self._maintenance.stored_bytes
 
+    def stored_bytes_of(self, uid: bytes) -> int:
+        """Likewise, of one instance."""
+        return self._maintenance.stored_bytes_of(uid)
+
     def client(self) -> LocalClient:
         return LocalClient(self._holdings)
 

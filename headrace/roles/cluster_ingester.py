@@ -11,6 +11,7 @@ from headrace.roles.ground import Ground
 from headrace.roles.ingester import IngesterRole, cluster_settings
 from headrace.roles.running import OpenError, Routes
 from headrace.settings import join_address
+from headrace.usage import InstanceFigures
 from ingester.canary import Canary
 from ingester.rpc.server import Server
 from ingester.service import Ingester
@@ -27,6 +28,7 @@ class ClusterIngester:
     role: IngesterRole
     lag: Lag
     canary: Canary | None
+    figures: InstanceFigures
 
     @classmethod
     async def open(cls, ground: Ground, opened: AsyncExitStack) -> "ClusterIngester":
@@ -60,10 +62,12 @@ class ClusterIngester:
         observe_kafka(core.metrics, ground.log)
         core.metrics.lag_records.observe_value(lambda: float(lag.records))
         core.metrics.store_bytes.observe_value(lambda: ingester.stored_bytes)
+        figures = InstanceFigures(ingester, core.registry, core.clock)
+        figures.observed_by(core.metrics)
         canary = _canary(ground, ingester)
         if canary is not None:
             observe_canary(core.metrics, canary)
-        return cls(ground, role, lag, canary)
+        return cls(ground, role, lag, canary, figures)
 
     def routes(self) -> Routes:
         return flush_route(self.ground.front.gate, self.role.flush)
@@ -74,6 +78,7 @@ class ClusterIngester:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.lag.run(), name="lag")
+            tasks.create_task(self.figures.run(), name="instance-figures")
             if self.canary is not None:
                 tasks.create_task(self.canary.run(), name="canary")
             tasks.create_task(self.role.run(), name="ingester-ended")

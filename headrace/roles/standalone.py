@@ -16,7 +16,7 @@ from headrace.roles.querier import Querier
 from headrace.roles.running import OpenError, Routes
 from headrace.series_guard import HeadGuard
 from headrace.settings import Settings
-from headrace.usage import Usages, counted_in
+from headrace.usage import InstanceFigures, Usages, counted_in
 from ingester.service import Ingester
 from shared import native
 from shared.errors import HeadraceError
@@ -36,6 +36,7 @@ class Standalone:
     splitter: native.Splitter
     ingester: IngesterRole
     querier: Querier
+    figures: InstanceFigures
 
     @classmethod
     async def open(cls, front: Front, core: Core) -> "Standalone":
@@ -71,7 +72,9 @@ class Standalone:
             look_up=store.present_directory,
         )
         observe_local(core.metrics, log, store, ingester.ingester)
-        return cls(front, core, log, store, splitter, ingester, querier)
+        figures = InstanceFigures(ingester.ingester, core.registry, core.clock)
+        figures.observed_by(core.metrics)
+        return cls(front, core, log, store, splitter, ingester, querier, figures)
 
     def routes(self) -> Routes:
         guard = HeadGuard(self.splitter, self.ingester.ingester.head)
@@ -99,7 +102,9 @@ class Standalone:
         return self.ingester.missing()
 
     async def run(self) -> None:
-        await self.ingester.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.figures.run(), name="instance-figures")
+            tasks.create_task(self.ingester.run(), name="ingester-ended")
 
     async def close(self, hurried: asyncio.Event) -> None:
         await self.ingester.close(hurried, drain=self.log.failure is None)

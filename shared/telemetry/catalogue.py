@@ -164,6 +164,17 @@ class Catalogue:
             "headrace_queries_waiting", "Queries waiting for a place (max_concurrent_queries of their instance)."
         )
         self.instances = Observed("headrace_instances", "Instances in the registry.")
+        self.instance_series = Observed(
+            "headrace_instance_series", "Series in memory, of the 100 instances that have most here.", ("app_id",)
+        )
+        self.instance_rate = Observed(
+            "headrace_instance_samples_per_second", "Samples over the last minute, of the same instances.", ("app_id",)
+        )
+        self.instance_stored_bytes = Observed(
+            "headrace_instance_stored_bytes",
+            "Payload of blocks in the store, of the same instances, as `headrace_store_bytes` counts it.",
+            ("app_id",),
+        )
 
     def families(self) -> list[Family]:
         return list(vars(self).values())
