@@ -61,7 +61,7 @@ class ImportHandler:
         encoding = encoding_of(headers.get(b"content-encoding"))
         open_metrics = _is_open_metrics(headers.get(b"content-type"))
         limits = instance.limits
-        with self._inflight.body(request, limits.max_body_bytes):
+        with self._inflight.body(request, limits.max_body_bytes), self._intake.noting_bodies(instance):
             body = await request.body(limits.max_body_bytes, "max_body_bytes")
             text = await decoded(body, encoding, limits.max_decoded_bytes)
             with self._inflight.holding(len(text)):

@@ -1,20 +1,29 @@
 """What every way in does with series once it knows them: limits, the log, and the books on what came of it."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from distributor.rates import Rates
 from distributor.rejections import Rejections
 from shared.clock import Clock
-from shared.errors import LimitedError
+from shared.errors import BadDataError, LimitedError, TooLargeError
 from shared.model.instance import Instance, Limits
+from shared.native import BadDataError as NativeBadDataError
 from shared.native import SplitBatch, Splitter, WriteLimits
+from shared.native import TooLargeError as NativeTooLargeError
 from shared.seams.log import Log
 from shared.telemetry.catalogue import Catalogue
 
 MAX_KNOWN_LIMITS = 10_000
+
+MAX_SHOWN = 100
+"""Instances whose refusals have an `app_id` of their own in metrics: the first ones of which something is refused."""
+
+OTHERS = "…"
+"""The `app_id` of all others; no instance can have it."""
 
 Refused = Sequence[tuple[str, int, str]]
 """(reason, samples, message with an example series)"""
@@ -37,6 +46,7 @@ class Intake:
     metrics: Catalogue
     rejections: Rejections
     rates: Rates
+    _shown: set[str] = field(default_factory=set, init=False)
 
     async def admit(self, instance: Instance, batch: SplitBatch) -> SplitBatch:
         """The part of a batch that the instance's limits have room for. LimitedError: it comes too fast."""
@@ -63,9 +73,30 @@ class Intake:
         metrics.received_bytes.inc(size)
 
     def note_refused(self, instance: Instance, refused: Refused) -> None:
+        app_id = self._shown_as(instance.app_id)
         for reason, samples, _ in refused:
             self.metrics.refused_samples.labels(reason).inc(samples)
+            self.metrics.instance_refused_samples.labels(app_id, reason).inc(samples)
         self.rejections.note(instance.uid, refused)
+
+    @contextmanager
+    def noting_bodies(self, instance: Instance) -> Iterator[None]:
+        """Notes a request of which nothing can be used, because of its size or form, and passes the error on."""
+        try:
+            yield
+        except (TooLargeError, NativeTooLargeError) as error:
+            self.note_refused(instance, [("body_too_large", 1, str(error))])
+            raise
+        except (BadDataError, NativeBadDataError) as error:
+            self.note_refused(instance, [("unreadable_body", 1, str(error))])
+            raise
+
+    def _shown_as(self, app_id: str) -> str:
+        if app_id not in self._shown:
+            if len(self._shown) >= MAX_SHOWN:
+                return OTHERS
+            self._shown.add(app_id)
+        return app_id
 
 
 class KnownLimits:

@@ -80,7 +80,7 @@ class PushHandler:
             encoding = encoding_of(request.headers.get(b"content-encoding"))
             ttl_ms = _ttl_ms(request)
             most = instance.limits.max_body_bytes
-            with self._inflight.body(request, most):
+            with self._inflight.body(request, most), self._intake.noting_bodies(instance):
                 body = await request.body(most, "max_body_bytes")
                 plain = await decoded(body, encoding, instance.limits.max_decoded_bytes)
                 with self._inflight.holding(len(plain) if plain is not body else 0):
@@ -128,6 +128,8 @@ class PushHandler:
             fatal = [refusal for refusal in batch.refused if refusal[0] != EXEMPLAR]
             if fatal:
                 why = f"pushed metrics are refused: {summary(fatal)}"
+        elif why is not None:
+            self._intake.note_refused(instance, [("inconsistent_push", 1, why)])
         if batch is None or why is not None:
             await self._change(instance, Push.fail(group, now_ms=now_ms, interval_ms=interval_ms), now_ms)
             return why

@@ -38,7 +38,7 @@ class WriteHandler:
         if version != 1:
             request.failure_headers = written(0, 0, 0)
         most = instance.limits.max_body_bytes
-        with self._inflight.body(request, most):
+        with self._inflight.body(request, most), self._intake.noting_bodies(instance):
             body = await request.body(most, "max_body_bytes")
             batch = await self._intake.admit(instance, await self._split(instance, version, body))
             await self._intake.append(batch)

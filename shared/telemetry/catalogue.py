@@ -38,6 +38,11 @@ class Catalogue:
             "Samples refused, by reason; /api/v1/status/rejections has an example of each.",
             ("reason",),
         )
+        self.instance_refused_samples = Counter(
+            "headrace_instance_refused_samples_total",
+            "The same, of the first 100 instances of which something was refused here; of all others together as `…`.",
+            ("app_id", "reason"),
+        )
         self.series_unchecked = Counter(
             "headrace_series_unchecked_total",
             "Series that passed without a look at their instance's limit, because no ingester answered in time.",

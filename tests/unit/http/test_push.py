@@ -228,6 +228,13 @@ async def test_limits_refuse_the_whole_push(server: Server) -> None:
     assert [r["reason"] for r in rejections] == ["too_many_labels"]
 
 
+async def test_a_push_that_contradicts_itself_is_in_the_ledger(server: Server) -> None:
+    assert (await push(server, "twice 1\ntwice 1\n")).status_code == 400
+    [told] = (await server.get("/api/v1/status/rejections")).json()["data"]
+    assert (told["reason"], told["samples"]) == ("inconsistent_push", 1)
+    assert "twice" in told["example"]
+
+
 async def test_a_push_that_comes_too_fast_leaves_no_trace(server: Server) -> None:
     await server.set_limits(max_samples_per_second=1, max_burst_samples=2)
     assert (await push(server, "a 1\nb 1\n")).status_code == 200

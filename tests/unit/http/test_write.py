@@ -208,6 +208,37 @@ async def test_a_rotated_token_is_worth_nothing_at_once(server: Server) -> None:
     assert (await server.post_body(one(), {"Authorization": f"Bearer {fresh}"})).status_code == 204
 
 
+async def test_what_is_refused_as_a_whole_is_in_the_ledger(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distributor.intake.MAX_SHOWN", 1_000_000)
+    await server.set_limits(max_body_bytes=500, max_decoded_bytes=1000)
+    assert (await server.post_body(one(filler="x" * 600))).status_code == 413
+    assert (await server.post_body(b"\xd0\x0f" + b"\x00" * 200)).status_code == 413
+    assert (await server.post_body(b"no snappy")).status_code == 400
+    told = {row["reason"]: row for row in (await server.get("/api/v1/status/rejections")).json()["data"]}
+    assert {reason: row["samples"] for reason, row in told.items()} == {"body_too_large": 2, "unreadable_body": 1}
+    assert "declares 2000 bytes decompressed, the limit max_decoded_bytes is 1000" in told["body_too_large"]["example"]
+    assert "snappy" in told["unreadable_body"]["example"]
+    metrics = (await server.client.get("/metrics")).text
+    labels = f'{{app_id="{server.app_id}",reason="body_too_large"}}'
+    assert f"headrace_instance_refused_samples_total{labels} 2\n" in metrics
+
+
+async def test_instances_beyond_the_first_hundred_are_counted_together(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distributor.intake.MAX_SHOWN", 0)
+    before = await refused_of_others(server)
+    fresh = await server.fresh()
+    assert (await fresh.post_body(b"no snappy")).status_code == 400
+    assert await refused_of_others(server) == before + 1
+    assert f'app_id="{fresh.app_id}"' not in (await server.client.get("/metrics")).text
+
+
+async def refused_of_others(server: Server) -> float:
+    name = 'headrace_instance_refused_samples_total{app_id="…",reason="unreadable_body"} '
+    return float((await server.client.get("/metrics")).text.partition(name)[2].partition("\n")[0] or 0)
+
+
 async def test_more_than_memory_allows_is_503_with_a_pause(tmp_path: Path) -> None:
     async with serving(tmp_path / "data", WRITE__MAX_INFLIGHT_BYTES="65536") as server:
         answer = await server.post_body(snappy(b"\x00" * 70_000))
