@@ -993,7 +993,8 @@ def aggregate_instant(
     without: bool,
     labels: Sequence[str],
 ) -> Frame:
-    """`op` over `select_instant`, without holding rows by steps. op: sum avg count min max group."""
+    """`op` over `select_instant`, without holding rows by steps. op: sum avg count min max group stddev
+    stdvar."""
 
 def aggregate_range(
     query: Query,

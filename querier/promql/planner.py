@@ -54,7 +54,11 @@ if TYPE_CHECKING:
 MAX_SUBQUERY_STEPS = 10_000_000
 """Their times alone are 80 MB. Prometheus stops at some point behind, when the samples are too many."""
 
-_FUSED = frozenset({"sum", "avg", "count", "min", "max", "group"})
+_FOLDED = frozenset({"sum", "avg", "count", "min", "max", "group"})
+"""Aggregations that can be done where the series are held."""
+
+_FUSED = _FOLDED | {"stddev", "stdvar"}
+"""Those that never hold a cell for each series and step."""
 
 
 class Planner:
@@ -301,15 +305,16 @@ class Planner:
         position = expr.expr.start
         if expr.op in _FUSED:
             if isinstance(operand, InstantSelect):
-                newest = AggregateInstant(operand, expr.op, expr.without, expr.grouping)
-                self._set_fold(operand.source, newest.fold())
+                newest = AggregateInstant(operand, expr.op, expr.without, expr.grouping, position)
+                if expr.op in _FOLDED:
+                    self._set_fold(operand.source, newest.fold())
                 return newest
             if isinstance(operand, RangeFunction) and self._is_one_metric(expr.expr):
                 labels = expr.grouping
                 if not (expr.without or operand.keeps_name or self.features.delayed_name_removal):
                     labels = [label for label in labels if label != "__name__"]
                 windows = AggregateRange(operand, expr.op, expr.without, labels, position)
-                if isinstance(operand.samples, Selected) and not operand.params:
+                if expr.op in _FOLDED and isinstance(operand.samples, Selected) and not operand.params:
                     self._set_fold(operand.samples.source, windows.fold())
                 return windows
         param: Operator | None = None

@@ -208,6 +208,8 @@ class AggregateInstant:
     op: str
     without: bool
     labels: Sequence[str]
+    position: int
+    """Where the operand stands."""
 
     def fold(self) -> Fold:
         """The same for who holds the series."""
@@ -226,7 +228,7 @@ class AggregateInstant:
             without=self.without,
             labels=self.labels,
         )
-        run.note(source.position)
+        run.note(source.position, aggregated=self.position)
         return frame
 
 

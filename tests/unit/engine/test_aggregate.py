@@ -147,3 +147,27 @@ def test_limits_take_complementary_parts() -> None:
     assert 0 < len(low) < 35
     assert len(part("limit_ratio", 1.1)) == 50
     assert query.take_notes() == [("ratio_out_of_range", "1.1, capping to 1", "")]
+
+
+@pytest.mark.parametrize("op", ["stddev", "stdvar"])
+def test_variances_straight_over_series_hold_groups_and_not_rows(op: str) -> None:
+    rows: Rows = [
+        (
+            {"a": str(row % 3), "row": str(row)},
+            [None if (row + step) % 7 == 0 else row * step / 8 for step in range(50)],
+        )
+        for row in range(3000)
+    ]
+    straight, apart = native.Query(), native.Query()
+    series = series_of(straight, rows)
+    labels_only = straight.peak_bytes
+    found = native.aggregate_instant(
+        straight, series, grid_of(50), offset_ms=0, lookback_ms=1, op=op, without=False, labels=["a"]
+    )
+    expected = native.aggregate(apart, op, frame_of(apart, rows), without=False, labels=["a"], param=None, text=None)
+    for (labels, values), (other_labels, others) in zip(
+        rows_of(straight, found), rows_of(apart, expected), strict=True
+    ):
+        assert labels == other_labels
+        assert values == pytest.approx(others, rel=1e-12)
+    assert straight.peak_bytes - labels_only < 3000 * 50 < apart.peak_bytes

@@ -171,7 +171,16 @@ def test_aggregations_read_selectors_directly() -> None:
     assert isinstance(ranged("sum by (a) ((x))").root, AggregateInstant)
     assert isinstance(ranged("max without (a) (rate(x[5m]))").root, AggregateRange)
     assert isinstance(ranged("sum(abs(x))").root, Aggregation)
-    assert isinstance(ranged("stddev(x)").root, Aggregation)
+    assert isinstance(ranged("stddev(rate(x[5m]))").root, AggregateRange)
+    assert isinstance(ranged("quantile(0.5, x)").root, Aggregation)
+
+
+def test_only_what_ingesters_can_fold_is_pushed_down() -> None:
+    assert [select.fold is None for select in ranged("sum(x) + stddev(y) + stdvar(rate(z[5m]))").selects] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_names_that_dropping_would_join_are_not_aggregated_directly() -> None:

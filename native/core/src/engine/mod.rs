@@ -28,7 +28,7 @@ mod relabel;
 mod select;
 mod statistics;
 
-pub use aggregate::{Aggregation, aggregate};
+pub use aggregate::{Aggregation, aggregate, variance_select};
 pub use cells::{ABSENT, CellBuf, Cells, Element, FLOAT, HISTOGRAM, RowView};
 pub use context::{Charge, Limits, Note, Options, QueryContext};
 pub use convert::{absent, broadcast, sort, to_scalar, to_vector};

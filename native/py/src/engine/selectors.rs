@@ -125,6 +125,9 @@ fn aggregate(
 ) -> PyResult<Frame> {
     let frame = detached(py, || {
         let selector = Selector::of_grouping(&query.context, without, labels);
+        if matches!(op, "stddev" | "stdvar") {
+            return engine::variance_select(&query.context, &series.inner, plan, &selector, op == "stddev");
+        }
         engine::aggregate_select(
             &query.context,
             &series.inner,

@@ -8,6 +8,8 @@ mod variance;
 
 use std::sync::Arc;
 
+pub use variance::variance_select;
+
 use super::cells::{Cells, HISTOGRAM};
 use super::context::QueryContext;
 use super::convert::broadcast;
