@@ -318,7 +318,7 @@ class TestNewerFormat:
     async def test_stops_its_partition_and_no_other(self, topic: Topic) -> None:
         log = topic.open()
         before = (await log.append(batch(job_in(0)), now_ms=NOW_MS))[0]
-        [newer] = topic.put(0, forged(version=2))
+        [newer] = topic.put(0, forged(version=3))
         await log.append(batch(job_in(0, 1)), now_ms=NOW_MS)
         other = (await log.append(batch(job_in(1)), now_ms=NOW_MS))[1]
         reader = log.reader()
@@ -326,7 +326,7 @@ class TestNewerFormat:
         assert seen[0].offsets == [before]
         [stopped] = seen[0].stopped
         assert f"record {newer} of partition 0" in stopped
-        assert "format 2" in stopped
+        assert "format 3" in stopped
         assert (seen[0].fetched[-1].end, seen[0].damaged, seen[0].lost) == (newer, [], 0)
         assert seen[1].offsets == [other]
         # Said once; the other partition goes on.

@@ -142,7 +142,7 @@ def test_a_record_of_a_future_format_stops_its_partition_and_no_other(
     put(kafka, cluster.topic, partition, forged(version=99, partition=partition))
     for role in cluster.ingesters:
         until(lambda role=role: f"{partition}: " in (role.missing() or ""), cluster)  # type: ignore[misc]
-        assert "it has format 99, this build reads 1: start the release that wrote it" in str(role.missing())
+        assert "it has format 99, this build reads 1 to 2: start the release that wrote it" in str(role.missing())
     answer = tenant.get("/api/v1/query", query="up")
     assert answer.status == 503
     assert f"partition {partition}" in answer.json()["error"]

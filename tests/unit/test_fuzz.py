@@ -250,9 +250,9 @@ SENT = {
 _RECORD_HEAD = struct.Struct("<4sBBBBHHIq")
 
 
-def record_of(kind: int, payload: bytes) -> bytes:
+def record_of(kind: int, payload: bytes, *, version: int = 2) -> bytes:
     """With the right checksum, so that what it holds is read."""
-    head = _RECORD_HEAD.pack(b"HRRC", 1, kind, 0, 0, 0, 0, len(payload), NOW_MS)
+    head = _RECORD_HEAD.pack(b"HRRC", version, kind, 0, 0, 0, 0, len(payload), NOW_MS)
     return head + struct.pack("<I", crc32c(head + payload)) + payload
 
 
@@ -309,6 +309,7 @@ def plain_payload(value: bytes) -> tuple[int, bytes]:
 
 LOGGED = logged()
 PAYLOADS = [plain_payload(value) for value in LOGGED]
+FIRST_FORMAT = [UID + struct.pack("<HI", 1, len(plain)) + plain for plain in VERSION_1[:1]]
 
 
 def stored_groups() -> list[bytes]:
@@ -441,6 +442,7 @@ KEPT = {
     "record-payload": Decoder(
         [payload for kind, payload in PAYLOADS if kind == 1], lambda payload: apply_record(record_of(1, payload))
     ),
+    "record-first-format": Decoder(FIRST_FORMAT, lambda payload: apply_record(record_of(1, payload, version=1))),
     "record-seal": Decoder(
         [payload for kind, payload in PAYLOADS if kind == 2], lambda payload: apply_record(record_of(2, payload))
     ),

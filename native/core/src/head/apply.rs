@@ -167,7 +167,7 @@ impl Writer<'_> {
             let Some(generation) = self.target.generation else {
                 continue;
             };
-            let resolved = place.or_else(|| self.instance.resolve(series.key, batch.labels_of(series)));
+            let resolved = place.or_else(|| self.instance.resolve(series.key, || batch.labels_of(series)));
             let Some(found) = resolved else {
                 self.unreadable += 1;
                 return;
@@ -207,7 +207,7 @@ impl Writer<'_> {
             let Some(generation) = self.target.generation else {
                 continue;
             };
-            let place = self.instance.resolve(series.key, batch.labels_of(series));
+            let place = self.instance.resolve(series.key, || batch.labels_of(series));
             let held = place.and_then(|place| Some((place, self.instance.slab.get_mut(place)?)));
             let (Some((place, held)), Some((histogram, _))) = (held, batch.histogram(histogram)) else {
                 self.unreadable += 1;

@@ -125,7 +125,7 @@ impl Instance {
 
     /// The series of a key, made from its label bytes if there is none. `None` if the bytes are not labels.
     #[inline]
-    pub fn resolve(&mut self, key: u128, label_bytes: &[u8]) -> Option<u32> {
+    pub fn resolve<'l>(&mut self, key: u128, label_bytes: impl FnOnce() -> &'l [u8]) -> Option<u32> {
         // Senders repeat their batches in order, so the series that followed last time is the best guess.
         let guess = self.slab.get(self.last).map_or(0, |last| last.successor);
         if self.slab.get(guess).is_some_and(|series| series.key == key) {
@@ -136,10 +136,10 @@ impl Instance {
     }
 
     #[cold]
-    fn resolve_anew(&mut self, key: u128, label_bytes: &[u8]) -> Option<u32> {
+    fn resolve_anew<'l>(&mut self, key: u128, label_bytes: impl FnOnce() -> &'l [u8]) -> Option<u32> {
         let series = match self.find_key(key) {
             Some(series) => series,
-            None => self.find_or_create(key, label_bytes)?,
+            None => self.find_or_create(key, label_bytes())?,
         };
         if let Some(last) = self.slab.get_mut(self.last) {
             last.successor = series;
@@ -296,7 +296,7 @@ mod tests {
             &[("__name__", "up"), ("pod", &format!("pod-{number}"))],
             &mut bytes,
         );
-        instance.resolve(number as u128 + 1, &bytes).unwrap()
+        instance.resolve(number as u128 + 1, || &bytes).unwrap()
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
         encode(&[("pod", "pod-7"), ("__name__", "up")], &mut bytes);
         for key in 0..5000 {
             assert!(instance.knows(key << 64, &bytes));
-            assert_eq!(instance.resolve(key << 64, &bytes), Some(series));
+            assert_eq!(instance.resolve(key << 64, || &bytes), Some(series));
         }
         assert_eq!(instance.slab.len(), 1);
         assert!(instance.aliases.len() <= ALIASES);

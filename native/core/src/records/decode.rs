@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::draft::SECTION_BYTES;
-use super::format::{HEADER_BYTES, Header, SEAL, Unpacker};
+use super::format::{HEADER_BYTES, Header, MAX_READABLE_BYTES, SEAL, Unpacker, WHOLE_MESSAGES};
+use super::section::Section;
 use crate::log::{LogRecord, RecordKind};
 use crate::model::{Millis, Uid};
 use crate::wire::{SplitBatch, Splitter};
@@ -58,19 +58,37 @@ impl Decoder {
                 windows: windows(plain)?,
             }
         } else {
-            let batches = self.batches(partition, plain)?;
-            RecordKind::Write { batches }
+            let batches = if header.version == WHOLE_MESSAGES {
+                self.messages(partition, plain)
+            } else {
+                self.sections(partition, plain)
+            };
+            RecordKind::Write { batches: batches? }
         };
         Ok((header, kind))
     }
 
-    fn batches(&self, partition: u16, mut plain: &[u8]) -> Result<Vec<Arc<SplitBatch>>> {
+    fn sections(&self, partition: u16, mut plain: &[u8]) -> Result<Vec<Arc<SplitBatch>>> {
+        let mut batches = Vec::new();
+        let mut room = MAX_READABLE_BYTES;
+        while !plain.is_empty() {
+            let (section, rest) = Section::first(plain)?;
+            let batch = section.batch(&self.splitter, partition, &mut room)?;
+            batches.push(Arc::new(batch));
+            plain = rest;
+        }
+        Ok(batches)
+    }
+
+    /// The sections of the first format.
+    fn messages(&self, partition: u16, mut plain: &[u8]) -> Result<Vec<Arc<SplitBatch>>> {
         let mut batches = Vec::new();
         while !plain.is_empty() {
-            let (section, rest) = section(plain)?;
-            let batch =
-                self.splitter
-                    .replay_part(section.bytes.to_vec(), section.uid, section.shards, partition)?;
+            let (message, rest) = message(plain)?;
+            let bytes = message.bytes.to_vec();
+            let batch = self
+                .splitter
+                .replay_part(bytes, message.uid, message.shards, partition)?;
             batches.push(Arc::new(batch));
             plain = rest;
         }
@@ -78,15 +96,20 @@ impl Decoder {
     }
 }
 
-struct Section<'a> {
+/// Instance, shards, length.
+const MESSAGE_HEAD_BYTES: usize = 16 + 2 + 4;
+
+/// What the first format has of an instance.
+struct Message<'a> {
     uid: Uid,
     shards: u16,
+    /// A `WriteRequest`.
     bytes: &'a [u8],
 }
 
-/// The first section of a payload, and what follows it.
-fn section(plain: &[u8]) -> Result<(Section<'_>, &[u8])> {
-    let Some((head, rest)) = plain.split_first_chunk::<SECTION_BYTES>() else {
+/// The first section of a payload of the first format, and what follows it.
+fn message(plain: &[u8]) -> Result<(Message<'_>, &[u8])> {
+    let Some((head, rest)) = plain.split_first_chunk::<MESSAGE_HEAD_BYTES>() else {
         return Err(Error::Corrupt(format!(
             "{} bytes are left for a section",
             plain.len()
@@ -98,7 +121,7 @@ fn section(plain: &[u8]) -> Result<(Section<'_>, &[u8])> {
         Some((bytes, rest)) if len > 0 => {
             let shards = u16::from_le_bytes([s0, s1]);
             let uid = Uid(uid);
-            Ok((Section { uid, shards, bytes }, rest))
+            Ok((Message { uid, shards, bytes }, rest))
         }
         _ => Err(Error::Corrupt(format!(
             "a section of {len} bytes with {} left",

@@ -1,31 +1,25 @@
 //! A record in the making.
 
-use super::format::{Header, MAX_PLAIN_BYTES, Packer, SEAL, WRITE, stored};
-use crate::model::{Millis, Uid};
-use crate::wire::encode::{
-    PUSH_OVERHEAD, Rows, max_metadata_len, put_metadata, put_push, put_rows, rows_len,
-};
+use super::format::{Header, MAX_PLAIN_BYTES, Packer, SEAL, VERSION, WRITE, stored};
+use super::section::{Columns, Owner, SECTION_BYTES, SERIES_OVERHEAD, floats_in, max_len};
+use crate::model::Millis;
+use crate::wire::encode::{MAX_VARINT, PUSH_OVERHEAD, Rows, max_metadata_len, put_metadata, put_push};
 use crate::wire::exemplar::{BatchExemplar, max_exemplar_len, put_exemplar};
 use crate::wire::{MAX_HISTOGRAM_BYTES, MAX_METADATA_ENTRIES, MetadataEntry, PushEntry, SplitBatch};
 use crate::{Error, Result};
 
-/// Instance, shards, length.
-pub const SECTION_BYTES: usize = 16 + 2 + 4;
-
-/// Tags and lengths around the samples of a series.
-const SERIES_OVERHEAD: usize = 16;
-
 /// Labels of one series, or one metadata entry, that leave half of a record for what goes with them.
 const MAX_UNIT_BYTES: usize = MAX_PLAIN_BYTES / 2;
 
-const _: () =
-    assert!(MAX_UNIT_BYTES + MAX_HISTOGRAM_BYTES + SERIES_OVERHEAD + SECTION_BYTES < MAX_PLAIN_BYTES);
+const _: () = assert!(
+    MAX_UNIT_BYTES + MAX_HISTOGRAM_BYTES + MAX_VARINT + SERIES_OVERHEAD + SECTION_BYTES < MAX_PLAIN_BYTES
+);
+
+/// What the labels of a record's series have at most, put together. Readers take twice as much.
+const MAX_LABEL_BYTES: usize = 4 << 20;
 
 /// Buffers that are kept for the next drafts, altogether.
 const SPARE_BYTES: usize = 16 << 20;
-
-/// Whose a section is: the instance, and the shards it used.
-type Owner = (Uid, u16);
 
 /// What one record will hold, before it is compressed. What belongs to one instance stays in its order.
 #[derive(Debug)]
@@ -34,6 +28,8 @@ pub struct Draft {
     /// The section written to last.
     latest: usize,
     bytes: usize,
+    /// Of the labels of its series, put together.
+    label_bytes: usize,
     /// The earliest clock by which something of it was validated.
     oldest: Millis,
     /// Who waits for it, each once.
@@ -43,8 +39,16 @@ pub struct Draft {
 #[derive(Debug)]
 struct Section {
     owner: Owner,
-    /// With room for the section's head before it.
-    plain: Vec<u8>,
+    columns: Columns,
+    entries: usize,
+}
+
+/// What one unit takes of a draft at most.
+#[derive(Debug, Clone, Copy, Default)]
+struct Room {
+    bytes: usize,
+    label_bytes: usize,
+    /// Of metadata.
     entries: usize,
 }
 
@@ -54,104 +58,84 @@ impl Draft {
             sections: Vec::new(),
             latest: 0,
             bytes: 0,
+            label_bytes: 0,
             oldest: Millis::MAX,
             tickets: Vec::new(),
         }
     }
 
-    /// Where to write `bytes` and so many metadata entries of `owner`; `None`: there is no room for them.
+    /// Where to write something of `owner`; `None`: there is no room for it.
     #[inline]
-    fn section(
-        &mut self,
-        owner: Owner,
-        bytes: usize,
-        entries: usize,
-        spare: &mut Spare,
-    ) -> Option<&mut Section> {
-        let fits =
-            |section: &Section| section.owner == owner && section.entries + entries <= MAX_METADATA_ENTRIES;
+    fn section(&mut self, owner: Owner, room: Room, spare: &mut Spare) -> Option<&mut Section> {
+        let fits = |section: &Section| {
+            section.owner == owner && section.entries + room.entries <= MAX_METADATA_ENTRIES
+        };
         let known = match self.sections.get(self.latest) {
             Some(latest) if fits(latest) => Some(self.latest),
             _ => self.sections.iter().rposition(fits),
         };
         let head = if known.is_some() { 0 } else { SECTION_BYTES };
-        if self.bytes + head + bytes > MAX_PLAIN_BYTES {
+        if self.bytes + head + room.bytes > MAX_PLAIN_BYTES
+            || self.label_bytes + room.label_bytes > MAX_LABEL_BYTES
+        {
             return None;
         }
         let at = known.unwrap_or_else(|| {
-            let mut plain = spare.take();
-            plain.resize(SECTION_BYTES, 0);
             self.bytes += SECTION_BYTES;
             self.sections.push(Section {
                 owner,
-                plain,
+                columns: spare.take(),
                 entries: 0,
             });
             self.sections.len() - 1
         });
         self.latest = at;
+        self.label_bytes += room.label_bytes;
         let section = &mut self.sections[at];
-        section.entries += entries;
+        section.entries += room.entries;
         Some(section)
     }
 
     /// The record, and the draft's buffers for others.
     pub fn finish(
-        mut self,
+        self,
         partition: u16,
         packer: &mut Packer,
         scratch: &mut Vec<u8>,
         spare: &mut Spare,
     ) -> Result<Vec<u8>> {
         let header = Header {
+            version: VERSION,
             kind: WRITE,
             partition,
             time: self.oldest,
         };
-        for section in &mut self.sections {
-            section.write_head();
+        scratch.clear();
+        for section in &self.sections {
+            section.columns.write(section.owner, scratch);
         }
-        let value = if let [section] = self.sections.as_slice() {
-            packer.record(header, &section.plain)
-        } else {
-            scratch.clear();
-            for section in &self.sections {
-                scratch.extend_from_slice(&section.plain);
-            }
-            packer.record(header, scratch)
-        };
         for section in self.sections {
-            spare.give(section.plain);
+            spare.give(section.columns);
         }
-        value
-    }
-}
-
-impl Section {
-    fn write_head(&mut self) {
-        let (uid, shards) = self.owner;
-        let len = (self.plain.len() - SECTION_BYTES) as u32;
-        self.plain[..16].copy_from_slice(&uid.0);
-        self.plain[16..18].copy_from_slice(&shards.to_le_bytes());
-        self.plain[18..SECTION_BYTES].copy_from_slice(&len.to_le_bytes());
+        packer.record(header, scratch)
     }
 }
 
 /// Buffers of records that were written.
 #[derive(Debug, Default)]
 pub struct Spare {
-    buffers: Vec<Vec<u8>>,
+    buffers: Vec<Columns>,
     bytes: usize,
 }
 
 impl Spare {
-    fn take(&mut self) -> Vec<u8> {
+    fn take(&mut self) -> Columns {
         let buffer = self.buffers.pop().unwrap_or_default();
         self.bytes -= buffer.capacity();
         buffer
     }
 
-    fn give(&mut self, mut buffer: Vec<u8>) {
+    fn give(&mut self, mut buffer: Columns) {
         if self.bytes + buffer.capacity() <= SPARE_BYTES {
             buffer.clear();
             self.bytes += buffer.capacity();
@@ -189,9 +173,13 @@ impl Drafts {
     /// One series, in as many pieces as there have to be.
     #[inline]
     pub fn add_series(&mut self, adding: &mut Adding<'_>, labels: &[u8], rows: &Rows<'_>) {
-        let most = labels.len() + SERIES_OVERHEAD + rows.max_len();
-        if most <= MAX_PLAIN_BYTES - SECTION_BYTES {
-            self.write(adding, most, 0, |plain| put_rows(plain, labels, rows));
+        let room = Room {
+            bytes: labels.len() + SERIES_OVERHEAD + max_len(rows),
+            label_bytes: labels.len(),
+            entries: 0,
+        };
+        if room.bytes <= MAX_PLAIN_BYTES - SECTION_BYTES {
+            self.write(adding, room, |columns| columns.add_series(labels, rows));
         } else {
             self.add_long_series(adding, labels, rows);
         }
@@ -199,18 +187,15 @@ impl Drafts {
 
     #[cold]
     fn add_long_series(&mut self, adding: &mut Adding<'_>, labels: &[u8], rows: &Rows<'_>) {
-        let room = MAX_PLAIN_BYTES - SECTION_BYTES - SERIES_OVERHEAD - labels.len();
-        let mut add = |rows: &Rows<'_>| {
-            let len = rows_len(labels, rows);
-            self.write(adding, len, 0, |plain| put_rows(plain, labels, rows));
-        };
-        let (floats, step) = (rows.times.len(), room / rows.max_sample());
+        let free = MAX_PLAIN_BYTES - SECTION_BYTES - SERIES_OVERHEAD - labels.len();
+        let (floats, step) = (rows.times.len(), floats_in(free));
         for start in (0..floats).step_by(step) {
-            add(&rows.some_floats(start..floats.min(start + step)));
+            let piece = rows.some_floats(start..floats.min(start + step));
+            self.add_series(adding, labels, &piece);
         }
         let mut rest = rows.histograms;
         while !rest.is_empty() {
-            let mut left = room;
+            let mut left = free;
             let fits = rest.iter().take_while(|histogram| {
                 let len = histogram.field_len();
                 let fits = len <= left;
@@ -218,49 +203,62 @@ impl Drafts {
                 fits
             });
             let (piece, more) = rest.split_at(fits.count().max(1));
-            add(&rows.only(piece));
+            self.add_series(adding, labels, &rows.only(piece));
             rest = more;
         }
     }
 
     pub fn add_push(&mut self, adding: &mut Adding<'_>, entry: &PushEntry) {
-        let most = PUSH_OVERHEAD + entry.operation.len();
-        self.write(adding, most, 0, |plain| put_push(plain, &entry.operation));
+        let room = Room {
+            bytes: PUSH_OVERHEAD + entry.operation.len(),
+            ..Room::default()
+        };
+        self.write(adding, room, |columns| {
+            put_push(&mut columns.rest, &entry.operation);
+        });
     }
 
     pub fn add_metadata(&mut self, adding: &mut Adding<'_>, entry: &MetadataEntry) {
-        let most = max_metadata_len(&entry.family, &entry.help, &entry.unit);
-        self.write(adding, most, 1, |plain| {
-            put_metadata(plain, entry.kind, &entry.family, &entry.help, &entry.unit);
+        let room = Room {
+            bytes: max_metadata_len(&entry.family, &entry.help, &entry.unit),
+            entries: 1,
+            ..Room::default()
+        };
+        self.write(adding, room, |columns| {
+            put_metadata(
+                &mut columns.rest,
+                entry.kind,
+                &entry.family,
+                &entry.help,
+                &entry.unit,
+            );
         });
     }
 
     pub fn add_exemplar(&mut self, adding: &mut Adding<'_>, batch: &SplitBatch, exemplar: &BatchExemplar) {
         let (series, labels) = batch.exemplar_labels(exemplar);
-        self.write(adding, max_exemplar_len(series, labels), 0, |plain| {
-            put_exemplar(plain, series, labels, exemplar.time, exemplar.value);
+        let room = Room {
+            bytes: max_exemplar_len(series, labels),
+            ..Room::default()
+        };
+        self.write(adding, room, |columns| {
+            put_exemplar(&mut columns.rest, series, labels, exemplar.time, exemplar.value);
         });
     }
 
-    /// Writes at most `most` bytes of one unit, which has room in an empty draft.
+    /// Writes one unit, which has room in an empty draft.
     #[inline]
-    fn write(
-        &mut self,
-        adding: &mut Adding<'_>,
-        most: usize,
-        entries: usize,
-        put: impl FnOnce(&mut Vec<u8>),
-    ) {
+    fn write(&mut self, adding: &mut Adding<'_>, room: Room, put: impl FnOnce(&mut Columns)) {
         let draft = self.open.get_or_insert_with(Draft::new);
-        if let Some(section) = draft.section(adding.owner, most, entries, adding.spare) {
-            let before = section.plain.len();
-            put(&mut section.plain);
-            let written = section.plain.len() - before;
+        if let Some(section) = draft.section(adding.owner, room, adding.spare) {
+            let before = section.columns.len();
+            put(&mut section.columns);
+            let written = section.columns.len() - before;
             draft.bytes += written;
             adding.bytes += written;
         } else {
             self.full.extend(self.open.take());
-            return self.write(adding, most, entries, put);
+            return self.write(adding, room, put);
         }
         draft.oldest = draft.oldest.min(adding.now);
         if draft.tickets.last() != Some(&adding.ticket) {
@@ -302,6 +300,7 @@ pub fn seal(partition: u16, windows: &[Millis]) -> Result<Vec<u8>> {
         )));
     }
     let header = Header {
+        version: VERSION,
         kind: SEAL,
         partition,
         time: 0,

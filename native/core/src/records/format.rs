@@ -12,11 +12,16 @@ pub const MAX_VALUE_BYTES: usize = 900 << 10;
 /// What a record holds at most before it is compressed; so it fits however badly it compresses.
 pub const MAX_PLAIN_BYTES: usize = MAX_VALUE_BYTES - HEADER_BYTES;
 
-/// What readers take. A later release may write larger records without being unreadable to this one.
-const MAX_READABLE_BYTES: usize = 8 << 20;
+/// What readers take, of a payload as of the labels of its series once they are put together. A later release may write larger records
+/// without being unreadable to this one.
+pub const MAX_READABLE_BYTES: usize = 8 << 20;
 
 const MAGIC: [u8; 4] = *b"HRRC";
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+
+/// The first format, whose sections are messages of remote write.
+pub const WHOLE_MESSAGES: u8 = 1;
+
 pub const HEADER_BYTES: usize = 28;
 const CHECKSUM: std::ops::Range<usize> = 24..28;
 
@@ -26,8 +31,8 @@ pub const SEAL: u8 = 2;
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
 
-/// On the recording, in records of 900 KB: 50 to 77 ns a sample for 4 to 7 bytes; snappy takes 67 to 112 ns for 18 to 28 bytes, lz4 64 to
-/// 123 ns for 11 to 20, zstd's level 1 some 15 % more time than this for 10 % fewer bytes.
+/// On columns of the recording: 22 ns a sample for 2.1 bytes; level -3 takes 20 ns for 2.5, level 1 takes 28 for 1.9. On synthetic
+/// series with noise 44 ns for 6.1 bytes, and 41 for 7.5 at level -3.
 const LEVEL: i32 = -1;
 
 /// zstd's densest form: a 4-byte block that stands for 128 KiB of one byte. A larger claim is a lie.
@@ -36,6 +41,8 @@ const BEST_RATIO: usize = 40_000;
 /// What every record states about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// Of what is written always the newest.
+    pub version: u8,
     pub kind: u8,
     pub partition: u16,
     pub time: Millis,
@@ -85,7 +92,7 @@ pub fn stored(header: Header, plain: &[u8]) -> Vec<u8> {
 fn sealed_up(header: Header, compression: u8, plain_len: usize, payload: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(HEADER_BYTES + payload.len());
     value.extend_from_slice(&MAGIC);
-    value.extend_from_slice(&[VERSION, header.kind, compression, 0]);
+    value.extend_from_slice(&[header.version, header.kind, compression, 0]);
     value.extend_from_slice(&header.partition.to_le_bytes());
     value.extend_from_slice(&[0; 2]);
     value.extend_from_slice(&(plain_len as u32).to_le_bytes());
@@ -145,9 +152,9 @@ impl Unpacker {
             return Err(Error::Corrupt("its checksum does not match".to_owned()));
         }
         let [_, _, _, _, version, kind, compression, ..] = *header;
-        if version != VERSION {
+        if !(WHOLE_MESSAGES..=VERSION).contains(&version) {
             return Err(Error::Unsupported(format!(
-                "it has format {version}, this build reads {VERSION}"
+                "it has format {version}, this build reads {WHOLE_MESSAGES} to {VERSION}"
             )));
         }
         if kind != WRITE && kind != SEAL {
@@ -163,6 +170,7 @@ impl Unpacker {
         let mut time = [0; 8];
         time.copy_from_slice(&header[16..24]);
         Ok(Header {
+            version,
             kind,
             partition: u16::from_le_bytes([header[8], header[9]]),
             time: Millis::from_le_bytes(time),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `format` | the header of a record, and its payload compressed once |
 //! | `draft` | a record in the making, with parts of many requests |
+//! | `section` | what a record holds of one instance, column by column |
 //! | `decode` | records as readers of the log see them |
 //! | `outbox` | what waits to be sent, collected for some milliseconds, and who waits for it |
 //!
@@ -13,6 +14,7 @@ mod decode;
 mod draft;
 mod format;
 mod outbox;
+mod section;
 
 pub use decode::Decoder;
 pub use draft::seal;

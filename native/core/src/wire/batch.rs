@@ -5,6 +5,7 @@ use hashbrown::HashSet;
 use super::admission::Surplus;
 use super::encode::{Rows, put_metadata, put_push, put_rows};
 use super::exemplar::{BatchExemplar, put_exemplar};
+use super::front::FrontLabels;
 use super::histogram::SentHistogram;
 use super::labels::series_text;
 use super::refusal::{Refusal, refuse};
@@ -19,7 +20,7 @@ pub struct BatchSeries {
     /// Keyed 128-bit hash over the uid and the label bytes below. Only a cache key: the same label set in another encoding has another
     /// key.
     pub key: u128,
-    /// Where the label bytes lie in [`SplitBatch::labels`], start and length.
+    /// Where the label bytes lie in [`SplitBatch::labels`], or in what [`SplitBatch::front`] holds if there is one; start and length.
     pub labels: (u32, u32),
     /// The rows of `times` and `values` that belong to it, start and length.
     pub samples: (u32, u32),
@@ -90,6 +91,8 @@ pub struct SplitBatch {
     /// (`0a <len> 0a <len> name 12 <len> value`), valid UTF-8, names unique and never empty, values never empty, `__name__` among
     /// them, in the sender's order: not necessarily sorted. The messages of histograms lie there, too. What lies between is of no meaning.
     pub labels: Vec<u8>,
+    /// Holds the labels of the series instead, if they were read from a record that has them so.
+    pub front: Option<FrontLabels>,
     /// Rows of `times` and `values`, and `histograms`, belong to the series in this order, without gaps.
     pub series: Vec<BatchSeries>,
     pub times: Vec<Millis>,
@@ -110,8 +113,13 @@ pub struct SplitBatch {
 }
 
 impl SplitBatch {
+    /// Put together first, if that was not done.
     pub fn labels_of(&self, series: &BatchSeries) -> &[u8] {
-        &self.labels[rows(series.labels)]
+        let all = self
+            .front
+            .as_ref()
+            .map_or(self.labels.as_slice(), FrontLabels::plain);
+        &all[rows(series.labels)]
     }
 
     /// Those that hold something of the batch, ascending.
@@ -150,6 +158,15 @@ impl SplitBatch {
     pub fn histogram(&self, histogram: &BatchHistogram) -> Option<(Histogram, Millis)> {
         let sent = SentHistogram::decode(&self.labels, rows(histogram.bytes)).ok()?;
         Some((sent.histogram().ok()?, sent.start))
+    }
+
+    /// Takes a `Histogram` message that was found valid before, for the series that comes next.
+    pub fn add_histogram(&mut self, message: &[u8]) -> Result<()> {
+        let bytes = (self.labels.len() as u32, message.len() as u32);
+        self.labels.extend_from_slice(message);
+        let time = SentHistogram::decode(&self.labels, rows(bytes))?.time;
+        self.histograms.push(BatchHistogram { time, bytes });
+        Ok(())
     }
 
     /// All samples of a series.
@@ -238,6 +255,7 @@ impl SplitBatch {
             .sum();
         self.body.len()
             + self.labels.len()
+            + self.front.as_ref().map_or(0, FrontLabels::held_bytes)
             + size_of_val(self.series.as_slice())
             + self.times.len() * 16
             + self.starts.len() * 8

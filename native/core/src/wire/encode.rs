@@ -5,7 +5,7 @@ use super::batch::BatchHistogram;
 use crate::model::Millis;
 
 /// The largest varint is this long.
-const MAX_VARINT: usize = 10;
+pub const MAX_VARINT: usize = 10;
 
 /// The longest `Sample` field: tag and length, tag and value, tag and timestamp.
 const MAX_SAMPLE: usize = 2 + 9 + 1 + MAX_VARINT;
@@ -42,21 +42,6 @@ impl<'a> Rows<'a> {
             histograms: &[],
             bytes: &[],
         }
-    }
-
-    /// The longest field that one of the floats takes.
-    pub const fn max_sample(&self) -> usize {
-        if self.starts.is_empty() {
-            MAX_SAMPLE
-        } else {
-            MAX_SAMPLE + MAX_START
-        }
-    }
-
-    /// The most bytes that all of it takes.
-    pub fn max_len(&self) -> usize {
-        let histograms = self.histograms.iter();
-        self.times.len() * self.max_sample() + histograms.map(BatchHistogram::field_len).sum::<usize>()
     }
 
     /// What lies at some of the floats, and none of the histograms.
@@ -153,12 +138,6 @@ pub fn put_rows(out: &mut Vec<u8>, labels: &[u8], rows: &Rows<'_>) {
     for histogram in rows.histograms {
         put_bytes(out, HISTOGRAM_TAG, histogram.message(rows.bytes));
     }
-}
-
-/// Bytes that [`put_rows`] appends.
-pub fn rows_len(labels: &[u8], rows: &Rows<'_>) -> usize {
-    let len = labels.len() + rows.len();
-    1 + varint_len(len as u64) + len
 }
 
 /// Put together aside and appended in one piece: one check of the room instead of one a byte.
@@ -367,8 +346,8 @@ mod tests {
                     };
                     let mut out = Vec::new();
                     put_rows(&mut out, labels, &rows);
-                    assert_eq!(out.len(), rows_len(labels, &rows));
-                    assert!(out.len() <= 1 + 2 + labels.len() + rows.max_len());
+                    let len = labels.len() + rows.len();
+                    assert_eq!(out.len(), 1 + varint_len(len as u64) + len);
                 }
             }
         }

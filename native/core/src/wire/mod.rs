@@ -16,6 +16,7 @@
 //! | [`batch`] | the accepted part of a request |
 //! | [`histogram`] | native histograms: what was sent, and whether it is valid |
 //! | [`encode`] | remote-write 1.0 messages written |
+//! | [`front`] | label bytes of neighbours, each as what differs from the one before |
 //! | [`known`] | which series the heads are known to hold, for the limits of series |
 //! | [`admission`] | which new series an instance has room for |
 //! | [`refusal`] | what was refused, counted by reason with an example each |
@@ -25,6 +26,7 @@ mod batch;
 mod cache;
 pub mod encode;
 pub mod exemplar;
+pub(crate) mod front;
 mod histogram;
 mod keys;
 pub mod known;

@@ -99,6 +99,12 @@ pub fn encode(batches: &[Arc<SplitBatch>], partition: u16) -> Vec<(Vec<u64>, Vec
         for entry in batch.metadata.iter().filter(|m| m.partition == partition) {
             drafts.add_metadata(&mut adding, entry);
         }
+        for exemplar in batch.exemplars.iter().filter(|e| e.partition == partition) {
+            drafts.add_exemplar(&mut adding, batch, exemplar);
+        }
+        for entry in batch.pushes.iter().filter(|push| push.partition == partition) {
+            drafts.add_push(&mut adding, entry);
+        }
     }
     let mut packer = Packer::new().unwrap();
     let mut scratch = Vec::new();

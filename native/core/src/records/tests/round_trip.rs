@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::hostile::forged;
 use super::*;
 use crate::head::Head;
+use crate::model::Histogram;
 use crate::records::format::MAX_PLAIN_BYTES;
-use crate::wire::{Form, MAX_METADATA_ENTRIES};
+use crate::wire::encode::{Rows, histogram_message, put_rows};
+use crate::wire::exemplar::put_exemplar;
+use crate::wire::{BatchHistogram, Form, MAX_METADATA_ENTRIES, PushEntry};
 
 /// What a head sees, in its order: each sample with the key of its series' label bytes, and metadata.
 #[derive(Debug, Default, PartialEq)]
@@ -302,20 +306,23 @@ fn a_record_byte_by_byte() {
     let one = batch(&splitter, owner, 8, &[(up, vec![1000], vec![0.1])], &[]);
     let partition = one.partitions()[0];
     let encoded = encode(&[one], partition);
-    let request = [
-        &[0x0a, 30, 0x0a, 14, 0x0a, 8][..],
+    let column = |len: u8| [len, 0, 0, 0];
+    let section = [
+        &owner.0[..],
+        &[8, 0],
+        &[column(1), column(19), column(3), column(1), column(0)].concat(),
+        &[0, 0, 16, 0x0a, 14, 0x0a, 8],
         b"__name__",
         &[0x12, 2],
         b"up",
-        &[0x12, 12, 0x09],
+        // One float, 1000 ms after 0, twice that since it is not negative.
+        &[1 << 2, 0xd0, 0x0f],
         &0.1_f64.to_le_bytes(),
-        &[0x10, 0xe8, 0x07],
     ]
     .concat();
-    let section = [&owner.0[..], &[8, 0], &[request.len() as u8, 0, 0, 0], &request].concat();
     let header = [
         &b"HRRC"[..],
-        &[1, 1, 0, 0],
+        &[2, 1, 0, 0],
         &partition.to_le_bytes(),
         &[0, 0],
         &[section.len() as u8, 0, 0, 0],
@@ -325,4 +332,118 @@ fn a_record_byte_by_byte() {
     let checksum = crc32c::crc32c(&[&header[..], &section].concat()).to_le_bytes();
     let expected = [&header[..], &checksum, &section].concat();
     assert_eq!(encoded, [(vec![0], expected)]);
+}
+
+/// What the first format had of an instance was a message of remote write.
+#[test]
+fn a_record_of_the_first_format_is_read() {
+    let splitter = splitter();
+    let series: Vec<Series> = (0..5)
+        .map(|n| (labels("up", &n.to_string()), vec![n, n + 1], vec![0.5, 1.5]))
+        .collect();
+    let one = batch(&splitter, uid(1), 1, &series, &["family".to_owned()]);
+    let partition = one.partitions()[0];
+    let mut message = Vec::new();
+    for (labels, times, values) in &series {
+        put_series(&mut message, labels, times, values);
+    }
+    put_metadata(&mut message, 1, "family", "help", "unit");
+    let section = [
+        &uid(1).0[..],
+        &[1, 0],
+        &(message.len() as u32).to_le_bytes(),
+        &message,
+    ]
+    .concat();
+    let value = forged(1, 1, partition, &section.repeat(2));
+    let decoder = Decoder::new(splitter).unwrap();
+    let record = decoder.decode(partition, 0, &value).unwrap();
+    let twice = [one.clone(), one];
+    assert_eq!(
+        seen(batches_of(&record).iter(), partition),
+        seen(twice.iter(), partition)
+    );
+}
+
+/// Everything that a series may have, and what is no series.
+#[test]
+fn starts_histograms_exemplars_and_pushes_are_read_back() {
+    let splitter = splitter();
+    let (times, values) = ([1000, 2000, 1500], [0.5, f64::NAN, 0.0]);
+    let mut bytes = Vec::new();
+    let histograms: Vec<_> = (0..3)
+        .map(|n| {
+            let message = histogram_message(3000 + n, n, &Histogram::default(), false);
+            bytes.extend_from_slice(&message);
+            BatchHistogram {
+                time: 3000 + n,
+                bytes: ((bytes.len() - message.len()) as u32, message.len() as u32),
+            }
+        })
+        .collect();
+    let mut plain = Vec::new();
+    let mut trace = Vec::new();
+    put_label(&mut trace, b"trace_id", b"1");
+    for number in 0..8_u8 {
+        let labels = labels("all", &number.to_string());
+        let floats = usize::from(number & 1) * 3;
+        let rows = Rows {
+            times: &times[..floats],
+            values: &values[..floats],
+            starts: if number & 2 == 0 {
+                &[]
+            } else {
+                &[7, 0, 900][..floats]
+            },
+            histograms: if number & 4 == 0 && floats > 0 {
+                &[]
+            } else {
+                &histograms
+            },
+            bytes: &bytes,
+        };
+        put_rows(&mut plain, &labels, &rows);
+        put_exemplar(&mut plain, &labels, &trace, 1000, 0.25);
+    }
+    let body = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
+    let mut one = splitter.split(&body, Form::V1, uid(1), 1, &ANYTHING, 0).unwrap();
+    assert!(one.refused.is_empty(), "{:?}", one.refused);
+    let partition = one.partitions()[0];
+    let mut operation = vec![0x08, 3];
+    crate::push::operation::put_partition(&mut operation, partition);
+    one.pushes.push(PushEntry { partition, operation });
+    let one = Arc::new(one);
+
+    let records = through_records(&splitter, std::slice::from_ref(&one), partition);
+    let [read] = batches_of(&records[0]) else {
+        panic!("one section")
+    };
+    assert_eq!(read.series.len(), 8);
+    let all = |batch: &SplitBatch| {
+        let series = batch.series.iter().map(|series| {
+            let rows = batch.rows_of(series);
+            let bits: Vec<_> = rows.values.iter().map(|value| value.to_bits()).collect();
+            let starts = if rows.starts.iter().all(|&start| start == 0) {
+                Vec::new()
+            } else {
+                rows.starts.to_vec()
+            };
+            let histograms = rows
+                .histograms
+                .iter()
+                .map(|h| (h.time, h.message(rows.bytes).to_vec()));
+            let samples = (rows.times.to_vec(), bits, starts, histograms.collect::<Vec<_>>());
+            (series.key, batch.labels_of(series).to_vec(), samples)
+        });
+        let exemplars = batch.exemplars.iter().map(|exemplar| {
+            let (series, labels) = batch.exemplar_labels(exemplar);
+            (exemplar.key, series.to_vec(), labels.to_vec(), exemplar.time)
+        });
+        (
+            series.collect::<Vec<_>>(),
+            exemplars.collect::<Vec<_>>(),
+            batch.pushes.clone(),
+        )
+    };
+    assert_eq!(all(read), all(&one));
 }
