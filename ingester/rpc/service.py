@@ -81,7 +81,7 @@ class Service:
 
     async def select(self, request: pb.SelectRequest) -> AsyncIterator[pb.Frame]:
         matchers = [_matcher(matcher) for matcher in request.matchers]
-        query = _query(request.limits, request.fold)
+        query = _query(request.limits, request.fold, uses_starts=request.uses_starts)
         search = HeadSearch(query, request.uid, matchers, request.min_ms, request.max_ms)
         folding: _Folding | None = None
         if request.HasField("fold"):
@@ -328,14 +328,14 @@ def _fold(query: Query, asked: pb.Fold) -> Fold:
     )
 
 
-def _query(limits: pb.Limits, fold: pb.Fold | None = None) -> Query:
+def _query(limits: pb.Limits, fold: pb.Fold | None = None, *, uses_starts: bool = False) -> Query:
     """What one answer may use here: not more than the whole query there."""
     return Query(
         max_samples=limits.max_samples or None,
         max_series=limits.max_series or None,
         max_bytes=min(limits.max_bytes or PART_BYTES, PART_BYTES),
         delays_names=fold is not None and fold.delays_names,
-        uses_starts=fold is not None and fold.uses_starts,
+        uses_starts=uses_starts,
         uses_types=fold is not None and fold.uses_types,
     )
 

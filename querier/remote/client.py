@@ -83,6 +83,7 @@ class RemoteClient:
                 limits=_limits(query),
                 fold=folding,
                 splits=folding is not None,
+                uses_starts=query.uses_starts,
             )
             frames = self._channels.stream(address, SELECT, request, self._timeout_s, _patience_s(wanted))
             return await _collect(query, frames, answers, _selected, address)
@@ -245,7 +246,6 @@ def _fold(query: Query, fold: Fold) -> pb.Fold:
         range_ms=fold.range_ms,
         offset_ms=fold.offset_ms,
         delays_names=query.delays_names,
-        uses_starts=query.uses_starts,
         uses_types=query.uses_types,
     )
 

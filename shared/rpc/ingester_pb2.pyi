@@ -222,7 +222,6 @@ class Fold(_message.Message):
     RANGE_MS_FIELD_NUMBER: _builtins.int
     OFFSET_MS_FIELD_NUMBER: _builtins.int
     DELAYS_NAMES_FIELD_NUMBER: _builtins.int
-    USES_STARTS_FIELD_NUMBER: _builtins.int
     USES_TYPES_FIELD_NUMBER: _builtins.int
     op: _builtins.str
     """sum avg count min max group"""
@@ -236,7 +235,6 @@ class Fold(_message.Message):
     """of the windows, or how old the newest sample may be"""
     offset_ms: _builtins.int
     delays_names: _builtins.bool
-    uses_starts: _builtins.bool
     uses_types: _builtins.bool
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -253,12 +251,11 @@ class Fold(_message.Message):
         range_ms: _builtins.int = ...,
         offset_ms: _builtins.int = ...,
         delays_names: _builtins.bool = ...,
-        uses_starts: _builtins.bool = ...,
         uses_types: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delays_names", b"delays_names", "function", b"function", "labels", b"labels", "offset_ms", b"offset_ms", "op", b"op", "range_ms", b"range_ms", "start_ms", b"start_ms", "step_ms", b"step_ms", "steps", b"steps", "uses_starts", b"uses_starts", "uses_types", b"uses_types", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delays_names", b"delays_names", "function", b"function", "labels", b"labels", "offset_ms", b"offset_ms", "op", b"op", "range_ms", b"range_ms", "start_ms", b"start_ms", "step_ms", b"step_ms", "steps", b"steps", "uses_types", b"uses_types", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,11 +293,14 @@ class SelectRequest(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     FOLD_FIELD_NUMBER: _builtins.int
     SPLITS_FIELD_NUMBER: _builtins.int
+    USES_STARTS_FIELD_NUMBER: _builtins.int
     uid: _builtins.bytes
     min_ms: _builtins.int
     max_ms: _builtins.int
     splits: _builtins.bool
     """an answer may be series for the first steps and partial results of the others"""
+    uses_starts: _builtins.bool
+    """whether the start timestamps of samples are wanted"""
     @_builtins.property
     def partitions(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
         """partition -> offset below which everything has to be applied"""
@@ -324,10 +324,11 @@ class SelectRequest(_message.Message):
         limits: Global___Limits | None = ...,
         fold: Global___Fold | None = ...,
         splits: _builtins.bool = ...,
+        uses_starts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fold", b"fold", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fold", b"fold", "limits", b"limits", "matchers", b"matchers", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "splits", b"splits", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fold", b"fold", "limits", b"limits", "matchers", b"matchers", "max_ms", b"max_ms", "min_ms", b"min_ms", "partitions", b"partitions", "splits", b"splits", "uid", b"uid", "uses_starts", b"uses_starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

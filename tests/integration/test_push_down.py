@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ingester.rpc import service
-from querier.promql import evaluate, prepare
+from querier.promql import DEFAULT_FEATURES, Features, evaluate, prepare
 from querier.remote import arriving
 from querier.storage import Consistency
 from querier.tracing import Trace
@@ -32,6 +32,7 @@ from shared.native import (
 )
 from shared.rpc import ingester_pb2 as pb
 from shared.seams.ingester_client import Answers
+from tests.support import remote_write_v2
 from tests.support.world import HOUR_MS, World, series
 from tests.support.zones import Zones, zones
 
@@ -57,10 +58,16 @@ class Asked:
     sent_bytes: int = 0
 
     async def ask(
-        self, text: str, grid: Grid = RANGE, *, pushes_down: bool = True, query: Query | None = None
+        self,
+        text: str,
+        grid: Grid = RANGE,
+        *,
+        pushes_down: bool = True,
+        query: Query | None = None,
+        features: Features = DEFAULT_FEATURES,
     ) -> tuple[Any, list[str], list[str]]:
         """The result, warnings and infos."""
-        plan = prepare(text, grid, is_range=grid[2] > 1)
+        plan = prepare(text, grid, features, is_range=grid[2] > 1)
         native = query or Query()
         reading = await self.world.storage.read(self.world.tenant, Consistency.STRONG, pushes_down=pushes_down)
         sets = [await reading.select(native, s.matchers, s.min_ms, s.max_ms, s.fold) for s in plan.selects]
@@ -386,6 +393,56 @@ class TestWhereSomeStepsNeedBlocks:
                     assert sorted(map(str, together[0])) == sorted(map(str, result)), text
             newest += chance.randrange(20, 90)
         assert asked.steps
+
+
+RESTART_MINUTE = 7
+
+
+def restarted(minutes: Sequence[int], jobs: int = 40) -> list[remote_write_v2.Series]:
+    """Counters that began again in minute 7 and at once counted beyond what they were: only their starts tell."""
+    return [
+        remote_write_v2.Series(
+            {"__name__": "x", "job": f"j{job % 5}", "pod": f"p{job}"},
+            [(T + minute * MINUTE_MS, 10.0 * minute)],
+            start_ms=T + (RESTART_MINUTE - 1) * MINUTE_MS + 1 if minute >= RESTART_MINUTE else T - MINUTE_MS,
+        )
+        for job in range(jobs)
+        for minute in minutes
+    ]
+
+
+class TestStartTimestamps:
+    async def test_heads_blocks_and_partial_results_tell_them_to_who_asks(self, asked: Asked) -> None:
+        features = replace(DEFAULT_FEATURES, use_start_timestamps=True, experimental_functions=True)
+        grid = (T + 11 * MINUTE_MS, 1, 1)
+
+        async def value(text: str, *, is_wanted: bool, pushes_down: bool = True) -> float:
+            query = Query(uses_starts=is_wanted)
+            [row], _, _ = await asked.ask(
+                text, grid, pushes_down=pushes_down, query=query, features=features if is_wanted else DEFAULT_FEATURES
+            )
+            return float(row["value"][1])
+
+        await asked.world.write_v2(restarted(range(12)))
+        for is_stored in (False, True):
+            # What the counters were worth after the restart is added to what they had counted before.
+            for pushes_down in (True, False):
+                counted = {
+                    wanted: await value("sum(resets(x[11m]))", is_wanted=wanted, pushes_down=pushes_down)
+                    for wanted in (True, False)
+                }
+                assert counted == {True: 40, False: 0}
+                increases = {
+                    wanted: await value("sum(increase(x[5m]))", is_wanted=wanted, pushes_down=pushes_down)
+                    for wanted in (True, False)
+                }
+                assert increases[True] > increases[False]
+            assert await value("max(start_timestamp(x))", is_wanted=True) == (T + 6 * MINUTE_MS + 1) / 1000
+            assert await value("max(start_timestamp(x offset 5m))", is_wanted=True) == (T - MINUTE_MS) / 1000
+            if not is_stored:
+                assert asked.parts["FoldedPart"] > 0
+                await asked.world.ingester.flush()
+                await asked.world.write_v2(restarted(range(5, 13)))
 
 
 class TestPartitionsThatWereAdded:

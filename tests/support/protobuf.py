@@ -13,9 +13,13 @@ Definition = Sequence[tuple[int, str, int, bool]]
 
 
 def messages(
-    package: str, definitions: Mapping[str, Definition], *, syntax: str = "proto3"
+    package: str,
+    definitions: Mapping[str, Definition],
+    *,
+    syntax: str = "proto3",
+    one_of: Mapping[str, str] | None = None,
 ) -> dict[str, Callable[..., Any]]:
-    """Message name -> its class."""
+    """Message name -> its class. `one_of`: field -> the oneof that it belongs to."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax=syntax)
     for message, fields in definitions.items():
         described = file.message_type.add(name=message)
@@ -25,6 +29,12 @@ def messages(
             field = described.field.add(name=name, number=number, type=kind, label=label)  # type: ignore[arg-type]
             if inner:
                 field.type_name = f".{package}.{inner}"
+            if wanted := (one_of or {}).get(name):
+                declared = [each.name for each in described.oneof_decl]
+                if wanted not in declared:
+                    described.oneof_decl.add(name=wanted)
+                    declared.append(wanted)
+                field.oneof_index = declared.index(wanted)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)  # type: ignore[no-untyped-call]
     found = {}

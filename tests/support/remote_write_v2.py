@@ -60,7 +60,7 @@ _MESSAGES: dict[str, Definition] = {
         (11, "positive_spans.BucketSpan", Field.TYPE_MESSAGE, True),
         (12, "positive_deltas", Field.TYPE_SINT64, True),
         (13, "positive_counts", Field.TYPE_DOUBLE, True),
-        (14, "reset_hint", Field.TYPE_UINT32, False),
+        (14, "reset_hint", Field.TYPE_UINT32, False),  # an enum; on the wire the same
         (15, "timestamp", Field.TYPE_INT64, False),
         (16, "custom_values", Field.TYPE_DOUBLE, True),
         (17, "start_timestamp", Field.TYPE_INT64, False),
@@ -68,7 +68,14 @@ _MESSAGES: dict[str, Definition] = {
 }
 
 
-MESSAGES = messages("io.prometheus.write.v2", _MESSAGES)
+_ONE_OF = {
+    "count_int": "count",
+    "count_float": "count",
+    "zero_count_int": "zero_count",
+    "zero_count_float": "zero_count",
+}
+
+MESSAGES = messages("io.prometheus.write.v2", _MESSAGES, one_of=_ONE_OF)
 """Message name -> its class."""
 
 

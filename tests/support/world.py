@@ -17,6 +17,7 @@ from shared.local.store import LocalStore
 from shared.model.instance import Instance
 from shared.native import Files, Head, Matcher, Query, Splitter, WriteLimits, json_samples
 from shared.seams.membership import Membership
+from tests.support import remote_write_v2
 from tests.support.clock import FakeClock
 from tests.support.remote_write import Entry, Series, body
 
@@ -98,16 +99,24 @@ class World:
         return await replace(self, files=files or self.files).start()
 
     def batch(self, series: Iterable[Series], metadata: Iterable[Entry] = ()) -> native.SplitBatch:
+        return self._split(body(series, metadata))
+
+    def _split(self, posted: bytes, version: int = 1) -> native.SplitBatch:
         return self.splitter.split(
-            body(series, metadata),
+            posted,
             uid=self.tenant.uid,
             shards=self.tenant.shards,
             limits=WriteLimits(max_future_ms=None),
             now_ms=self.clock.now_ms(),
+            version=version,
         )
 
     async def write(self, series: Iterable[Series], metadata: Iterable[Entry] = ()) -> None:
         await self.log.append(self.batch(series, metadata), now_ms=self.clock.now_ms())
+
+    async def write_v2(self, series: Iterable[remote_write_v2.Series]) -> None:
+        batch = self._split(remote_write_v2.body(series), version=2)
+        await self.log.append(batch, now_ms=self.clock.now_ms())
 
     async def read(self, *matchers: Matcher, min_ms: int = FOREVER[0], max_ms: int = FOREVER[1]) -> Found:
         """What a query would see, after everything acknowledged is visible."""

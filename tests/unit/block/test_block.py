@@ -44,7 +44,7 @@ def test_damage_is_found() -> None:
         root[place] ^= 1
         with pytest.raises(CorruptError, match="root"):
             BlockReader.open(bytes(root))
-    with pytest.raises(UnsupportedError, match="format 9, this build reads 2"):
+    with pytest.raises(UnsupportedError, match="format 9, this build reads 3"):
         BlockReader.open(parts.root[:3] + b"\x09" + parts.root[4:])
     with pytest.raises(CorruptError, match="1 pages of the 0 of a block"):
         reader.verify([b"page"])

@@ -6,6 +6,7 @@ use super::digest::{Digest, series_key};
 use super::histograms::HistogramCursor;
 use super::page::{Frame, PageSet};
 use super::reader::BlockReader;
+use super::starts::StartCursor;
 use super::times::{Column, ColumnBytes};
 use crate::codec::bytes::Input;
 use crate::codec::squeeze::Unsqueezer;
@@ -33,6 +34,8 @@ pub struct BlockCursor<'a> {
     numbers: Vec<i64>,
     values: Vec<f64>,
     histograms: HistogramCursor,
+    /// Of a cursor that reads them.
+    starts: Option<StartCursor>,
 }
 
 /// The part of a slice that lies in the cursor's window.
@@ -70,7 +73,14 @@ impl<'a> BlockCursor<'a> {
             numbers: Vec::new(),
             values: Vec::new(),
             histograms: HistogramCursor::default(),
+            starts: Some(StartCursor::default()),
         })
+    }
+
+    /// One that reads no start timestamps, and needs no pages of them.
+    #[must_use]
+    pub fn without_starts(self) -> Self {
+        Self { starts: None, ..self }
     }
 
     /// The samples of `row` with `min <= time <= max`. `times_key` counts up from 1; each stands for one list of times.
@@ -115,9 +125,14 @@ impl<'a> BlockCursor<'a> {
         let start = if len == 0 { 0 } else { skipped - first_run * RUN };
         self.histograms
             .read(self.reader, self.pages, row, (skipped, len), (min, max))?;
+        let mut starts: &[Millis] = &[];
+        if let Some(cursor) = &mut self.starts {
+            starts = cursor.read(self.reader, self.pages, row, (skipped, len), (min, max))?;
+        }
         match (self.cuts.get(&slice), self.values.get(start..start + len)) {
             (Some(cut), Some(values)) => Ok(Samples {
                 histograms: &self.histograms.found,
+                starts,
                 ..Samples::floats(&cut.times, values, cut.key)
             }),
             _ => Err(Error::Corrupt(format!("row {row} has fewer values than times"))),

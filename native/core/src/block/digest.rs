@@ -5,13 +5,14 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::model::{Samples, Uid};
 
 /// The wrapping sum of one hash per sample over (instance, labels, time, value bits); of a histogram instead of its bits its
-/// fingerprint. Equal samples give equal digests;
-/// blocks that share no sample add up.
+/// fingerprint, and its start timestamp if it has one. Equal samples give equal digests; blocks that share no sample add up.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(u128);
 
 /// Keeps a histogram from passing for the float that has its fingerprint as bits.
 const HISTOGRAM_ROTATION: u32 = 41;
+/// And a sample with a start timestamp from passing for one without.
+const START_ROTATION: u32 = 23;
 
 /// What a series contributes to the hash of each of its samples. `labels` in the order of their names.
 pub fn series_key<'a>(uid: Uid, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> u128 {
@@ -39,10 +40,14 @@ impl Digest {
     pub fn add(&mut self, series: u128, samples: Samples<'_>) {
         let (floats, histograms) = (series, series.rotate_left(HISTOGRAM_ROTATION));
         for (place, (&time, &value)) in samples.times.iter().zip(samples.values).enumerate() {
-            let (series, bits) = match samples.histograms.get(place) {
+            let (mut series, mut bits) = match samples.histograms.get(place) {
                 Some(Some(histogram)) => (histograms, histogram.fingerprint()),
                 _ => (floats, value.to_bits()),
             };
+            if let Some(&start) = samples.starts.get(place).filter(|&&start| start != 0) {
+                series = series.rotate_left(START_ROTATION);
+                bits ^= fold(0x8ebc_6af0_9c88_c6e3 ^ bits, start as u64);
+            }
             let (low, high) = (series as u64, (series >> 64) as u64);
             let a = fold(low ^ time as u64, 0x9e37_79b9_7f4a_7c15 ^ bits);
             let b = fold(high ^ bits.rotate_left(32), 0xc2b2_ae3d_27d4_eb4f ^ time as u64);
@@ -83,5 +88,18 @@ mod tests {
         assert_ne!(base, sum(&[(one, 2, 0.0), (two, 1, 1.0)]));
         assert_ne!(one, series_key(Uid([8; 16]), [("__name__", "a"), ("x", "1")]));
         assert_ne!(one, series_key(uid, [("__name__", "a"), ("x1", "")]));
+        let with_start = |start: i64| {
+            let mut digest = Digest::default();
+            let starts = [start];
+            let samples = Samples {
+                starts: &starts,
+                ..Samples::floats(&[1], &[0.0], 0)
+            };
+            digest.add(one, samples);
+            digest.value()
+        };
+        assert_eq!(with_start(0), sum(&[(one, 1, 0.0)]));
+        assert_ne!(with_start(1), with_start(0));
+        assert_ne!(with_start(1), with_start(2));
     }
 }

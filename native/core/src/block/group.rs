@@ -1,9 +1,6 @@
 //! The writer's side of values: rows gather in a group, a group is cut into frames, frames fill pages.
 
-use super::page::{
-    FRAME_RUNS, OpenPage, PAGE_BYTES, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES, crc_of,
-    put_frame, seal_page,
-};
+use super::page::{Extent, FRAME_RUNS, OpenPage, PAGE_BYTES, PAGE_HEADER, PageKind, Pages, put_frame};
 use super::slices::ColumnSink;
 use crate::Result;
 use crate::codec::RUN;
@@ -42,8 +39,7 @@ pub struct ValuePages {
     first_row: u32,
     samples: usize,
     page: OpenPage,
-    pub entries: Vec<PageEntry>,
-    pub pages: Vec<Vec<u8>>,
+    pub pages: Pages,
 }
 
 impl ValuePages {
@@ -57,8 +53,7 @@ impl ValuePages {
             first_row: 0,
             samples: 0,
             page: OpenPage::default(),
-            entries: Vec::new(),
-            pages: Vec::new(),
+            pages: Pages::default(),
         })
     }
 
@@ -110,7 +105,7 @@ impl ValuePages {
             }
             self.squeezer.put(&mut packed, &raw, FRAME_GAIN)?;
             if self.page.is_full(packed.len() + 32) {
-                self.flush_page();
+                self.pages.close(PageKind::Values, &mut self.page);
             }
             let page = &mut self.page;
             let last = self.first_row + self.rows.len() as u32 - 1;
@@ -134,44 +129,19 @@ impl ValuePages {
         Ok(())
     }
 
-    fn flush_page(&mut self) {
-        let page = std::mem::take(&mut self.page);
-        if page.is_empty() {
-            return;
-        }
-        let kind = PageKind::Values {
-            first: page.first,
-            last: page.last,
-            min: page.min,
-            max: page.max,
-        };
-        self.push(VALUES, kind, &page.content());
-    }
-
-    fn push(&mut self, number: u8, kind: PageKind, content: &[u8]) {
-        let page = seal_page(number, content);
-        debug_assert!(page.len() <= PAGE_LIMIT, "a page of {} bytes", page.len());
-        self.entries.push(PageEntry {
-            len: page.len() as u32,
-            crc: crc_of(&page),
-            kind,
-        });
-        self.pages.push(page);
-    }
-
     /// Closes the open group and page.
     pub fn finish(&mut self) -> Result<()> {
         if !self.rows.is_empty() {
             self.flush_group()?;
         }
-        self.flush_page();
+        self.pages.close(PageKind::Values, &mut self.page);
         Ok(())
     }
 
     /// Appends timestamp pages. Value pages must be finished.
     pub fn push_times(&mut self, columns: ColumnPages) {
         for content in columns.pages {
-            self.push(TIMES, PageKind::Times, &content);
+            self.pages.push(PageKind::Times, Extent::default(), &content);
         }
     }
 }

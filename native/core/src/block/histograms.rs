@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::page::{
-    HISTOGRAMS, OpenPage, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, PageSet, crc_of, seal_page,
-};
+use super::page::{OpenPage, PAGE_HEADER, PageKind, PageSet, Pages};
 use super::reader::BlockReader;
 use crate::codec::bytes::{Input, put_varint};
 use crate::codec::histograms::{CHUNK, HistogramDecoder, HistogramEncoder, chunk_len};
@@ -25,8 +23,9 @@ pub struct HistogramPages {
     encoder: HistogramEncoder,
     squeezer: Squeezer,
     page: OpenPage,
-    pub entries: Vec<PageEntry>,
-    pub pages: Vec<Vec<u8>>,
+    /// Of the last row added.
+    last: u32,
+    pages: Pages,
 }
 
 impl HistogramPages {
@@ -35,8 +34,8 @@ impl HistogramPages {
             encoder: HistogramEncoder::default(),
             squeezer: Squeezer::new(LEVEL)?,
             page: OpenPage::default(),
-            entries: Vec::new(),
-            pages: Vec::new(),
+            last: 0,
+            pages: Pages::default(),
         })
     }
 
@@ -66,10 +65,11 @@ impl HistogramPages {
 
     fn put(&mut self, row: u32, places: &[u32], span: (Millis, Millis), packed: &[u8]) {
         if self.page.is_full(packed.len() + (places.len() + 4) * 5) {
-            self.flush();
+            self.pages.close(PageKind::Histograms, &mut self.page);
         }
         let page = &mut self.page;
-        let above = if page.is_empty() { row } else { page.last };
+        let above = if page.is_empty() { row } else { self.last };
+        self.last = row;
         page.count((row, row), span);
         let out = &mut page.directory;
         put_varint(out, u64::from(row - above));
@@ -83,29 +83,10 @@ impl HistogramPages {
         page.stored.extend_from_slice(packed);
     }
 
-    fn flush(&mut self) {
-        let page = std::mem::take(&mut self.page);
-        if page.is_empty() {
-            return;
-        }
-        let bytes = seal_page(HISTOGRAMS, &page.content());
-        debug_assert!(bytes.len() <= PAGE_LIMIT, "a page of {} bytes", bytes.len());
-        self.entries.push(PageEntry {
-            len: bytes.len() as u32,
-            crc: crc_of(&bytes),
-            kind: PageKind::Histograms {
-                first: page.first,
-                last: page.last,
-                min: page.min,
-                max: page.max,
-            },
-        });
-        self.pages.push(bytes);
-    }
-
     /// Closes the open page.
-    pub fn finish(&mut self) {
-        self.flush();
+    pub fn finish(mut self) -> Pages {
+        self.pages.close(PageKind::Histograms, &mut self.page);
+        self.pages
     }
 }
 
@@ -194,17 +175,14 @@ impl HistogramCursor {
         pages: &PageSet,
         row: u32,
         (skipped, len): (usize, usize),
-        (min, max): (Millis, Millis),
+        window: (Millis, Millis),
     ) -> Result<()> {
         self.found.clear();
-        for (number, entry) in reader.histogram_pages(row) {
-            let PageKind::Histograms {
-                min: from, max: to, ..
-            } = entry.kind
-            else {
-                continue;
-            };
-            if len == 0 || from > max || to < min {
+        if len == 0 {
+            return Ok(());
+        }
+        for (number, extent) in reader.pages_of(PageKind::Histograms, row) {
+            if !extent.overlaps(window) {
                 continue;
             }
             let chunks = pages.chunks(number)?;
@@ -254,6 +232,7 @@ impl HistogramCursor {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::page::PAGE_LIMIT;
     use super::super::{BlockCursor, BlockParts, BlockWriter, merge};
     use super::*;
     use crate::codec::histograms::tests::series;
@@ -329,7 +308,7 @@ mod tests {
             let parts = [build(&first), build(&second)];
             for (model, parts) in [&first, &second].into_iter().zip(&parts) {
                 let rows: Vec<u32> = (0..model.len() as u32).collect();
-                let (reader, pages) = open(parts, |reader| reader.pages_for(&rows, window.0, window.1));
+                let (reader, pages) = open(parts, |reader| reader.pages_for(&rows, window, true));
                 let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
                 for (row, samples) in (0..).zip(model.values()) {
                     let mut expected = column(samples.as_samples());
@@ -388,7 +367,7 @@ mod tests {
         assert!(parts.pages.iter().all(|page| page.len() <= PAGE_LIMIT));
         let window = (0, 14_999);
         let (reader, pages) = open(&parts, |reader| {
-            let wanted = reader.pages_for(&[2], window.0, window.1);
+            let wanted = reader.pages_for(&[2], window, true);
             assert!(wanted.len() < 4, "{wanted:?} of {}", parts.pages.len());
             wanted
         });

@@ -6,7 +6,7 @@
 //! | [`reader`] | an opened root: labels, matchers, which pages a query needs |
 //! | [`decode`] | a cursor over supplied pages: samples of one row |
 //! | [`digest`] | the order-independent fingerprint of a block's samples |
-//! | `labels`, `select`, `times`, `group`, `histograms`, `page` | the parts of the format |
+//! | `labels`, `select`, `times`, `group`, `histograms`, `starts`, `page` | the parts of the format |
 
 pub mod decode;
 pub mod digest;
@@ -18,6 +18,7 @@ mod page;
 pub mod reader;
 mod select;
 mod slices;
+mod starts;
 mod times;
 pub mod writer;
 

@@ -1,5 +1,5 @@
-//! Pages: `[crc32c u32 of the rest][version u8][kind u8]`, then frames of value runs, timestamp columns or chunks of
-//! histograms.
+//! Pages: `[crc32c u32 of the rest][version u8][kind u8]`, then frames of value runs, timestamp columns, chunks of
+//! histograms or start timestamps.
 
 use std::fmt::Debug;
 
@@ -10,9 +10,6 @@ use crate::model::Millis;
 use crate::{Error, Result};
 
 pub const PAGE_VERSION: u8 = 1;
-pub const VALUES: u8 = 0;
-pub const TIMES: u8 = 1;
-pub const HISTOGRAMS: u8 = 2;
 pub const PAGE_HEADER: usize = 6;
 
 /// A page is closed before it would pass this. Redis's allocator rounds up to powers of two, and headers come on top.
@@ -21,21 +18,21 @@ pub const PAGE_BYTES: usize = 65_500;
 pub const PAGE_LIMIT: usize = 131_000;
 
 /// Adds the header to a page's content.
-pub fn seal_page(kind: u8, content: &[u8]) -> Vec<u8> {
+fn seal_page(kind: PageKind, content: &[u8]) -> Vec<u8> {
     let mut page = Vec::with_capacity(PAGE_HEADER + content.len());
     page.extend_from_slice(&[0; 4]);
-    page.extend_from_slice(&[PAGE_VERSION, kind]);
+    page.extend_from_slice(&[PAGE_VERSION, kind as u8]);
     page.extend_from_slice(content);
     let crc = crc32c::crc32c(&page[4..]);
     page[..4].copy_from_slice(&crc.to_le_bytes());
     page
 }
 
-pub fn crc_of(page: &[u8]) -> u32 {
+fn crc_of(page: &[u8]) -> u32 {
     page.first_chunk().map_or(0, |crc| u32::from_le_bytes(*crc))
 }
 
-/// Frames or chunks that gather for one page.
+/// Frames, chunks or rows of starts that gather for one page.
 #[derive(Debug, Default)]
 pub struct OpenPage {
     /// An entry for each of them.
@@ -43,10 +40,10 @@ pub struct OpenPage {
     /// What they hold, one behind the other.
     pub stored: Vec<u8>,
     count: u64,
-    pub first: u32,
-    pub last: u32,
-    pub min: Millis,
-    pub max: Millis,
+    first: u32,
+    last: u32,
+    min: Millis,
+    max: Millis,
 }
 
 impl OpenPage {
@@ -68,7 +65,15 @@ impl OpenPage {
         self.count += 1;
     }
 
-    /// What [`seal_page`] takes.
+    /// Rows and times of what it holds.
+    pub fn extent(&self) -> Extent {
+        Extent {
+            rows: (self.first, self.last),
+            span: (self.min, self.max),
+        }
+    }
+
+    /// What [`Pages::push`] takes.
     pub fn content(&self) -> Vec<u8> {
         let mut content = Vec::with_capacity(self.directory.len() + self.stored.len() + 10);
         put_varint(&mut content, self.count);
@@ -78,31 +83,83 @@ impl OpenPage {
     }
 }
 
+/// What a page holds. They lie in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum PageKind {
+    /// Runs of values.
+    Values,
+    /// Columns of timestamps.
+    Times,
+    Histograms,
+    /// Start timestamps.
+    Starts,
+}
+
+impl PageKind {
+    pub fn of(number: u8) -> Option<Self> {
+        [Self::Values, Self::Times, Self::Histograms, Self::Starts]
+            .get(usize::from(number))
+            .copied()
+    }
+}
+
+/// Rows `rows.0..=rows.1` of which a page holds something (others may hold more of the same rows), with samples in
+/// `span.0..=span.1`. A page of timestamps has none of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extent {
+    pub rows: (u32, u32),
+    pub span: (Millis, Millis),
+}
+
+impl Extent {
+    pub fn overlaps(&self, (min, max): (Millis, Millis)) -> bool {
+        self.span.0 <= max && self.span.1 >= min
+    }
+}
+
 /// What the root says about a page.
 #[derive(Debug, Clone, Copy)]
 pub struct PageEntry {
     pub len: u32,
     pub crc: u32,
     pub kind: PageKind,
+    pub extent: Extent,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub enum PageKind {
-    /// Runs of rows `first..=last` (other pages may hold more runs of the same rows), with samples in `min..=max`.
-    Values {
-        first: u32,
-        last: u32,
-        min: i64,
-        max: i64,
-    },
-    Times,
-    /// Histograms of rows `first..=last`, with times in `min..=max`.
-    Histograms {
-        first: u32,
-        last: u32,
-        min: i64,
-        max: i64,
-    },
+/// Pages that are finished, and what the root will say about them.
+#[derive(Debug, Default)]
+pub struct Pages {
+    pub entries: Vec<PageEntry>,
+    pub bytes: Vec<Vec<u8>>,
+}
+
+impl Pages {
+    pub fn push(&mut self, kind: PageKind, extent: Extent, content: &[u8]) {
+        let page = seal_page(kind, content);
+        debug_assert!(page.len() <= PAGE_LIMIT, "a page of {} bytes", page.len());
+        self.entries.push(PageEntry {
+            len: page.len() as u32,
+            crc: crc_of(&page),
+            kind,
+            extent,
+        });
+        self.bytes.push(page);
+    }
+
+    /// Closes a page, unless it is empty.
+    pub fn close(&mut self, kind: PageKind, page: &mut OpenPage) {
+        let page = std::mem::take(page);
+        if !page.is_empty() {
+            self.push(kind, page.extent(), &page.content());
+        }
+    }
+
+    /// Adds pages of a later kind.
+    pub fn append(&mut self, mut later: Self) {
+        self.entries.append(&mut later.entries);
+        self.bytes.append(&mut later.bytes);
+    }
 }
 
 /// Runs of `rows` consecutive rows from `first_row`, of each the runs `first_run..first_run + runs` as far as it has them.
@@ -236,22 +293,17 @@ impl PageSet {
                 bytes[4]
             )));
         }
-        let kind = match entry.kind {
-            PageKind::Values { .. } => VALUES,
-            PageKind::Times => TIMES,
-            PageKind::Histograms { .. } => HISTOGRAMS,
-        };
-        if bytes[5] != kind {
+        if bytes[5] != entry.kind as u8 {
             return Err(Error::Corrupt(format!(
-                "page {number} is of kind {}, not {kind}",
-                bytes[5]
+                "page {number} is of kind {}, not {}",
+                bytes[5], entry.kind as u8
             )));
         }
         let (mut frames, mut chunks) = (Vec::new(), Vec::new());
         match entry.kind {
-            PageKind::Values { .. } => frames = read_frames(bytes)?,
-            PageKind::Times => {}
-            PageKind::Histograms { first, .. } => chunks = read_chunks(bytes, first)?,
+            PageKind::Values => frames = read_frames(bytes)?,
+            PageKind::Histograms => chunks = read_chunks(bytes, entry.extent.rows.0)?,
+            PageKind::Times | PageKind::Starts => {}
         }
         self.pages[number as usize] = Some(Supplied {
             bytes: held,
@@ -286,7 +338,7 @@ impl PageSet {
         Ok(&self.bytes(number)?[start as usize..end as usize])
     }
 
-    /// The content of a timestamp page.
+    /// The content of a page of timestamps or starts.
     pub(super) fn content(&self, number: u32) -> Result<&[u8]> {
         Ok(&self.bytes(number)?[PAGE_HEADER..])
     }

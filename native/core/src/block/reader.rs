@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::labels::Labels;
-use super::page::{HISTOGRAMS, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind, TIMES, VALUES};
+use super::page::{Extent, PAGE_HEADER, PAGE_LIMIT, PageEntry, PageKind};
 use super::select::{Postings, select};
 use super::times::{Column, ColumnBytes, Times};
 use super::writer::{ROOT_HEADER, ROOT_MAGIC, ROOT_VERSION};
@@ -37,7 +37,6 @@ pub struct BlockReader {
     postings: Postings,
     times: Times,
     pages: Vec<PageEntry>,
-    histogram_pages_start: usize,
     inline: Vec<Vec<u8>>,
     sizes: Sizes,
 }
@@ -85,7 +84,7 @@ impl BlockReader {
         let times = Times::read(&section(&mut sizes.times)?, series)?;
         let pages = read_pages(&section(&mut sizes.values)?, series)?;
         for page in &pages {
-            let size = if matches!(page.kind, PageKind::Times) {
+            let size = if page.kind == PageKind::Times {
                 &mut sizes.times
             } else {
                 &mut sizes.values
@@ -107,10 +106,7 @@ impl BlockReader {
                 "{counted} samples in the index, {samples} announced"
             )));
         }
-        let time_pages = pages
-            .iter()
-            .filter(|page| matches!(page.kind, PageKind::Times))
-            .count();
+        let time_pages = pages.iter().filter(|page| page.kind == PageKind::Times).count();
         if times.timestamp_pages() > time_pages {
             return Err(Error::Corrupt(format!(
                 "columns lie in {} timestamp pages of {time_pages}",
@@ -126,8 +122,6 @@ impl BlockReader {
             labels,
             postings,
             times,
-            histogram_pages_start: pages
-                .partition_point(|page| !matches!(page.kind, PageKind::Histograms { .. })),
             pages,
             inline,
             sizes,
@@ -207,39 +201,37 @@ impl BlockReader {
         self.times.samples_of(row)
     }
 
-    /// The pages a cursor needs to read these rows (ascending) within `min..=max`; none if the root holds them all.
-    pub fn pages_for(&self, rows: &[u32], min: Millis, max: Millis) -> Vec<u32> {
+    /// The pages a cursor needs to read these rows (ascending) within a window, both ends included; none if the root holds
+    /// them all. `with_starts`: as a cursor that reads start timestamps needs them.
+    pub fn pages_for(&self, rows: &[u32], window: (Millis, Millis), with_starts: bool) -> Vec<u32> {
         if !self.inline.is_empty() {
             return Vec::new();
         }
         let mut wanted = vec![false; self.pages.len()];
         let values = self.value_pages();
+        let beside: &[PageKind] = if with_starts {
+            &[PageKind::Histograms, PageKind::Starts]
+        } else {
+            &[PageKind::Histograms]
+        };
         let mut start = 0;
         for &row in rows {
             let (first, last) = self.span(row);
-            if first > max || last < min {
+            if first > window.1 || last < window.0 {
                 continue;
             }
             if let Some(page) = self.times.timestamp_page(row) {
                 wanted[values + page as usize] = true;
             }
-            for (number, page) in self.histogram_pages(row) {
-                if let PageKind::Histograms {
-                    min: from, max: to, ..
-                } = page.kind
-                {
-                    wanted[number as usize] |= from <= max && to >= min;
-                }
+            for (number, extent) in beside.iter().flat_map(|&kind| self.pages_of(kind, row)) {
+                wanted[number as usize] |= extent.overlaps(window);
             }
             start = self.first_page_of(row, start);
             for (page, wanted) in self.pages[start..values].iter().zip(&mut wanted[start..]) {
-                match page.kind {
-                    PageKind::Values { first, .. } if first > row => break,
-                    PageKind::Values {
-                        min: from, max: to, ..
-                    } => *wanted |= from <= max && to >= min,
-                    PageKind::Times | PageKind::Histograms { .. } => {}
+                if page.extent.rows.0 > row {
+                    break;
                 }
+                *wanted |= page.extent.overlaps(window);
             }
         }
         (0..self.pages.len() as u32)
@@ -247,29 +239,26 @@ impl BlockReader {
             .collect()
     }
 
-    /// The first page at or after `start` whose rows reach `row`.
+    /// The first page of values at or after `start` whose rows reach `row`.
     pub(super) fn first_page_of(&self, row: u32, start: usize) -> usize {
         let pages = &self.pages[start..self.value_pages()];
-        start + pages.partition_point(|p| matches!(p.kind, PageKind::Values { last, .. } if last < row))
+        start + pages.partition_point(|page| page.extent.rows.1 < row)
     }
 
-    /// The pages that may hold histograms of a row, by number. They come last.
-    pub(super) fn histogram_pages(&self, row: u32) -> impl Iterator<Item = (u32, &PageEntry)> {
-        let pages = &self.pages[self.histogram_pages_start..];
-        let reaches =
-            |page: &PageEntry| !matches!(page.kind, PageKind::Histograms { last, .. } if last < row);
-        let holds =
-            move |page: &PageEntry| matches!(page.kind, PageKind::Histograms { first, .. } if first <= row);
-        let first = pages.partition_point(|page| !reaches(page));
-        (self.histogram_pages_start as u32 + first as u32..)
-            .zip(&pages[first..])
-            .take_while(move |(_, page)| holds(page))
+    /// The pages of a kind that may hold something of a row, by number.
+    pub(super) fn pages_of(&self, kind: PageKind, row: u32) -> impl Iterator<Item = (u32, Extent)> {
+        let first = self
+            .pages
+            .partition_point(|page| page.kind < kind || (page.kind == kind && page.extent.rows.1 < row));
+        (first as u32..)
+            .zip(&self.pages[first..])
+            .take_while(move |(_, page)| page.kind == kind && page.extent.rows.0 <= row)
+            .map(|(number, page)| (number, page.extent))
     }
 
     /// Pages that hold values; timestamp pages come after them.
     pub(super) fn value_pages(&self) -> usize {
-        self.pages
-            .partition_point(|page| matches!(page.kind, PageKind::Values { .. }))
+        self.pages.partition_point(|page| page.kind == PageKind::Values)
     }
 
     pub(super) fn times(&self) -> &Times {
@@ -351,33 +340,21 @@ fn read_pages(bytes: &[u8], series: usize) -> Result<Vec<PageEntry>> {
     let mut input = Input::new(bytes);
     let count = input.bounded(bytes.len() / 6, "page count")?;
     let mut pages: Vec<PageEntry> = Vec::with_capacity(count);
-    let (mut values, mut histograms) = (SpanReader::default(), SpanReader::default());
     for number in 0..count {
         let len = input.bounded(PAGE_LIMIT, "length of a page")?;
         let crc = input.u32()?;
         let tag = input.u8()?;
-        let before = pages.last().map(|page| page.kind);
-        let kind = match tag {
-            VALUES if matches!(before, None | Some(PageKind::Values { .. })) => {
-                let ((first, last), (min, max)) = values.take(&mut input, number, series)?;
-                PageKind::Values {
-                    first,
-                    last,
-                    min,
-                    max,
-                }
-            }
-            TIMES if !matches!(before, Some(PageKind::Histograms { .. })) => PageKind::Times,
-            HISTOGRAMS => {
-                let ((first, last), (min, max)) = histograms.take(&mut input, number, series)?;
-                PageKind::Histograms {
-                    first,
-                    last,
-                    min,
-                    max,
-                }
-            }
-            _ => return Err(Error::Corrupt(format!("page {number} is of kind {tag}"))),
+        let before = pages.last();
+        let kind = PageKind::of(tag).filter(|&kind| before.is_none_or(|before| before.kind <= kind));
+        let Some(kind) = kind else {
+            return Err(Error::Corrupt(format!("page {number} is of kind {tag}")));
+        };
+        let like = before.filter(|before| before.kind == kind);
+        let like = like.map_or(Extent::default(), |before| before.extent);
+        let extent = if kind == PageKind::Times {
+            Extent::default()
+        } else {
+            read_extent(&mut input, like, number, series)?
         };
         if len < PAGE_HEADER {
             return Err(Error::Corrupt(format!("page {number} of {len} bytes")));
@@ -386,39 +363,25 @@ fn read_pages(bytes: &[u8], series: usize) -> Result<Vec<PageEntry>> {
             len: len as u32,
             crc,
             kind,
+            extent,
         });
     }
     input.end("page directory")?;
     Ok(pages)
 }
 
-/// Reads the rows and times of pages of one kind, each from those of the page before.
-#[derive(Default)]
-struct SpanReader {
-    first: usize,
-    last: usize,
-    clock: Millis,
-}
-
-impl SpanReader {
-    fn take(
-        &mut self,
-        input: &mut Input<'_>,
-        number: usize,
-        series: usize,
-    ) -> Result<((u32, u32), (Millis, Millis))> {
-        self.first += input.bounded(series, "first row of a page")?;
-        let (first, end) = (self.first, self.first + input.bounded(series, "rows of a page")?);
-        self.clock = self.clock.wrapping_add(input.signed()?);
-        let max = self.clock.checked_add_unsigned(input.varint()?);
-        match max {
-            Some(max) if end < series && end >= self.last => {
-                self.last = end;
-                Ok(((first as u32, end as u32), (self.clock, max)))
-            }
-            _ => Err(Error::Corrupt(format!(
-                "page {number} claims rows {first}..={end} of {series}"
-            ))),
-        }
+/// Reads the rows and times of a page from those of the page before it, which is of the same kind.
+fn read_extent(input: &mut Input<'_>, like: Extent, number: usize, series: usize) -> Result<Extent> {
+    let first = like.rows.0 as usize + input.bounded(series, "first row of a page")?;
+    let last = first + input.bounded(series, "rows of a page")?;
+    let min = like.span.0.wrapping_add(input.signed()?);
+    match min.checked_add_unsigned(input.varint()?) {
+        Some(max) if last < series && last >= like.rows.1 as usize => Ok(Extent {
+            rows: (first as u32, last as u32),
+            span: (min, max),
+        }),
+        _ => Err(Error::Corrupt(format!(
+            "page {number} claims rows {first}..={last} of {series}"
+        ))),
     }
 }

@@ -38,7 +38,7 @@ fn read(parts: &BlockParts, (min, max): (Millis, Millis)) -> Result<Model> {
     let reader = BlockReader::open(&parts.root)?;
     let rows: Vec<u32> = (0..reader.series() as u32).collect();
     // Only what the reader asks for, as a query does it.
-    let wanted = reader.pages_for(&rows, min, max);
+    let wanted = reader.pages_for(&rows, (min, max), true);
     let pages = PageSet::new(
         &reader,
         wanted.iter().map(|&n| (n, parts.pages[n as usize].clone())),
@@ -269,9 +269,13 @@ fn large_blocks_have_pages_of_a_size_that_redis_likes() {
 
     let reader = BlockReader::open(&parts.root).unwrap();
     assert_eq!(reader.pages(), parts.pages.len());
-    let one = reader.pages_for(&[100], 0, 1_000_000);
+    let one = reader.pages_for(&[100], (0, 1_000_000), true);
     assert!(one.len() <= 2, "values and timestamps of one row: {one:?}");
-    assert!(reader.pages_for(&[100], 10_000_000, 20_000_000).is_empty());
+    assert!(
+        reader
+            .pages_for(&[100], (10_000_000, 20_000_000), true)
+            .is_empty()
+    );
     let unsupplied = PageSet::new::<Vec<u8>>(&reader, []).unwrap();
     let read = BlockCursor::new(&reader, &unsupplied)
         .unwrap()

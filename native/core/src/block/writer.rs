@@ -4,8 +4,9 @@ use super::digest::{Digest, series_key};
 use super::group::{ColumnPages, ValuePages};
 use super::histograms::HistogramPages;
 use super::labels::LabelsBuilder;
-use super::page::{PageEntry, PageKind};
+use super::page::{Extent, PageEntry, PageKind};
 use super::slices::SliceTable;
+use super::starts::StartPages;
 use super::times::MAX_SAMPLES;
 use crate::codec::bytes::{put_signed, put_varint};
 use crate::codec::squeeze::Squeezer;
@@ -13,9 +14,11 @@ use crate::model::{Millis, Samples, Uid};
 use crate::{Error, Result};
 
 pub const ROOT_MAGIC: [u8; 3] = *b"HRB";
-/// A block without native histograms is of version 1.
-pub const ROOT_VERSION: u8 = 2;
+/// A block has the first version that has all that is in it.
+pub const ROOT_VERSION: u8 = STARTS_VERSION;
 const FLOATS_VERSION: u8 = 1;
+const HISTOGRAMS_VERSION: u8 = 2;
+const STARTS_VERSION: u8 = 3;
 /// Magic, version, checksum.
 pub const ROOT_HEADER: usize = 8;
 /// A block whose pages take no more than this together with its root is one value.
@@ -60,6 +63,7 @@ pub struct BlockWriter {
     row_slices: Vec<u32>,
     values: ValuePages,
     histograms: HistogramPages,
+    starts: StartPages,
     /// Labels of the last row, name and value in turn, for the check of order.
     last: Vec<String>,
     series: usize,
@@ -78,6 +82,7 @@ impl BlockWriter {
             row_slices: Vec::new(),
             values: ValuePages::new()?,
             histograms: HistogramPages::new()?,
+            starts: StartPages::new()?,
             last: Vec::new(),
             series: 0,
             samples: 0,
@@ -108,6 +113,9 @@ impl BlockWriter {
             if samples.has_histograms() {
                 self.histograms.add(self.series as u32, samples)?;
             }
+            if samples.has_starts() {
+                self.starts.add(self.series as u32, samples)?;
+            }
         }
         self.series += 1;
         self.samples += times.len() as u64;
@@ -122,6 +130,7 @@ impl BlockWriter {
             times,
             values,
             histograms,
+            starts,
             ..
         } = samples;
         if times.is_empty() || times.len() != values.len() || times.len() > MAX_SAMPLES {
@@ -131,12 +140,13 @@ impl BlockWriter {
                 values.len()
             )));
         }
-        if !histograms.is_empty() && histograms.len() != times.len() {
-            return Err(Error::BadData(format!(
-                "{} places for histograms in {} samples",
-                histograms.len(),
-                times.len()
-            )));
+        for (len, what) in [(histograms.len(), "histograms"), (starts.len(), "starts")] {
+            if len != 0 && len != times.len() {
+                let samples = times.len();
+                return Err(Error::BadData(format!(
+                    "{len} places for {what} in {samples} samples"
+                )));
+            }
         }
         if times.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(Error::BadData("times of a series must ascend".into()));
@@ -184,10 +194,14 @@ impl BlockWriter {
         let mut columns = ColumnPages::default();
         let times = self.slices.finish(&self.row_slices, &mut columns);
         self.values.push_times(columns);
-        self.histograms.finish();
-        let has_histograms = !self.histograms.pages.is_empty();
-        self.values.entries.append(&mut self.histograms.entries);
-        self.values.pages.append(&mut self.histograms.pages);
+        let mut pages = self.values.pages;
+        pages.append(self.histograms.finish());
+        pages.append(self.starts.finish()?);
+        let version = match pages.entries.last().map(|last| last.kind) {
+            Some(PageKind::Starts) => STARTS_VERSION,
+            Some(PageKind::Histograms) => HISTOGRAMS_VERSION,
+            _ => FLOATS_VERSION,
+        };
         let (symbols, rows) = self.labels.finish();
         let (min_time, max_time) = self.span.unwrap_or((0, -1));
         let mut body = Vec::new();
@@ -198,7 +212,7 @@ impl BlockWriter {
         put_signed(&mut body, min_time);
         put_signed(&mut body, max_time);
         let mut squeezer = Squeezer::new(ROOT_LEVEL)?;
-        let directory = write_pages(&self.values.entries);
+        let directory = write_pages(&pages.entries);
         let mut packed = Vec::new();
         for section in [&symbols, &rows, &times, &directory] {
             packed.clear();
@@ -206,7 +220,7 @@ impl BlockWriter {
             put_varint(&mut body, packed.len() as u64);
             body.extend_from_slice(&packed);
         }
-        let mut pages = self.values.pages;
+        let mut pages = pages.bytes;
         let held: usize = pages.iter().map(Vec::len).sum();
         let inline = ROOT_HEADER + body.len() + held + 5 * pages.len() <= INLINE_BYTES;
         body.push(u8::from(inline));
@@ -215,11 +229,7 @@ impl BlockWriter {
         }
         let mut root = Vec::with_capacity(ROOT_HEADER + body.len());
         root.extend_from_slice(&ROOT_MAGIC);
-        root.push(if has_histograms {
-            ROOT_VERSION
-        } else {
-            FLOATS_VERSION
-        });
+        root.push(version);
         root.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
         root.extend_from_slice(&body);
         Ok(BlockParts {
@@ -238,51 +248,26 @@ impl BlockWriter {
 fn write_pages(entries: &[PageEntry]) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, entries.len() as u64);
-    let mut values = SpanWriter::default();
-    let mut histograms = SpanWriter::default();
+    let mut before = None;
     for entry in entries {
         put_varint(&mut out, u64::from(entry.len));
         out.extend_from_slice(&entry.crc.to_le_bytes());
-        match entry.kind {
-            PageKind::Values {
-                first,
-                last,
-                min,
-                max,
-            } => {
-                out.push(super::page::VALUES);
-                values.put((first, last), (min, max), &mut out);
-            }
-            PageKind::Times => out.push(super::page::TIMES),
-            PageKind::Histograms {
-                first,
-                last,
-                min,
-                max,
-            } => {
-                out.push(super::page::HISTOGRAMS);
-                histograms.put((first, last), (min, max), &mut out);
-            }
+        out.push(entry.kind as u8);
+        if entry.kind == PageKind::Times {
+            continue;
         }
+        let like = match before {
+            Some((kind, extent)) if kind == entry.kind => extent,
+            _ => Extent::default(),
+        };
+        let ((first, last), (min, max)) = (entry.extent.rows, entry.extent.span);
+        put_varint(&mut out, u64::from(first - like.rows.0));
+        put_varint(&mut out, u64::from(last - first));
+        put_signed(&mut out, min.wrapping_sub(like.span.0));
+        put_varint(&mut out, max.wrapping_sub(min) as u64);
+        before = Some((entry.kind, entry.extent));
     }
     out
-}
-
-/// Writes the rows and times of pages of one kind, each from those of the page before.
-#[derive(Default)]
-struct SpanWriter {
-    before: u32,
-    clock: Millis,
-}
-
-impl SpanWriter {
-    fn put(&mut self, (first, last): (u32, u32), (min, max): (Millis, Millis), out: &mut Vec<u8>) {
-        put_varint(out, u64::from(first - self.before));
-        put_varint(out, u64::from(last - first));
-        put_signed(out, min.wrapping_sub(self.clock));
-        put_varint(out, max.wrapping_sub(min) as u64);
-        (self.before, self.clock) = (first, min);
-    }
 }
 
 /// The order of rows: metric name first, so that a metric's series lie together, then all labels.

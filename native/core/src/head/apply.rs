@@ -159,7 +159,9 @@ impl Writer<'_> {
     fn add(&mut self, batch: &SplitBatch, series: &BatchSeries) {
         let mut place = None;
         let (times, values) = batch.samples_of(series);
+        let mut starts = batch.starts_of(series).iter();
         for (&time, &value) in times.iter().zip(values) {
+            let start = starts.next().copied().unwrap_or(0);
             if time < self.target.start || time >= self.target.end {
                 self.aim(time);
             }
@@ -187,7 +189,10 @@ impl Writer<'_> {
             }
             let sheet = &mut self.instance.sheets[self.target.sheet];
             match lane.append(sheet, offset, value, self.scratch, &mut self.target.grown) {
-                Outcome::Stored => self.target.samples += 1,
+                Outcome::Stored => {
+                    self.target.samples += 1;
+                    sheet.note_start(found, offset, start, lane.newest());
+                }
                 Outcome::Repeated => {}
                 Outcome::Conflict => self.conflicts += 1,
             }
@@ -209,7 +214,7 @@ impl Writer<'_> {
             };
             let place = self.instance.resolve(series.key, || batch.labels_of(series));
             let held = place.and_then(|place| Some((place, self.instance.slab.get_mut(place)?)));
-            let (Some((place, held)), Some((histogram, _))) = (held, batch.histogram(histogram)) else {
+            let (Some((place, held)), Some((histogram, start))) = (held, batch.histogram(histogram)) else {
                 self.unreadable += 1;
                 continue;
             };
@@ -223,7 +228,10 @@ impl Writer<'_> {
                 sheet.append_histogram(place, offset, histogram, &mut self.scratch.histograms)
             };
             match outcome {
-                Outcome::Stored => self.target.samples += 1,
+                Outcome::Stored => {
+                    self.target.samples += 1;
+                    sheet.note_start(place, offset, start, lane.newest());
+                }
                 Outcome::Repeated => {}
                 Outcome::Conflict => self.conflicts += 1,
             }

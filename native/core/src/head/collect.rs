@@ -14,21 +14,38 @@ use super::lane::Lane;
 use super::matching::Tests;
 use super::series::Series;
 use super::snapshot::{HeadRows, HeadSnapshot, Held, HistogramPiece, Piece};
+use super::starts::Starts;
 use super::walk::{GoOn, Overlap, PairMap, Taken, Visitor, Wanted};
 
+/// What is taken of the series that match.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Times of the samples, both ends included.
+    pub range: (Millis, Millis),
+    pub labels: Wanted<'a>,
+    /// Whether start timestamps are.
+    pub starts: bool,
+}
+
+impl std::fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { range, starts, .. } = self;
+        write!(f, "Asked({range:?}, starts: {starts})")
+    }
+}
+
 impl Head {
-    /// The series that pass all tests and have samples with `min <= time <= max`, of their labels those that are wanted.
+    /// The series that pass all tests and have samples in the range.
     pub fn select(
         &self,
         uid: Uid,
         tests: &mut Tests<'_>,
-        range: (Millis, Millis),
-        wanted: Wanted<'_>,
+        asked: Asked<'_>,
         symbols: &mut Symbols,
         go_on: GoOn<'_>,
     ) -> Result<HeadRows> {
-        let mut collector = Collector::new(range, wanted, symbols);
-        self.walk(uid, tests, range, go_on, &mut collector)?;
+        let mut collector = Collector::new(asked, symbols);
+        self.walk(uid, tests, asked.range, go_on, &mut collector)?;
         Ok(HeadRows {
             table: collector.copied.table,
             samples: collector.copied.snapshot,
@@ -53,9 +70,7 @@ struct Axis {
 }
 
 struct Collector<'s> {
-    min: Millis,
-    max: Millis,
-    wanted: Wanted<'s>,
+    asked: Asked<'s>,
     symbols: &'s mut Symbols,
     copied: Copied,
     times: Vec<u32>,
@@ -94,11 +109,15 @@ impl Visitor for Collector<'_> {
                 && let Some(sheet) = instance.find_sheet(lane.generation)
             {
                 let window = overlaps[at].window;
+                let starts = match sheet.starts.get(&place) {
+                    Some(held) if self.asked.starts => self.take_starts(held, window),
+                    _ => 0,
+                };
                 if !lane.is_empty() {
-                    self.take_lane(lane, sheet, window);
+                    self.take_lane(lane, sheet, window, starts);
                 }
                 if let Some(held) = sheet.histograms.get(&place) {
-                    self.take_histograms(held, window, before.0);
+                    self.take_histograms(held, window, starts, before.0);
                 }
             }
         }
@@ -106,21 +125,20 @@ impl Visitor for Collector<'_> {
         let (pieces, histograms) = (copied.snapshot.pieces.len(), copied.snapshot.histograms.len());
         if (pieces, histograms) > before {
             copied.snapshot.ends.push(pieces as u32);
-            copied.table.push(
-                copied
-                    .map
-                    .wanted(&instance.index, &series.labels, self.symbols, self.wanted),
-            );
+            copied.table.push(copied.map.wanted(
+                &instance.index,
+                &series.labels,
+                self.symbols,
+                self.asked.labels,
+            ));
         }
     }
 }
 
 impl<'s> Collector<'s> {
-    fn new((min, max): (Millis, Millis), wanted: Wanted<'s>, symbols: &'s mut Symbols) -> Self {
+    fn new(asked: Asked<'s>, symbols: &'s mut Symbols) -> Self {
         Self {
-            min,
-            max,
-            wanted,
+            asked,
             symbols,
             copied: Copied::default(),
             times: Vec::new(),
@@ -128,9 +146,9 @@ impl<'s> Collector<'s> {
         }
     }
 
-    fn take_lane(&mut self, lane: &Lane, sheet: &Sheet, window: Millis) {
+    fn take_lane(&mut self, lane: &Lane, sheet: &Sheet, window: Millis, starts: u32) {
         let Some(run) = lane.single_run() else {
-            return self.take_whole(lane, sheet, window);
+            return self.take_whole(lane, sheet, window, starts);
         };
         let axis = self.axis(sheet, run.column, window);
         let from = axis.from.max(run.first);
@@ -148,6 +166,7 @@ impl<'s> Collector<'s> {
             count: to - from,
             skipped: 0,
             encoded: 0,
+            starts,
             encoded_at: snapshot.encoded.len(),
             plain_at: snapshot.plain.len(),
         };
@@ -164,12 +183,11 @@ impl<'s> Collector<'s> {
     }
 
     /// Those of the row that is being read, of which the pieces of floats begin at `row_start`.
-    fn take_histograms(&mut self, held: &Histograms, window: Millis, row_start: usize) {
-        let (from, to) = (offset_in(window, self.min), offset_in(window, self.max));
-        let (Some(to), true) = (to, self.min <= self.max) else {
+    fn take_histograms(&mut self, held: &Histograms, window: Millis, starts: u32, row_start: usize) {
+        let Some((from, to)) = self.offsets(window) else {
             return;
         };
-        let (chunks, open) = held.between(from.unwrap_or(0), to);
+        let (chunks, open) = held.between(from, to);
         let snapshot = &mut self.copied.snapshot;
         let (row, behind) = (
             snapshot.ends.len() as u32,
@@ -179,6 +197,7 @@ impl<'s> Collector<'s> {
             snapshot.histograms.push(HistogramPiece {
                 row,
                 behind,
+                starts,
                 window,
                 held,
             });
@@ -191,6 +210,23 @@ impl<'s> Collector<'s> {
         }
     }
 
+    /// The list of starts that hold in the range.
+    fn take_starts(&mut self, held: &Starts, window: Millis) -> u32 {
+        let Some((from, to)) = self.offsets(window) else {
+            return 0;
+        };
+        let changes = held.between(from, to).iter();
+        let changes = changes.map(|&(time, start)| (window + Millis::from(time), start));
+        self.copied.snapshot.starts.push(changes)
+    }
+
+    /// The range as offsets into a window, unless it is empty or ends before the window.
+    fn offsets(&self, window: Millis) -> Option<(u32, u32)> {
+        let (min, max) = self.asked.range;
+        let to = offset_in(window, max).filter(|_| min <= max)?;
+        Some((offset_in(window, min).unwrap_or(0), to))
+    }
+
     fn axis(&mut self, sheet: &Sheet, column: u32, window: Millis) -> Axis {
         let key = (sheet.generation, column);
         if let Some((last, axis)) = self.copied.last_axis
@@ -198,7 +234,7 @@ impl<'s> Collector<'s> {
         {
             return axis;
         }
-        let (min, max) = (self.min, self.max);
+        let (min, max) = self.asked.range;
         let axes = &mut self.copied.snapshot.axes;
         let axis = *self.copied.axes.entry(key).or_insert_with(|| {
             let Some(column) = sheet.columns.get(column) else {
@@ -225,14 +261,13 @@ impl<'s> Collector<'s> {
     }
 
     /// A lane with gaps or late samples, read out. Its neighbours often have the same gaps, and then share its axis.
-    fn take_whole(&mut self, lane: &Lane, sheet: &Sheet, window: Millis) {
+    fn take_whole(&mut self, lane: &Lane, sheet: &Sheet, window: Millis, starts: u32) {
         lane.read(sheet, &mut self.times, &mut self.values);
-        let from = self
-            .times
-            .partition_point(|&t| window + Millis::from(t) < self.min);
+        let (min, max) = self.asked.range;
+        let from = self.times.partition_point(|&t| window + Millis::from(t) < min);
         let to = self
             .times
-            .partition_point(|&t| window + Millis::from(t) <= self.max)
+            .partition_point(|&t| window + Millis::from(t) <= max)
             .max(from);
         if from == to {
             return;
@@ -251,6 +286,7 @@ impl<'s> Collector<'s> {
             count: (to - from) as u32,
             skipped: 0,
             encoded: 0,
+            starts,
             encoded_at: snapshot.encoded.len(),
             plain_at: snapshot.plain.len(),
         });

@@ -7,6 +7,7 @@ use crate::model::{Millis, SampleBuf, Samples, Symbols, Uid};
 use crate::{Error, Result};
 
 use super::histograms::Timed;
+use super::starts::{Starts, starts_at};
 use super::{Head, SERIES_PER_LOCK};
 
 /// Series decoded while the head is locked: at one sample per second some 10 MB of columns.
@@ -153,7 +154,7 @@ impl Head {
                 if let Some(held) = sheet.histograms.get(&row.series) {
                     held.read(&mut out.lane_histograms);
                 }
-                histogram_bytes += out.push_row(window);
+                histogram_bytes += out.push_row(window, sheet.starts.get(&row.series));
             }
             out.ends.push(out.samples.times.len());
         }
@@ -178,8 +179,10 @@ struct Columns {
 
 impl Columns {
     /// Adds what lies in the lane; returns the bytes of its histograms. A time has either a float or a histogram.
-    fn push_row(&mut self, window: Millis) -> usize {
+    fn push_row(&mut self, window: Millis, starts: Option<&Starts>) -> usize {
         let time = |offset: u32| window + Millis::from(offset);
+        let first = self.samples.times.len();
+        let mut bytes = 0;
         if self.lane_histograms.is_empty() {
             let samples = &mut self.samples;
             samples.times.extend(self.lane_times.iter().map(|&at| time(at)));
@@ -187,28 +190,45 @@ impl Columns {
             if !samples.histograms.is_empty() {
                 samples.histograms.resize(samples.times.len(), None);
             }
-            return 0;
-        }
-        let mut bytes = 0;
-        let mut floats = self.lane_times.iter().zip(&self.lane_values).peekable();
-        for (at, histogram) in self.lane_histograms.drain(..) {
-            while let Some((&at, &value)) = floats.next_if(|(time, _)| **time < at) {
+        } else {
+            let mut floats = self.lane_times.iter().zip(&self.lane_values).peekable();
+            for (at, histogram) in self.lane_histograms.drain(..) {
+                while let Some((&at, &value)) = floats.next_if(|(time, _)| **time < at) {
+                    self.samples.push_float(time(at), value);
+                }
+                bytes += histogram.bytes();
+                self.samples.push_histogram(time(at), histogram);
+            }
+            for (&at, &value) in floats {
                 self.samples.push_float(time(at), value);
             }
-            bytes += histogram.bytes();
-            self.samples.push_histogram(time(at), histogram);
         }
-        for (&at, &value) in floats {
-            self.samples.push_float(time(at), value);
-        }
+        self.push_starts(first, window, starts);
         bytes
+    }
+
+    /// Adds the starts of the samples from `first` on.
+    fn push_starts(&mut self, first: usize, window: Millis, starts: Option<&Starts>) {
+        let SampleBuf {
+            times, starts: all, ..
+        } = &mut self.samples;
+        if let Some(starts) = starts {
+            let offsets = times[first..].iter().map(|&time| (time - window) as u32);
+            all.resize(first, 0);
+            all.extend(starts_at(starts.changes(), offsets));
+        } else if !all.is_empty() {
+            all.resize(times.len(), 0);
+        }
     }
 
     /// Those of one row.
     fn samples(&self, places: Range<usize>) -> Samples<'_> {
-        let samples = self.samples.as_samples().slice(places);
+        let mut samples = self.samples.as_samples().slice(places);
         if samples.histograms.iter().all(Option::is_none) {
-            return Samples::floats(samples.times, samples.values, 0);
+            samples.histograms = &[];
+        }
+        if samples.starts.iter().all(|&start| start == 0) {
+            samples.starts = &[];
         }
         samples
     }

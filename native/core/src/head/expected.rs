@@ -27,14 +27,15 @@ pub fn label_sets() -> Vec<LabelSet> {
     ]
 }
 
-/// Samples of one label set in a batch: which set, in which order its labels were sent, (time, value)s, and times with seeds of
-/// histograms.
+/// Samples of one label set in a batch: which set, in which order its labels were sent, (time, value)s, times with seeds of
+/// histograms, and when all of them began to count.
 #[derive(Debug, Clone, Default)]
 pub struct Write {
     pub set: usize,
     pub reversed: bool,
     pub samples: Vec<(Millis, f64)>,
     pub histograms: Vec<(Millis, u32)>,
+    pub start: Millis,
 }
 
 /// Histograms of four layouts, whose counts rise with the seed.
@@ -114,18 +115,22 @@ pub fn batch(uid: usize, writes: &[Write]) -> SplitBatch {
         });
         batch.times.extend(write.samples.iter().map(|s| s.0));
         batch.values.extend(write.samples.iter().map(|s| s.1));
+        batch.starts.extend(write.samples.iter().map(|_| write.start));
         for &(time, seed) in &write.histograms {
-            let message = histogram_message(time, 0, &histogram(seed), seed % 8 < 4);
+            let message = histogram_message(time, write.start, &histogram(seed), seed % 8 < 4);
             let bytes = (batch.labels.len() as u32, message.len() as u32);
             batch.labels.extend_from_slice(&message);
             batch.histograms.push(BatchHistogram { time, bytes });
         }
     }
+    if batch.starts.iter().all(|&start| start == 0) {
+        batch.starts.clear();
+    }
     batch
 }
 
-/// The bits of floats, and the fingerprints of histograms.
-pub type Columns = BTreeMap<Millis, u64>;
+/// The bits of floats and the fingerprints of histograms, and their starts.
+pub type Columns = BTreeMap<Millis, (u64, Millis)>;
 
 pub fn columns(samples: Samples<'_>) -> Columns {
     let bits = samples
@@ -136,7 +141,8 @@ pub fn columns(samples: Samples<'_>) -> Columns {
             Some(Some(histogram)) => histogram.fingerprint(),
             _ => value.to_bits(),
         });
-    samples.times.iter().copied().zip(bits).collect()
+    let starts = samples.starts.iter().copied().chain(std::iter::repeat(0));
+    samples.times.iter().copied().zip(bits.zip(starts)).collect()
 }
 
 /// What one generation should hold.
@@ -185,7 +191,7 @@ impl Model {
                     self.held.len() - 1
                 });
                 let column = self.held[at].series.entry((uid, write.set)).or_default();
-                let held = *column.entry(time).or_insert(bits);
+                let (held, _) = *column.entry(time).or_insert((bits, write.start));
                 self.conflicts += u64::from(held != bits);
             }
         }
@@ -205,12 +211,12 @@ impl Model {
                 if *owner != uid || !matchers.iter().all(|m| m.matches(value(&m.name))) {
                     continue;
                 }
-                for (&time, &bits) in column.range(min..=max) {
+                for (&time, &sample) in column.range(min..=max) {
                     found
                         .entry(labels.clone())
                         .or_default()
                         .entry(time)
-                        .or_insert(bits);
+                        .or_insert(sample);
                 }
             }
         }

@@ -72,6 +72,12 @@ impl Histograms {
         Outcome::Stored
     }
 
+    /// The newest time; 0 if there is none.
+    pub fn newest(&self) -> u32 {
+        let encoded = self.chunks.last().map_or(0, |chunk| chunk.last());
+        self.open.last().map_or(encoded, |open| open.0.max(encoded))
+    }
+
     pub fn holds(&self, time: u32) -> bool {
         self.open.binary_search_by_key(&time, |open| open.0).is_ok()
             || self

@@ -11,8 +11,9 @@ use super::labels;
 use super::lane::{Lane, Outcome};
 use super::runs::Runs;
 use super::series::{Series, Slab};
+use super::starts::Starts;
 use crate::codec::histograms::HistogramEncoder;
-use crate::model::Histogram;
+use crate::model::{Histogram, Millis};
 
 /// Other encodings of known label sets that are remembered, at least; beyond it as many as there are series.
 const ALIASES: usize = 1024;
@@ -34,6 +35,9 @@ pub struct Sheet {
     /// By ref; of series that have some.
     pub histograms: HashMap<u32, Histograms>,
     pub histogram_bytes: usize,
+    /// By ref; of series with samples that have some.
+    pub starts: HashMap<u32, Starts>,
+    pub start_bytes: usize,
     pub samples: u64,
     /// Heap bytes of its lanes, and the lanes.
     pub lane_bytes: usize,
@@ -47,6 +51,8 @@ impl Sheet {
             runs: Runs::default(),
             histograms: HashMap::new(),
             histogram_bytes: 0,
+            starts: HashMap::new(),
+            start_bytes: 0,
             samples: 0,
             lane_bytes: 0,
         }
@@ -54,7 +60,7 @@ impl Sheet {
 
     /// Of its samples; the lanes' own places count once for all generations.
     pub fn bytes(&self) -> usize {
-        self.lane_bytes + self.columns.bytes() + self.runs.bytes() + self.histogram_bytes
+        self.lane_bytes + self.columns.bytes() + self.runs.bytes() + self.histogram_bytes + self.start_bytes
     }
 
     /// Whether a series has a histogram at a time.
@@ -83,6 +89,30 @@ impl Sheet {
         let outcome = held.append(time, histogram, encoder);
         self.histogram_bytes = self.histogram_bytes + held.bytes() - before;
         outcome
+    }
+
+    /// Notes the start of a sample that was stored. `newest_float`: the time of the newest float of its series.
+    #[inline]
+    pub fn note_start(&mut self, series: u32, time: u32, start: Millis, newest_float: u32) {
+        if start != 0 || !self.starts.is_empty() {
+            self.set_start(series, time, start, newest_float);
+        }
+    }
+
+    fn set_start(&mut self, series: u32, time: u32, start: Millis, newest_float: u32) {
+        let mut before = 0;
+        let held = match self.starts.entry(series) {
+            hash_map::Entry::Occupied(held) => {
+                let held = held.into_mut();
+                before = held.bytes();
+                held
+            }
+            hash_map::Entry::Vacant(_) if start == 0 => return,
+            hash_map::Entry::Vacant(place) => place.insert(Starts::default()),
+        };
+        let newest = self.histograms.get(&series).map_or(0, Histograms::newest);
+        held.set(time, start, time >= newest.max(newest_float));
+        self.start_bytes = self.start_bytes + held.bytes() - before;
     }
 }
 

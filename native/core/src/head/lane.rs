@@ -246,6 +246,11 @@ impl Lane {
         time == self.newest || self.aside.as_deref().is_some_and(is_late) || self.find(sheet, time).is_some()
     }
 
+    /// Time of the newest float; 0 if there is none.
+    pub fn newest(&self) -> u32 {
+        self.newest
+    }
+
     /// Whether it has no floats: its series may have histograms.
     pub fn is_empty(&self) -> bool {
         self.in_order == 0

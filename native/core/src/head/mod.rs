@@ -25,6 +25,7 @@ mod runs;
 mod series;
 mod shorten;
 mod snapshot;
+mod starts;
 mod values;
 mod walk;
 mod wire;
@@ -49,6 +50,7 @@ use instance::{Instance, Metadata};
 use lane::Scratch;
 use recent::Recent;
 
+pub use collect::Asked;
 pub use matching::Tests;
 pub use snapshot::{HeadRows, HeadSnapshot};
 pub use walk::{GoOn, Taken};

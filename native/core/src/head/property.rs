@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::expected::{Columns, Expected, LabelSet, Model, UIDS, WIDTH, Write, batch, columns, matchers};
 use super::{Head, WindowInfo};
 use crate::block::{BlockParts, BlockReader};
-use crate::engine::{Limits, QueryContext};
+use crate::engine::{Limits, Options, QueryContext};
 use crate::log::{LogRecord, RecordKind};
 use crate::model::{Matcher, Millis, Symbols};
 use crate::select::{HeadSearch, Incoming, Names, NamesSearch, Outgoing, Selection, SeriesSet};
@@ -42,17 +42,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let sample = (-1500_i64..3500, value);
     let seed = prop_oneof![4 => 0..8_u32, 1 => any::<u32>()];
     let histograms = prop::collection::vec((-1500_i64..3500, seed), 0..3);
+    let start = prop_oneof![3 => Just(0_i64), 3 => 1..3_i64, 1 => any::<i64>()];
     let write = (
         0..5_usize,
         any::<bool>(),
         prop::collection::vec(sample, 0..4),
         histograms,
+        start,
     )
-        .prop_map(|(set, reversed, samples, histograms)| Write {
+        .prop_map(|(set, reversed, samples, histograms, start)| Write {
             set,
             reversed,
             samples,
             histograms,
+            start,
         });
     let step = prop_oneof![
         4 => (0..2_usize, prop::collection::vec(write, 1..6)).prop_map(|(uid, writes)| Step::Write { uid, writes }),
@@ -161,7 +164,11 @@ fn check_query(head: &Head, model: &Model, uid: usize, range: (Millis, Millis), 
 }
 
 fn new_context() -> Arc<QueryContext> {
-    Arc::new(QueryContext::new(Limits::default()))
+    let options = Options {
+        uses_starts: true,
+        ..Options::default()
+    };
+    Arc::new(QueryContext::with_options(Limits::default(), options))
 }
 
 /// As it arrives in another process.
@@ -323,6 +330,8 @@ fn run(steps: Vec<Step>) {
                     } else {
                         Vec::new()
                     },
+                    // Of one target, which was started again now and then; another tells nothing.
+                    start: if set % 2 == 0 { time / 600 * 600 } else { 0 },
                 };
                 let writes: Vec<_> = (0..5).map(one).collect();
                 let batch = Arc::new(batch(uid, &writes));

@@ -86,8 +86,8 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::engine::{Limits, QueryContext};
-    use crate::head::expected::{UIDS, WIDTH, Write, batch};
-    use crate::head::{Head, HeadRows, Tests};
+    use crate::head::expected::{Columns, UIDS, WIDTH, Write, batch, columns};
+    use crate::head::{Asked, Head, HeadRows, Tests};
     use crate::log::{LogRecord, RecordKind};
     use crate::model::{Millis, SampleReader, SampleSource};
 
@@ -102,6 +102,7 @@ mod tests {
                 reversed: false,
                 samples: vec![(time, time as f64 / 8.0)],
                 histograms: Vec::new(),
+                start: if set > 1 { time / 700 * 700 } else { 0 },
             };
             let kind = RecordKind::Write {
                 batches: vec![Arc::new(batch(0, &[write]))],
@@ -117,18 +118,19 @@ mod tests {
         head.select(
             UIDS[0],
             &mut Tests::new(&[]),
-            (from, END),
-            &|_| true,
+            Asked {
+                range: (from, END),
+                labels: &|_| true,
+                starts: true,
+            },
             &mut context.symbols(),
             &mut |_| Ok(()),
         )
         .unwrap()
     }
 
-    fn read(reader: &mut dyn SampleReader, row: usize, from: Millis, last: Millis) -> Vec<(Millis, u64)> {
-        let samples = reader.read(row, from, last).unwrap();
-        let bits = samples.values.iter().map(|value| value.to_bits());
-        samples.times.iter().copied().zip(bits).collect()
+    fn read(reader: &mut dyn SampleReader, row: usize, from: Millis, last: Millis) -> Columns {
+        columns(reader.read(row, from, last).unwrap())
     }
 
     proptest! {

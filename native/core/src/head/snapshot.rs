@@ -14,6 +14,7 @@ use crate::{Error, Result};
 
 use super::chunks::{self, Decoder};
 use super::histograms::{Chunk, Timed};
+use super::starts::{Change, StartLists, starts_at};
 
 /// The rows a selection found in a head, with ids of the query's symbols.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct HeadSnapshot {
     pub(super) plain: Vec<f64>,
     /// By row, and then in the order of the log.
     pub(super) histograms: Vec<HistogramPiece>,
+    pub(super) starts: StartLists,
 }
 
 /// Native histograms of a row.
@@ -42,6 +44,8 @@ pub(super) struct HistogramPiece {
     pub row: u32,
     /// How many of the row's pieces of floats come before it in the log.
     pub behind: u32,
+    /// The list of its starts.
+    pub starts: u32,
     /// What their times count from.
     pub window: Millis,
     pub held: Held,
@@ -69,6 +73,7 @@ impl HistogramPiece {
         (min, max): (Millis, Millis),
         decoder: &mut HistogramDecoder,
         scratch: &mut Vec<Arc<Histogram>>,
+        starts: &[Change<Millis>],
         column: &mut SampleBuf,
     ) -> Result<()> {
         column.clear();
@@ -94,6 +99,11 @@ impl HistogramPiece {
                     push(offset, histogram);
                 }
             }
+        }
+        if !starts.is_empty() {
+            column
+                .starts
+                .extend(starts_at(starts, column.times.iter().copied()));
         }
         Ok(())
     }
@@ -156,6 +166,8 @@ pub(super) struct Piece {
     pub skipped: u32,
     /// How many of `count` are encoded; the rest is plain.
     pub encoded: u32,
+    /// The list of its starts.
+    pub starts: u32,
     pub encoded_at: usize,
     pub plain_at: usize,
 }
@@ -174,6 +186,7 @@ impl HeadSnapshot {
             + self.encoded.capacity()
             + self.plain.capacity() * 8
             + self.histograms.iter().map(HistogramPiece::bytes).sum::<usize>()
+            + self.starts.bytes()
     }
 
     fn row(&self, row: usize) -> &[Piece] {
@@ -251,6 +264,7 @@ impl SampleSource for HeadSnapshot {
             },
             decoder: Decoder::default(),
             values: Vec::new(),
+            starts: Vec::new(),
             merged: Merge::default(),
             keys: TimesKeys::default(),
             origin: Vec::new(),
@@ -275,6 +289,7 @@ struct SnapshotReader<'a> {
     edges: Edges,
     decoder: Decoder,
     values: Vec<f64>,
+    starts: Vec<Millis>,
     merged: Merge,
     keys: TimesKeys,
     /// The times key of each piece of the row at hand.
@@ -317,7 +332,8 @@ impl SnapshotReader<'_> {
             decoded,
             column,
         } = &mut self.histograms;
-        piece.read((min, max), decoder, decoded, column)?;
+        let starts = self.snapshot.starts.get(piece.starts);
+        piece.read((min, max), decoder, decoded, starts, column)?;
         self.merged.add(column.as_samples());
         Ok(())
     }
@@ -341,8 +357,20 @@ impl SnapshotReader<'_> {
             snapshot.decode(piece, local, &mut self.decoder, &mut self.values)?;
             &self.values[..]
         };
-        Ok(Samples::floats(times, values, times_key(piece.axis, &part)))
+        Ok(Samples {
+            starts: fill(snapshot.starts.get(piece.starts), times, &mut self.starts),
+            ..Samples::floats(times, values, times_key(piece.axis, &part))
+        })
     }
+}
+
+/// The starts at these times; none if none is known.
+fn fill<'s>(changes: &[Change<Millis>], times: &[Millis], starts: &'s mut Vec<Millis>) -> &'s [Millis] {
+    starts.clear();
+    if !changes.is_empty() {
+        starts.extend(starts_at(changes, times.iter().copied()));
+    }
+    starts
 }
 
 /// Names a slice of an axis. 0, which says nothing, where the numbers do not fit.
@@ -379,7 +407,10 @@ impl SampleReader for SnapshotReader<'_> {
             let places = part.start - first..part.end - first;
             snapshot.decode(piece, places, &mut self.decoder, &mut self.values)?;
             let times = &snapshot.axes.get(piece.axis)[part];
-            self.merged.add(Samples::floats(times, &self.values, 0));
+            self.merged.add(Samples {
+                starts: fill(snapshot.starts.get(piece.starts), times, &mut self.starts),
+                ..Samples::floats(times, &self.values, 0)
+            });
         }
         for piece in histograms {
             self.add_histograms(piece, min, max)?;

@@ -19,6 +19,7 @@ fn scrape(number: u64) -> LogRecord {
             reversed: false,
             samples: samples.clone(),
             histograms: Vec::new(),
+            start: 0,
         })
         .collect();
     LogRecord {

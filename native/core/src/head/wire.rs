@@ -11,6 +11,7 @@ use crate::{Error, Result};
 use super::histograms::{Chunk, chunks_of};
 use super::runs::RUN;
 use super::snapshot::{Axes, HeadSnapshot, Held, HistogramPiece, Piece};
+use super::starts::StartLists;
 
 /// Widest difference between two steps of an axis: its times are 32-bit offsets in a window.
 const WIDEST: u32 = 32;
@@ -177,6 +178,7 @@ impl HeadSnapshot {
             encoded: Vec::new(),
             plain,
             histograms: Vec::new(),
+            starts: StartLists::default(),
         })
     }
 
@@ -184,8 +186,8 @@ impl HeadSnapshot {
         !self.histograms.is_empty()
     }
 
-    /// The native histograms: their number of pieces, then each.
-    pub fn put_histograms(&self, out: &mut Vec<u8>) {
+    /// The native histograms: their number of pieces, then each. Returns for each piece the list of its starts.
+    pub fn put_histograms(&self, out: &mut Vec<u8>) -> Vec<u32> {
         let mut encoder = HistogramEncoder::default();
         let mut chunks: Vec<(&HistogramPiece, Arc<Chunk>)> = Vec::new();
         for piece in &self.histograms {
@@ -199,7 +201,9 @@ impl HeadSnapshot {
         }
         put_varint(out, chunks.len() as u64);
         let mut row = 0;
+        let mut starts = Vec::with_capacity(chunks.len());
         for (piece, chunk) in chunks {
+            starts.push(piece.starts);
             put_varint(out, u64::from(piece.row - row));
             row = piece.row;
             put_varint(out, u64::from(piece.behind));
@@ -213,6 +217,63 @@ impl HeadSnapshot {
             put_varint(out, chunk.bytes.len() as u64);
             out.extend_from_slice(&chunk.bytes);
         }
+        starts
+    }
+
+    pub fn has_starts(&self) -> bool {
+        self.starts.len() > 0
+    }
+
+    /// The starts: the lists, then which of them the pieces of floats have, and `of_histograms`, which those of histograms
+    /// have.
+    pub fn put_starts(&self, of_histograms: &[u32], out: &mut Vec<u8>) {
+        put_varint(out, self.starts.len() as u64);
+        let mut before = (0, 0);
+        for list in 1..=self.starts.len() {
+            let changes = self.starts.get(list as u32);
+            put_varint(out, changes.len() as u64);
+            for &(time, start) in changes {
+                put_signed(out, time.wrapping_sub(before.0));
+                put_signed(out, start.wrapping_sub(before.1));
+                before = (time, start);
+            }
+        }
+        let of_floats: Vec<u32> = self.pieces.iter().map(|piece| piece.starts).collect();
+        for lists in [&of_floats[..], of_histograms] {
+            for run in lists.chunk_by(|a, b| a == b) {
+                put_varint(out, run.len() as u64);
+                put_varint(out, u64::from(run[0]));
+            }
+        }
+    }
+
+    /// What [`Self::take_starts`] takes of memory for a section: a change has two bytes at least.
+    pub fn start_memory(section: &[u8]) -> usize {
+        section.len() / 2 * size_of::<(Millis, Millis)>() + section.len() * 4
+    }
+
+    /// Reads what [`Self::put_starts`] wrote. The pieces are there.
+    pub fn take_starts(&mut self, section: &[u8]) -> Result<()> {
+        let mut input = Input::new(section);
+        let lists = input.bounded(section.len() / 3, "the lists of starts")?;
+        let mut before: (Millis, Millis) = (0, 0);
+        let mut changes = Vec::new();
+        for list in 1..=lists {
+            changes.clear();
+            for _ in 0..input.bounded(input.remaining() / 2, "the starts of a list")? {
+                let time = before.0.wrapping_add(input.signed()?);
+                before = (time, before.1.wrapping_add(input.signed()?));
+                changes.push(before);
+            }
+            if !changes.is_sorted_by(|a, b| a.0 < b.0) || self.starts.push(changes.drain(..)) != list as u32 {
+                return Err(Error::Corrupt(format!("list {list} of starts cannot be")));
+            }
+        }
+        let of_floats = self.pieces.iter_mut().map(|piece| &mut piece.starts);
+        let of_histograms = self.histograms.iter_mut().map(|piece| &mut piece.starts);
+        take_runs(&mut input, lists, of_floats)?;
+        take_runs(&mut input, lists, of_histograms)?;
+        input.end("starts")
     }
 
     /// What [`Self::take_histograms`] takes of memory for a section.
@@ -251,6 +312,7 @@ impl HeadSnapshot {
             self.histograms.push(HistogramPiece {
                 row: row as u32,
                 behind,
+                starts: 0,
                 window,
                 held: Held::Encoded(Arc::new(chunk)),
             });
@@ -265,6 +327,28 @@ impl HeadSnapshot {
             piece.encoded_at += start;
         }
     }
+}
+
+/// Gives each piece the number of its list.
+fn take_runs<'p>(
+    input: &mut Input<'_>,
+    lists: usize,
+    pieces: impl ExactSizeIterator<Item = &'p mut u32>,
+) -> Result<()> {
+    let (mut left, mut number) = (0, 0);
+    let mut more = pieces.len();
+    for starts in pieces {
+        if left == 0 {
+            left = input.bounded(more, "pieces with a list of starts")?;
+            number = input.bounded(lists, "a list of starts")? as u32;
+            if left == 0 {
+                return Err(Error::Corrupt("a list of starts for no piece".into()));
+            }
+        }
+        *starts = number;
+        (left, more) = (left - 1, more - 1);
+    }
+    Ok(())
 }
 
 struct PieceReader<'a> {

@@ -12,11 +12,18 @@ pub struct BlockRows {
     reader: Arc<BlockReader>,
     pages: PageSet,
     rows: Vec<u32>,
+    with_starts: bool,
 }
 
 impl BlockRows {
-    pub fn new(reader: Arc<BlockReader>, pages: PageSet, rows: Vec<u32>) -> Self {
-        Self { reader, pages, rows }
+    /// `with_starts`: the pages are those of a cursor that reads start timestamps.
+    pub fn new(reader: Arc<BlockReader>, pages: PageSet, rows: Vec<u32>, with_starts: bool) -> Self {
+        Self {
+            reader,
+            pages,
+            rows,
+            with_starts,
+        }
     }
 
     pub fn bytes(&self) -> usize {
@@ -128,7 +135,14 @@ impl SampleReader for BlockRowReader<'_> {
         let block = self.block;
         let cursor = match &mut self.cursor {
             Some(cursor) => cursor,
-            slot => slot.insert(BlockCursor::new(&block.reader, &block.pages)?),
+            slot => {
+                let cursor = BlockCursor::new(&block.reader, &block.pages)?;
+                slot.insert(if block.with_starts {
+                    cursor
+                } else {
+                    cursor.without_starts()
+                })
+            }
         };
         cursor.read(block.rows[row], min, max)
     }

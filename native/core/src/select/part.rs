@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::{Charge, Fold, Folded, QueryContext};
-use crate::head::{Head, HeadRows, Taken, Tests};
+use crate::head::{Asked, Head, HeadRows, Taken, Tests};
 use crate::model::{Matcher, Millis, SeriesTable, Uid};
 use crate::{Error, Result};
 
@@ -76,8 +76,11 @@ impl HeadPart {
         let rows = head.select(
             search.uid,
             tests,
-            search.range,
-            &|name| fold.is_none_or(|fold| fold.looks_at(name)),
+            Asked {
+                range: search.range,
+                labels: &|name| fold.is_none_or(|fold| fold.looks_at(name)),
+                starts: context.uses_starts(),
+            },
             &mut context.symbols(),
             &mut |taken| purse.pay(taken),
         )?;

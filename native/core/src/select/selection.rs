@@ -60,7 +60,7 @@ impl Selection {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let pages = reader.pages_for(&rows, self.range.0, self.range.1);
+        let pages = reader.pages_for(&rows, self.range, self.context.uses_starts());
         let pending = Pending {
             reader: Arc::clone(reader),
             rows,
@@ -99,7 +99,7 @@ impl Selection {
         self.context.check()?;
         let pages = PageSet::new(&reader, numbers.into_iter().zip(pages))?;
         let table = block_rows::table(&reader, &rows, &mut self.context.symbols());
-        let source = BlockRows::new(reader, pages, rows);
+        let source = BlockRows::new(reader, pages, rows, self.context.uses_starts());
         let bytes = source.bytes();
         self.add(table, Box::new(source), bytes)
     }

@@ -149,6 +149,11 @@ impl SplitBatch {
         )
     }
 
+    /// When the counters of a series' rows began; empty if it is known of none in the batch.
+    pub fn starts_of(&self, series: &BatchSeries) -> &[Millis] {
+        self.starts.get(rows(series.samples)).unwrap_or_default()
+    }
+
     pub fn histograms_of(&self, series: &BatchSeries) -> &[BatchHistogram] {
         &self.histograms[rows(series.histograms)]
     }
@@ -175,7 +180,7 @@ impl SplitBatch {
         Rows {
             times,
             values,
-            starts: self.starts.get(rows(series.samples)).unwrap_or_default(),
+            starts: self.starts_of(series),
             histograms: self.histograms_of(series),
             bytes: &self.labels,
         }

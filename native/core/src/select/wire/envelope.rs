@@ -19,6 +19,8 @@ pub enum Kind {
     Folded = 2,
     /// Samples of which some are native histograms, in a section more.
     Histograms = 3,
+    /// As of `Histograms`, even if there are none, with start timestamps in a section more.
+    Starts = 4,
 }
 
 /// Whether the part says that it is of this kind; [`open`] checks whether it is.

@@ -121,7 +121,23 @@ impl HeadPart {
         let texts = strings.put(&charge.context().symbols());
         let blocks = samples.encoded_blocks();
         let (axes, pieces, plain) = (&sampled.axes, &sampled.pieces, &sampled.plain);
-        let bytes = if samples.has_histograms() {
+        let bytes = if samples.has_starts() {
+            let (mut histograms, mut starts) = (Vec::new(), Vec::new());
+            let of_histograms = samples.put_histograms(&mut histograms);
+            samples.put_starts(&of_histograms, &mut starts);
+            let sections = [
+                blocks,
+                &counts,
+                &texts,
+                &rows,
+                axes,
+                pieces,
+                plain,
+                &histograms,
+                &starts,
+            ];
+            seal(Kind::Starts, sections)
+        } else if samples.has_histograms() {
             let mut histograms = Vec::new();
             samples.put_histograms(&mut histograms);
             let sections = [blocks, &counts, &texts, &rows, axes, pieces, plain, &histograms];
@@ -138,14 +154,24 @@ impl HeadPart {
 
     /// What [`Self::encode`] wrote elsewhere, with ids of the query that pays.
     fn decode(mut bytes: Vec<u8>, mut charge: Charge) -> Result<Self> {
-        let ranges: [Range<usize>; 8] = if is_kind(Kind::Histograms, &bytes) {
-            open(Kind::Histograms, &bytes)?
+        let ranges: [Range<usize>; 9] = if is_kind(Kind::Starts, &bytes) {
+            open(Kind::Starts, &bytes)?
+        } else if is_kind(Kind::Histograms, &bytes) {
+            with_empty(open::<8>(Kind::Histograms, &bytes)?)
         } else {
-            let [blocks, counts, texts, rows, axes, pieces, plain] = open(Kind::Samples, &bytes)?;
-            [blocks, counts, texts, rows, axes, pieces, plain, 0..0]
+            with_empty(open::<7>(Kind::Samples, &bytes)?)
         };
-        let [blocks, counts, texts, rows, axes, pieces, plain, histograms] =
-            ranges.each_ref().map(|range| &bytes[range.clone()]);
+        let [
+            blocks,
+            counts,
+            texts,
+            rows,
+            axes,
+            pieces,
+            plain,
+            histograms,
+            starts,
+        ] = ranges.each_ref().map(|range| &bytes[range.clone()]);
         let sections = SampleSections { axes, pieces, plain };
         let mut input = Input::new(counts);
         let labels = TableCounts::take(&mut input, rows.len())?;
@@ -170,6 +196,10 @@ impl HeadPart {
             charge.grow(0, HeadSnapshot::histogram_memory(histograms)?)?;
             samples.take_histograms(histograms)?;
         }
+        if !starts.is_empty() {
+            charge.grow(0, HeadSnapshot::start_memory(starts))?;
+            samples.take_starts(starts)?;
+        }
         // The encoded blocks stay as they came. Where they are the lesser part, the rest's memory goes.
         let end = ranges[0].end;
         let start = ranges[0].start;
@@ -181,6 +211,12 @@ impl HeadPart {
         charge.resize(table.bytes() + samples.bytes())?;
         Ok(Self::from_inner(HeadRows { table, samples }, charge))
     }
+}
+
+/// Ranges of a part that has fewer sections: those that it has not are empty.
+fn with_empty<const N: usize>(ranges: [Range<usize>; N]) -> [Range<usize>; 9] {
+    let mut ranges = ranges.into_iter();
+    std::array::from_fn(|_| ranges.next().unwrap_or_default())
 }
 
 impl NamesPart {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Incoming, Outgoing};
 use crate::Error;
-use crate::engine::{Fold, FoldOp, Grid, Limits, QueryContext, RowPlan, Selector};
+use crate::engine::{Fold, FoldOp, Grid, Limits, Options, QueryContext, RowPlan, Selector};
 use crate::head::Head;
 use crate::head::expected::{UIDS, WIDTH, Write, batch, matchers};
 use crate::kernel::{Instant, Shown};
@@ -19,11 +19,15 @@ fn context(bytes: u64) -> Arc<QueryContext> {
         bytes,
         ..Limits::default()
     };
-    Arc::new(QueryContext::new(limits))
+    let options = Options {
+        uses_starts: true,
+        ..Options::default()
+    };
+    Arc::new(QueryContext::with_options(limits, options))
 }
 
-/// Series with encoded and plain values, shared axes and axes of their own, in three windows; and native histograms, of which
-/// there are no partial results.
+/// Series with encoded and plain values, shared axes and axes of their own, in three windows; with starts; and native histograms,
+/// of which there are no partial results.
 fn head(with_histograms: bool) -> Head {
     let head = Head::new(0, WIDTH).unwrap();
     for number in 0..60_u64 {
@@ -39,6 +43,7 @@ fn head(with_histograms: bool) -> Head {
                 } else {
                     Vec::new()
                 },
+                start: if set < 3 { number as Millis / 20 } else { 0 },
             })
             .collect();
         let kind = RecordKind::Write {
@@ -121,7 +126,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_bytes_are_safe(mut bytes in prop::collection::vec(any::<u8>(), 9..200), kind in 0..4_u8) {
+    fn any_bytes_are_safe(mut bytes in prop::collection::vec(any::<u8>(), 9..200), kind in 0..5_u8) {
         bytes[..4].copy_from_slice(b"HRP\x01");
         bytes[8] = kind;
         let bytes = with_checksum(bytes);
