@@ -1,6 +1,5 @@
 """The same language tests end to end: remote write, head and blocks, HTTP."""
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,10 +12,19 @@ from tests.support.processes import Headrace
 
 from .promqltest.language import Eval, Load
 from .promqltest.runner import AS_PROMETHEUS, Outcome, run_commands, segments
-from .promqltest.served import WINDOW_MS, Instance, cannot_be_written, leading_loads
+from .promqltest.served import WINDOW_MS, Instance, leading_loads
 from .test_promqltest import OURS, THEIRS, features_of
 
 _THREADS = 4
+
+FIRST_OF_ITS_WINDOW = (
+    "the first histogram of a window is behind none that is known, as in Prometheus the first of a chunk"
+)
+DIFFERENT = {
+    ("native_histograms.test", 1880): FIRST_OF_ITS_WINDOW,
+    ("native_histograms.test", 1885): FIRST_OF_ITS_WINDOW,
+}
+"""Evaluations that give something else end to end than where all samples lie together: file and line → why."""
 
 
 @dataclass
@@ -28,12 +36,6 @@ class Segment:
     features: Features
     instance: Instance | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-
-    @property
-    def obstacle(self) -> str | None:
-        """Why it cannot be run."""
-        reasons = (cannot_be_written(command) for command in self.commands if isinstance(command, Load))
-        return next((reason for reason in reasons if reason), None)
 
     def begin(self, server: Asker) -> None:
         """Writes what is to be in the store."""
@@ -77,35 +79,26 @@ def _run(server: Headrace, every: list[Segment]) -> None:
             pass
 
 
-def _failed(every: list[Segment]) -> list[str]:
+def _wrong(every: list[Segment]) -> list[str]:
+    """What failed and is not listed, and what is listed and did not fail."""
     return [
-        f"{outcome.file}:{outcome.line} {outcome.query}: {outcome.failure}"
+        f"{outcome.file}:{outcome.line} {outcome.query}: {outcome.failure or 'passes although it is listed'}"
         for segment in every
         for outcome in segment.outcomes
-        if outcome.failure
+        if bool(outcome.failure) != ((outcome.file, outcome.line) in DIFFERENT)
     ]
 
 
-def _report(every: list[Segment], run: list[Segment]) -> None:
-    waiting = Counter[str]()
-    for segment in every:
-        if segment.obstacle:
-            waiting[segment.obstacle] += sum(isinstance(command, Eval) for command in segment.commands)
-    print(f"\n{sum(len(segment.outcomes) for segment in run)} evaluations over HTTP; not carried: {dict(waiting)}")
+def _check(server: Headrace, every: list[Segment]) -> None:
+    _run(server, every)
+    print(f"\n{sum(len(segment.outcomes) for segment in every)} evaluations over HTTP")
+    assert _wrong(every) == []
 
 
 def test_our_cases(server: Headrace) -> None:
-    every = [Segment(path.name, commands, features_of(path)) for path in OURS for commands in segments(path)]
-    run = [segment for segment in every if segment.obstacle is None]
-    _run(server, run)
-    _report(every, run)
-    assert _failed(run) == []
+    _check(server, [Segment(path.name, commands, features_of(path)) for path in OURS for commands in segments(path)])
 
 
 @pytest.mark.skipif(not THEIRS, reason="no .test files; set PROMQLTEST_DIR")
 def test_cases_of_prometheus(server: Headrace) -> None:
-    every = [Segment(path.name, commands, AS_PROMETHEUS) for path in THEIRS for commands in segments(path)]
-    run = [segment for segment in every if segment.obstacle is None]
-    _run(server, run)
-    _report(every, run)
-    assert _failed(run) == []
+    _check(server, [Segment(path.name, commands, AS_PROMETHEUS) for path in THEIRS for commands in segments(path)])

@@ -40,7 +40,7 @@ class ClassicHistograms:
             else:
                 point.sum = value
 
-    def as_native(self) -> Iterator[tuple[Labels, dict[int, Value]]]:
+    def as_native(self) -> Iterator[tuple[Labels, dict[int, Histogram]]]:
         for key, points in self._points.items():
             yield dict(key), {time: point.as_native() for time, point in points.items()}
 

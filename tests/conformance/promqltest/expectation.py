@@ -12,11 +12,15 @@ from shared import native
 
 from .language import Eval, Mark
 from .series import STALE, Histogram, Labels, Value
+from .shown import ShownHistogram
 
 _RELATIVE_TOLERANCE = 1e-6
 
 Row: TypeAlias = tuple[dict[str, str], list[float | native.Histogram | None]]
 """Labels, and what stands at each step."""
+
+
+Found: TypeAlias = float | native.Histogram | ShownHistogram
 
 
 class MismatchError(AssertionError):
@@ -48,18 +52,18 @@ def check_failure(expected: Eval, error: Exception) -> None:
 
 
 class Answer:
-    """What a query gave: its JSON, and of histograms all that they are, which JSON does not show."""
+    """What a query gave: its JSON, and where `rows` tell it all that histograms are, which JSON does not show."""
 
-    def __init__(self, result: Result, rows: Sequence[Row], grid: native.Grid) -> None:
+    def __init__(self, result: Result, rows: Sequence[Row] | None, grid: native.Grid) -> None:
         self.type = result.type
         self.value: Any = json.loads(result.json)
         self._grid = grid
-        self._rows = {_key(labels): values for labels, values in rows}
+        self._rows = None if rows is None else {_key(labels): values for labels, values in rows}
 
-    def vector(self) -> list[tuple[Labels, float | native.Histogram]]:
+    def vector(self) -> list[tuple[Labels, Found]]:
         return [(row["metric"], self._element(row, row.get("value"), row.get("histogram"))) for row in self.value]
 
-    def matrix(self) -> list[tuple[Labels, dict[int, float | native.Histogram]]]:
+    def matrix(self) -> list[tuple[Labels, dict[int, Found]]]:
         """By time in ms."""
         rows = []
         for row in self.value:
@@ -77,10 +81,12 @@ class Answer:
             )
         return rows
 
-    def _element(self, row: Any, value: Any, histogram: Any) -> float | native.Histogram:
+    def _element(self, row: Any, value: Any, histogram: Any) -> Found:
         if value is not None:
             return float(value[1])
         time, shown = histogram
+        if self._rows is None:
+            return ShownHistogram.read(shown)
         start_ms, step_ms, _ = self._grid
         values = self._rows[_key(row["metric"])]
         step = (_milliseconds(time) - start_ms) // step_ms if len(values) > 1 else 0
@@ -118,7 +124,7 @@ def check_middle(expected: Eval, answer: Answer, at_ms: int) -> None:
     _check_value(expected.scalar, rows[0][1], "the scalar")
 
 
-def check_vector(expected: Eval, rows: list[tuple[Labels, float | native.Histogram]]) -> None:
+def check_vector(expected: Eval, rows: list[tuple[Labels, Found]]) -> None:
     if expected.scalar is not None:
         raise MismatchError(f"a vector instead of a scalar: {rows}")
     wanted = {_key(labels): values[0] for labels, values in expected.series}
@@ -134,7 +140,7 @@ def check_vector(expected: Eval, rows: list[tuple[Labels, float | native.Histogr
             raise MismatchError(f"in another order: {rows}")
 
 
-def _check_matrix(expected: Eval, rows: list[tuple[Labels, dict[int, float | native.Histogram]]]) -> None:
+def _check_matrix(expected: Eval, rows: list[tuple[Labels, dict[int, Found]]]) -> None:
     start_ms, end_ms, step_ms = expected.expects_samples or (expected.start_ms, expected.end_ms, expected.step_ms)
     keys = [_key(labels) for labels, _ in rows]
     if keys != sorted(keys):
@@ -159,8 +165,12 @@ def _check_matrix(expected: Eval, rows: list[tuple[Labels, dict[int, float | nat
         raise MismatchError(f"no {missing}")
 
 
-def _check_value(wanted: Value, found: float | native.Histogram, what: str) -> None:
-    if isinstance(wanted, Histogram) and isinstance(found, native.Histogram):
+def _check_value(wanted: Value, found: Found, what: str) -> None:
+    if isinstance(wanted, Histogram) and isinstance(found, ShownHistogram):
+        shown = ShownHistogram.of(wanted.native)
+        if not shown.is_like(found, _almost_equal):
+            raise MismatchError(f"{what}: {found} instead of {shown}")
+    elif isinstance(wanted, Histogram) and isinstance(found, native.Histogram):
         differing = _difference(wanted.native.compacted(), found.compacted(), with_hint=wanted.gives_hint)
         if differing is not None:
             raise MismatchError(f"{what}: {differing} of {found} is not that of {wanted.native}")

@@ -6,41 +6,27 @@ answer has to be merged from both.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from querier.promql import Features, Result
 from shared import native
 from shared.errors import BadDataError, ExecutionError, HeadraceError
-from tests.support import remote_write
 from tests.support.keepalive import Asker
 from tests.support.processes import ADMIN_TOKEN
 
 from .expectation import Answer
 from .language import Eval, Load
 from .runner import Target
-from .series import Histogram
+from .storage import loaded
+from .writing import written
 
 WINDOW_MS = 600_000
 """The server's, so that most loads span several."""
 
-_WRITE = {
-    "Content-Type": "application/x-protobuf",
-    "Content-Encoding": "snappy",
-    "X-Prometheus-Remote-Write-Version": "0.1.0",
-}
 _ADMIN = {"X-Headrace-Admin": ADMIN_TOKEN, "Content-Type": "application/json"}
 _ERRORS: dict[str, type[HeadraceError]] = {"bad_data": BadDataError, "execution": ExecutionError}
-
-
-def cannot_be_written(load: Load) -> str | None:
-    """Why what is loaded cannot be written, or its answers not be compared; None if they can."""
-    if any(load.starts):
-        return "remote write 1.0 has no start timestamps"
-    if load.with_custom_histograms or any(isinstance(v, Histogram) for _, values in load.series for v in values):
-        return "the JSON of a native histogram tells neither its schema nor its hint"
-    return None
 
 
 def is_stored_first(at_ms: int, index: int) -> bool:
@@ -71,16 +57,16 @@ class Instance(Target):
 
     def load_part(self, command: Load, first: bool | None) -> None:
         """What `is_stored_first`, or what is not, or all."""
-        # Of a series that stands there twice the last values count, as in Prometheus's own runner.
-        loaded: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
-        for labels, values in command.series:
-            loaded.setdefault(tuple(sorted(labels.items())), {}).update(_samples(command.gap_ms, values, first))
-        series = [(dict(labels), sorted(samples.items())) for labels, samples in loaded.items() if samples]
-        if series:
-            status, answer = self.server.post(
-                "/api/v1/prom/write", remote_write.body(series), {**self.headers, **_WRITE}
-            )
-            assert status == 204, answer
+        series = [
+            (labels, [sample for sample in samples if first in (None, is_stored_first(sample.time_ms, sample.place))])
+            for labels, samples in loaded(command)
+        ]
+        series = [(labels, samples) for labels, samples in series if samples]
+        if not series:
+            return
+        body, headers = written(series)
+        status, answer = self.server.post("/api/v1/prom/write", body, {**self.headers, **headers})
+        assert status == 204, answer
 
     def query(
         self, text: str, grid: native.Grid, shown: native.Grid, *, is_range: bool, end_ms: int
@@ -96,14 +82,7 @@ class Instance(Target):
         if status != 200:
             raise _ERRORS[answer["errorType"]](answer["error"].removeprefix('invalid parameter "query": '))
         result = _result(answer)
-        return result, Answer(result, [], shown)
-
-
-def _samples(gap_ms: int, values: list[Any], first: bool | None) -> Iterator[tuple[int, float]]:
-    for index, value in enumerate(values):
-        at_ms = index * gap_ms
-        if value is not None and first in (None, is_stored_first(at_ms, index)):
-            yield at_ms, value
+        return result, Answer(result, None, shown)
 
 
 def _result(answer: Any) -> Result:

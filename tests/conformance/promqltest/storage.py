@@ -1,6 +1,8 @@
 """What a test file loaded, and a way to select from it."""
 
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
 
 from querier.promql import Select
 from shared import native
@@ -12,37 +14,60 @@ from .series import Histogram, Labels, Value
 _Key = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Sample:
+    """`start_ms`: when what it counts began to be counted; 0 if that is not known."""
+
+    time_ms: int
+    value: float | native.Histogram
+    start_ms: int
+    place: int
+    """Where it stands in its line."""
+
+
+def loaded(command: Load) -> list[tuple[Labels, list[Sample]]]:
+    """Each series once, its samples by time. Of a series that stands there twice the last values count."""
+    classic = ClassicHistograms()
+    found: dict[_Key, dict[int, Sample]] = {}
+
+    def add(labels: Labels, samples: Iterable[Sample]) -> None:
+        held = found.setdefault(tuple(sorted(labels.items())), {})
+        held.update((sample.time_ms, sample) for sample in samples)
+
+    for (labels, values), offsets in zip(command.series, command.starts, strict=True):
+        add(labels, _samples(command.gap_ms, values, offsets))
+        if command.with_custom_histograms:
+            classic.add(labels, {place * command.gap_ms: value for place, value in enumerate(values)})
+    for labels, histograms in classic.as_native():
+        add(
+            labels,
+            (Sample(time, histogram.native, 0, time // command.gap_ms) for time, histogram in histograms.items()),
+        )
+    return [(dict(key), [held[time] for time in sorted(held)]) for key, held in found.items()]
+
+
+def _samples(gap_ms: int, values: Sequence[Value], offsets: Sequence[int | None]) -> Iterator[Sample]:
+    for place, (value, offset) in enumerate(zip_longest(values, offsets)):
+        if value is not None:
+            time_ms = place * gap_ms
+            start_ms = 0 if offset is None else time_ms + offset
+            yield Sample(time_ms, value.native if isinstance(value, Histogram) else value, start_ms, place)
+
+
 class Storage:
     def __init__(self) -> None:
         self._series: dict[_Key, dict[int, float | native.Histogram]] = {}
         self._starts: dict[_Key, dict[int, int]] = {}
 
     def load(self, command: Load) -> None:
-        classic = ClassicHistograms()
-        touched: dict[_Key, None] = {}
-        for (labels, values), starts in zip(command.series, command.starts, strict=True):
-            samples = {index * command.gap_ms: value for index, value in enumerate(values) if value is not None}
-            key = self._append(labels, samples)
-            touched[key] = None
-            self._starts.setdefault(key, {}).update(
-                (index * command.gap_ms, index * command.gap_ms + offset)
-                for index, offset in enumerate(starts)
-                if offset is not None
-            )
-            if command.with_custom_histograms:
-                classic.add(labels, samples)
-        for labels, histograms in classic.as_native():
-            touched[self._append(labels, histograms)] = None
-        for key in touched:
-            self._series[key] = _as_stored(self._series[key])
-
-    def _append(self, labels: Labels, samples: dict[int, Value]) -> _Key:
-        key = tuple(sorted(labels.items()))
-        held = self._series.setdefault(key, {})
-        for time, value in samples.items():
-            if value is not None:
-                held[time] = value.native if isinstance(value, Histogram) else value
-        return key
+        for labels, samples in loaded(command):
+            key = tuple(sorted(labels.items()))
+            held = self._series.setdefault(key, {})
+            held.update((sample.time_ms, sample.value) for sample in samples)
+            self._series[key] = _as_stored(held)
+            known = {sample.time_ms: sample.start_ms for sample in samples if sample.start_ms}
+            if known:
+                self._starts.setdefault(key, {}).update(known)
 
     def select(self, query: native.Query, select: Select) -> native.SeriesSet:
         chosen = []

@@ -219,6 +219,13 @@ impl HistogramCursor {
             )));
         }
         self.found.resize(len, None);
+        // A chunk does not tell what is before it.
+        let first = chunk.places.first().and_then(|&first| place_of(first));
+        if let Some(before) = first.and_then(|first| self.found.get(first.checked_sub(1)?)?.as_deref())
+            && let Some(first) = self.decoded.first_mut().and_then(Arc::get_mut)
+        {
+            first.hint = first.hint_behind(Some(before));
+        }
         for (&place, histogram) in chunk.places.iter().zip(self.decoded.drain(..)) {
             if let Some(place) = place_of(place) {
                 self.found[place] = Some(histogram);
@@ -236,7 +243,7 @@ mod tests {
     use super::super::{BlockCursor, BlockParts, BlockWriter, merge};
     use super::*;
     use crate::codec::histograms::tests::series;
-    use crate::model::{SampleBuf, Uid};
+    use crate::model::{ResetHint, SampleBuf, Uid};
     use proptest::prelude::*;
 
     const UID: Uid = Uid([5; 16]);
@@ -376,6 +383,26 @@ mod tests {
         assert_eq!(found, column(model["h02"].as_samples())[..1]);
         let error = cursor.read(15, window.0, window.1).unwrap_err();
         assert!(error.to_string().contains("was not supplied"), "{error}");
+    }
+
+    #[test]
+    fn chunks_are_no_boundaries_for_what_is_known_of_resets() {
+        let mut samples = SampleBuf::default();
+        for at in 0..150 {
+            let count = if at == 100 { 0.0 } else { at as f64 };
+            let histogram = Histogram {
+                count,
+                ..Histogram::default()
+            };
+            samples.push_histogram(at, Arc::new(histogram));
+        }
+        let (reader, pages) = open(&build(&[("h".to_owned(), samples)].into()), all_pages);
+        let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
+        let found = cursor.read(0, Millis::MIN, Millis::MAX).unwrap();
+        for (at, histogram) in found.histograms.iter().enumerate() {
+            let is_known = histogram.as_ref().is_some_and(|h| h.hint == ResetHint::NotReset);
+            assert_eq!(is_known, at != 0 && at != 100, "{at}");
+        }
     }
 
     #[test]

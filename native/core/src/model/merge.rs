@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Histogram, ResetHint, SampleBuf, Samples};
+use super::{Histogram, SampleBuf, Samples};
 
 /// A merge by priority: what is added earlier counts at equal times. Adding columns in order of time copies each once.
 #[derive(Debug, Default)]
@@ -58,18 +58,20 @@ impl Merge {
     }
 }
 
-/// Appends samples of one column. What the first one's hint says, it says of the sample before it there.
+/// Appends samples of one column. What the first one's hint says, it says of the sample before it there; here another one may be.
 fn push_run(to: &mut SampleBuf, run: Samples<'_>) {
     let at = to.times.len();
     to.extend(run);
     if at > 0
-        && let Some(Some(first)) = to.histograms.get_mut(at)
-        && matches!(first.hint, ResetHint::Reset | ResetHint::NotReset)
+        && let Some([before, Some(first)]) = to.histograms.get_mut(at - 1..=at)
     {
-        *first = Arc::new(Histogram {
-            hint: ResetHint::Unknown,
-            ..Histogram::clone(first)
-        });
+        let hint = first.hint_behind(before.as_deref());
+        if first.hint != hint {
+            *first = Arc::new(Histogram {
+                hint,
+                ..Histogram::clone(first)
+            });
+        }
     }
 }
 
@@ -78,6 +80,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::model::ResetHint;
     use proptest::prelude::*;
 
     proptest! {
@@ -97,14 +100,20 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_says_nothing_of_another_column() {
-        let column = |times: &[i64], hint: ResetHint| {
+    fn what_is_known_of_resets_is_known_of_neighbours() {
+        let column = |samples: &[(i64, f64)]| {
             let mut column = SampleBuf::default();
-            for &time in times {
+            for (place, &(time, count)) in samples.iter().enumerate() {
+                let hint = if place == 0 {
+                    ResetHint::Unknown
+                } else {
+                    ResetHint::NotReset
+                };
                 column.push_histogram(
                     time,
                     Arc::new(Histogram {
                         hint,
+                        count,
                         ..Histogram::default()
                     }),
                 );
@@ -112,9 +121,10 @@ mod tests {
             column
         };
         let mut merge = Merge::default();
-        merge.add(column(&[10, 20, 40, 50], ResetHint::NotReset).as_samples());
+        merge.add(column(&[(10, 1.0), (20, 2.0), (40, 5.0), (50, 6.0)]).as_samples());
         merge.add(Samples::floats(&[5], &[1.0], 0));
-        merge.add(column(&[30, 60, 70], ResetHint::NotReset).as_samples());
+        merge.add(column(&[(30, 1.5), (60, 8.0), (70, 9.0)]).as_samples());
+        merge.add(Samples::floats(&[65], &[1.0], 0));
         let hints: Vec<_> = merge
             .samples()
             .histograms
@@ -122,9 +132,10 @@ mod tests {
             .map(|h| h.as_ref().map(|h| h.hint))
             .collect();
         let (known, unknown) = (Some(ResetHint::NotReset), Some(ResetHint::Unknown));
+        // Behind floats, and where the count fell, nothing is known.
         assert_eq!(
             hints,
-            [None, unknown, known, unknown, unknown, known, unknown, known]
+            [None, unknown, known, unknown, known, known, known, None, unknown]
         );
     }
 }
