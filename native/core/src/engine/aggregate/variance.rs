@@ -197,7 +197,9 @@ mod tests {
 
     fn of(values: &[f64]) -> Welford {
         let mut state = Welford::default();
-        values.iter().for_each(|&x| state.add(x));
+        for &x in values {
+            state.add(x);
+        }
         state
     }
 
