@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Headrace beside Debian's Prometheus and VictoriaMetrics on the same load, in one run.
-# bench.sh [small|medium|jitter|real|recovery|push|remote-write|growth|cluster[:SCENARIO]]...; default: small. Results go to
+# bench.sh [small|medium|big|jitter|real|recovery|push|remote-write|growth|cluster[:SCENARIO]]...; default: small. Results go to
 # .bench/results/NAME/results.md; `cluster` prints them. Its scenarios are the functions of tests/bench/cluster.py.
 # BENCH_DIR: the folder of the black-box benchmark (run.py, dataset.py …); default ../shared/bench beside this checkout.
 # BENCH_REAL: the recording for `real` and `remote-write`, zstd of [u32 length][snappy body]…; default ../shared/data/real.rw.zst.
@@ -36,6 +36,7 @@ for name in "${@:-small}"; do
   case $name in
     small) compare small small --ingest-reps 3 ;;
     medium) compare medium medium --ingest-reps 2 --reps 7 ;;
+    big) compare big big --reps 3 ;;
     jitter)
       file=$BENCH_HOME/medium-jitter.rw
       [ -f "$file.meta.json" ] || "$python" "$bench/dataset.py" gen medium "$file" --jitter-ms 3 >&2
@@ -57,6 +58,6 @@ for name in "${@:-small}"; do
       scripts/tools.sh redis-server redis-tools libjemalloc2 liblzf1 libatomic1 nginx libpcre2-8-0
       scenario=${name#cluster}
       "$python" -m tests.bench.cluster ${scenario:+"${scenario#:}"} ;;
-    *) die "unknown benchmark '$name': small, medium, jitter, real, recovery, push, remote-write, growth or cluster" ;;
+    *) die "unknown benchmark '$name': small, medium, big, jitter, real, recovery, push, remote-write, growth or cluster" ;;
   esac
 done

@@ -1,21 +1,27 @@
-"""What the split of a request costs in remote write 2.0 beside 1.0: the same samples in both, nanoseconds of CPU each.
+"""What remote write 2.0 costs beside 1.0: the same samples in both, nanoseconds of CPU each, of the split alone and of
+a server from the request until a query sees its samples.
 
 `python -m tests.bench.remote_write FILE`: FILE holds recorded bodies as repeated [u32 length][snappy body]. As a sender
-of 2.0 does, each series of it says type and help of its metric.
+of 2.0 does, each series of it says type and help of its metric, where that is said.
 """
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from shared.native import Splitter, WriteLimits
 from tests.bench.kafka_log import bodies
+from tests.bench.usage import usage
 from tests.support import remote_write_v2 as v2
+from tests.support.keepalive import Asker
+from tests.support.processes import Headrace
 from tests.support.remote_write import read_body
 
 UID = bytes(range(16))
 BODIES = 400
 ROUNDS = 7
+SENT_BODIES, SENT_ROUNDS = 2400, 3
 LIMITS = WriteLimits(max_future_ms=None)
 
 
@@ -34,8 +40,29 @@ def split_all(splitter: Splitter, requests: list[bytes], version: int) -> tuple[
     return time.process_time() - began, samples
 
 
+def send_all(requests: list[bytes], version: int) -> float:
+    """CPU seconds of a new server that is sent the bodies one after the other, until it has applied them."""
+    headers = v2.HEADERS if version == 2 else {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+    with tempfile.TemporaryDirectory() as folder:
+        server = Headrace(Path(folder))
+        try:
+            server.start()
+            server.wait_ready()
+            assert server.child is not None
+            began = usage(server.child.pid).cpu_s
+            with Asker(server.base, server.bearer) as asker:
+                for body in requests:
+                    status, answer = asker.post("/api/v1/prom/write", body, headers)
+                    assert status == 204, answer
+                status, answer = asker.post("/api/v1/query", {"query": "vector(1)"}, {"X-Read-Consistency": "strong"})
+                assert status == 200, answer
+            return usage(server.child.pid).cpu_s - began
+        finally:
+            server.kill()
+
+
 def main() -> None:
-    recorded = [body for body in bodies(Path(sys.argv[1])) if read_body(body)][:BODIES]
+    recorded = [body for body in bodies(Path(sys.argv[1])) if read_body(body)][:SENT_BODIES]
     forms = {
         "1.0": (1, recorded),
         "2.0": (2, [in_version_2(body, described=False) for body in recorded]),
@@ -45,10 +72,17 @@ def main() -> None:
     best: dict[str, tuple[float, int]] = {}
     for _ in range(ROUNDS):
         for name, (version, requests) in forms.items():
-            best[name] = min(best.get(name, (float("inf"), 0)), split_all(splitter, requests, version))
+            best[name] = min(best.get(name, (float("inf"), 0)), split_all(splitter, requests[:BODIES], version))
     for name, (seconds, samples) in best.items():
-        size = sum(map(len, forms[name][1])) / samples
-        print(f"{name}: {seconds / samples * 1e9:.0f} ns a sample, {size:.1f} bytes, {samples} samples")
+        size = sum(map(len, forms[name][1][:BODIES])) / samples
+        print(f"split of {name}: {seconds / samples * 1e9:.0f} ns a sample, {size:.1f} bytes, {samples} samples")
+    samples = sum(len(rows) for body in recorded for _, rows in read_body(body))
+    sent: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(SENT_ROUNDS):
+        for name, (version, requests) in forms.items():
+            sent[name].append(send_all(requests, version) / samples * 1e9)
+    for name, figures in sent.items():
+        print(f"server, {name}: {', '.join(f'{ns:.0f}' for ns in figures)} ns a sample, {samples} samples")
 
 
 if __name__ == "__main__":
