@@ -10,9 +10,11 @@ from tests.support.served import Served, Shared, Standalone
 
 @pytest.fixture(params=["standalone", "cluster"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
-    """With an instance that nobody has written to yet. It may be stopped and killed."""
+    """With an instance that nobody has written to yet, without what others have pushed. It may be stopped and killed."""
     if request.param == "cluster":
-        shared = Shared(request.getfixturevalue("cluster"))
+        cluster = request.getfixturevalue("cluster")
+        cluster.wipe_pushes()
+        shared = Shared(cluster)
         yield shared
         shared.start()
         shared.wait_ready()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,22 +17,25 @@ SERIES = 40
 
 
 @pytest.fixture
-def skewed(kafka: Kafka, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def skewed(kafka: Kafka, tmp_path: Path) -> Iterator[Cluster]:
     """Zone b and the querier are a minute ahead of the machine's clock, which is Redis's and zone a's; of two
     distributors one is a minute ahead and one a minute behind.
     """
     env = {"HEADRACE_INGESTER__CANARY_S": "3600"}  # so that heads hold nothing else
-    cluster = Cluster(tmp_path_factory.mktemp("skewed"), kafka, redis_server, distributors=2, env=env)
+    redis = RedisServer(tmp_path / "redis", options={"maxmemory": "512mb"})
+    cluster = Cluster(tmp_path, kafka, redis, distributors=2, env=env)
     ahead, behind = cluster.distributors
     for role in (*cluster.of_zone("b"), *cluster.queriers, ahead):
         role.env = {**role.env, "HEADRACE_FAULTS": f"clock:ahead:{MINUTE_MS}"}
     behind.env = {**behind.env, "HEADRACE_FAULTS": f"clock:ahead:{-MINUTE_MS}"}
     try:
+        redis.start()
         cluster.start()
         cluster.wait_ready()
         yield cluster
     finally:
         cluster.close()
+        redis.kill()
 
 
 def test_clocks_a_minute_apart_lose_nothing(skewed: Cluster) -> None:

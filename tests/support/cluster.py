@@ -131,6 +131,8 @@ class Cluster(Api):
             queriers=[f"127.0.0.1:{role.port}" for role in self.queriers],
         )
         self.base = self._gateway.base
+        self._tenants: list[Tenant] = []
+        """Those that may have pushed groups."""
 
     @property
     def roles(self) -> list[Role]:
@@ -203,10 +205,22 @@ class Cluster(Api):
         assert answer.status == 200, answer.body
         made = json.loads(answer.body)["data"]
         tenant = Tenant(self, made["app_id"], made["token"])
+        self._tenants.append(tenant)
         for role in [*self.distributors, *self.queriers]:
             path = "/api/v1/status/rejections" if role.role == "distributor" else "/api/v1/query?query=1"
             within_change(lambda url=role.base + path: fetch(url, headers=tenant.bearer), 200)
         return tenant
+
+    def wipe_pushes(self) -> None:
+        """Ends all groups that tests have pushed: from then on nobody writes who is not told to."""
+        pushing = [tenant for tenant in self._tenants if tenant.has_groups()]
+        self._tenants.clear()
+        for tenant in pushing:
+            assert fetch(self.base + "/api/v1/push/wipe", method="PUT", headers=tenant.bearer).status == 202
+        end = time.monotonic() + CHANGE_S
+        while any(tenant.has_groups() for tenant in pushing):
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 class Tenant(Api):
@@ -217,6 +231,12 @@ class Tenant(Api):
         self.base = cluster.base
         self.app_id = app_id
         self.token = token
+
+    def has_groups(self) -> bool:
+        """Whether pushed groups are left; not so of an instance that is gone or has another token by now."""
+        answer = fetch(self.base + "/api/v1/push/groups", headers=self.bearer)
+        assert answer.status in (200, 401), answer.body
+        return answer.status == 200 and bool(json.loads(answer.body)["data"])
 
     def set_limits(self, **limits: float | None) -> None:
         answer = self.administer("PATCH", f"/instances/{self.app_id}/limits", limits)

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use super::book::Book;
 use super::prepare::stamp;
 use crate::Result;
-use crate::engine::number::{g_value, plain_value};
+use crate::engine::number::g_value;
 use crate::exposition::family::{Family, Kind, Label, Metric, Value};
 use crate::exposition::protobuf;
 use crate::model::{Millis, Uid};
@@ -135,7 +135,7 @@ fn write_metric(name: &str, metric: &Metric, out: &mut Vec<u8>) {
                 line("", Some(("quantile", quantile)), g_value(value));
             }
             line("_sum", None, g_value(*sum));
-            line("_count", None, plain_value(*count));
+            line("_count", None, g_value(*count));
         }
         Value::Histogram {
             count, sum, buckets, ..
@@ -143,10 +143,10 @@ fn write_metric(name: &str, metric: &Metric, out: &mut Vec<u8>) {
             let has_infinite = buckets.iter().any(|(bound, _)| *bound == f64::INFINITY);
             let last = (!has_infinite).then_some((f64::INFINITY, *count));
             for (bound, cumulative) in buckets.iter().copied().chain(last) {
-                line("_bucket", Some(("le", bound)), plain_value(cumulative));
+                line("_bucket", Some(("le", bound)), g_value(cumulative));
             }
             line("_sum", None, g_value(*sum));
-            line("_count", None, plain_value(*count));
+            line("_count", None, g_value(*count));
         }
     }
 }
