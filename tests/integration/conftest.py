@@ -10,7 +10,7 @@ from tests.support.served import Served, Shared, Standalone
 
 @pytest.fixture(params=["standalone", "cluster"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
-    """With an instance that nobody has written to yet, without what others have pushed. It may be stopped and killed."""
+    """With an instance that nobody has written to yet, without what others pushed. It may be stopped and killed."""
     if request.param == "cluster":
         cluster = request.getfixturevalue("cluster")
         cluster.wipe_pushes()
