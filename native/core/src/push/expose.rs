@@ -199,8 +199,8 @@ mod tests {
             "# TYPE h histogram\nh_bucket{le=\"1\"} 2000000\nh_sum 4.5\nh_count 3000000\n# TYPE s summary\ns{quantile=\"0.5\"} 1\n\
              s_sum 2\ns_count 3\n",
         ]);
-        let expected = "# TYPE h histogram\nh_bucket{instance=\"\",le=\"1\"} 2000000\nh_bucket{instance=\"\",le=\"+Inf\"} 3000000\n\
-                        h_sum{instance=\"\"} 4.5\nh_count{instance=\"\"} 3000000\n# TYPE s summary\n\
+        let expected = "# TYPE h histogram\nh_bucket{instance=\"\",le=\"1\"} 2e+06\nh_bucket{instance=\"\",le=\"+Inf\"} 3e+06\n\
+                        h_sum{instance=\"\"} 4.5\nh_count{instance=\"\"} 3e+06\n# TYPE s summary\n\
                         s{instance=\"\",quantile=\"0.5\"} 1\ns_sum{instance=\"\"} 2\ns_count{instance=\"\"} 3\n";
         assert_eq!(text, expected);
         let families = of_text(text.as_bytes(), Dialect::Library).unwrap();
