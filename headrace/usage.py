@@ -5,6 +5,7 @@ import heapq
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ingester.compaction import payload_bytes
 from ingester.holdings import Holdings
 from ingester.service import Ingester
 from shared.clock import Clock
@@ -133,8 +134,4 @@ def _counted(heads: Sequence[Head], uids: Sequence[bytes], now_ms: int) -> dict[
 
 
 def _stored_bytes(directory: Directory, uids: Sequence[bytes]) -> Mapping[bytes, int]:
-    return {
-        uid: sum(sum(manifest.lengths) for manifest in blocks)
-        for uid in uids
-        if (blocks := directory.manifests.get(uid))
-    }
+    return {uid: payload_bytes(directory.manifests.get(uid, ())) for uid in uids}
