@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from querier.freshness import Freshness
     from querier.tracing import Trace
     from shared.native import HeadPart, Matcher, Query, SeriesSet
-    from shared.seams.ingester_client import Fold, IngesterClient
+    from shared.seams.ingester_client import Fold, HeadSource, IngesterClient
     from shared.seams.store import Directory
 
 DIRECT_S = 0.001
@@ -79,21 +79,6 @@ class PayloadSource(Protocol):
     """The part of `shared.seams.store.BlockStore` that readings use."""
 
     async def fetch(self, keys: Sequence[str]) -> list[bytes]: ...
-
-
-class HeadSource(Protocol):
-    """The part of `shared.seams.ingester_client.IngesterClient` that selections use."""
-
-    async def select(
-        self,
-        query: Query,
-        uid: bytes,
-        partitions: Mapping[int, int],
-        matchers: Sequence[Matcher],
-        min_ms: int,
-        max_ms: int,
-        fold: Fold | None = None,
-    ) -> Answers[HeadPart | FoldedPart]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from shared.native import FoldedPart
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from querier.reading import HeadSource, PayloadSource, Sources
+    from querier.reading import PayloadSource, Sources
     from shared.native import HeadPart, Matcher, Query
-    from shared.seams.ingester_client import Answer, Answers, Fold
+    from shared.seams.ingester_client import Answer, Answers, Fold, HeadSource
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Trace:
 
 
 class _TracedHeads:
-    """`querier.reading.HeadSource`"""
+    """`shared.seams.ingester_client.HeadSource`"""
 
     def __init__(self, heads: HeadSource, trace: Trace) -> None:
         self._heads = heads

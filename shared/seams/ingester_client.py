@@ -110,25 +110,10 @@ class Exemplars:
     missing: Mapping[int, str]
 
 
-class IngesterClient(Protocol):
+class HeadSource(Protocol):
     """`partitions` maps each partition to the offset below which everything has to be in its answer; 0: whatever is
     there. Calls end with their caller's task and need no deadline of their own.
     """
-
-    @property
-    def waits_itself(self) -> bool:
-        """Whether `select` and `names` wait for what an answer has to contain, and count it as missing where it does
-        not come soon. Otherwise, as for all other calls, `wait_applied` must have seen it applied.
-        """
-        ...
-
-    async def wait_applied(self, ends: Mapping[int, int], *, timeout_s: float) -> dict[int, int]:
-        """Returns once a head of every partition has applied what lies below its end, or after `timeout_s` the lag in
-        records of those partitions of which none has.
-
-        A partition that nobody can answer for is left to the calls that read.
-        """
-        ...
 
     async def select(
         self,
@@ -144,6 +129,25 @@ class IngesterClient(Protocol):
 
         With `fold`, which looks at nothing else, an answer that is complete from `min_ms` on may be what its series
         come to. One that is complete from later on may be that for late steps, and series for those before.
+        """
+        ...
+
+
+class IngesterClient(HeadSource, Protocol):
+    """All that is asked of ingesters; of `partitions` and deadlines as `HeadSource` says."""
+
+    @property
+    def waits_itself(self) -> bool:
+        """Whether `select` and `names` wait for what an answer has to contain, and count it as missing where it does
+        not come soon. Otherwise, as for all other calls, `wait_applied` must have seen it applied.
+        """
+        ...
+
+    async def wait_applied(self, ends: Mapping[int, int], *, timeout_s: float) -> dict[int, int]:
+        """Returns once a head of every partition has applied what lies below its end, or after `timeout_s` the lag in
+        records of those partitions of which none has.
+
+        A partition that nobody can answer for is left to the calls that read.
         """
         ...
 
