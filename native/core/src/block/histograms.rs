@@ -240,6 +240,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::page::PAGE_LIMIT;
+    use super::super::tests::{all_pages, open_with};
     use super::super::{BlockCursor, BlockParts, BlockWriter, merge};
     use super::*;
     use crate::codec::histograms::tests::series;
@@ -267,24 +268,6 @@ mod tests {
         };
         let bits = samples.values.iter().enumerate().map(bits);
         samples.times.iter().copied().zip(bits).collect()
-    }
-
-    fn open(parts: &BlockParts, wanted: impl Fn(&BlockReader) -> Vec<u32>) -> (BlockReader, PageSet) {
-        let reader = BlockReader::open(&parts.root).unwrap();
-        let wanted = if parts.pages.is_empty() {
-            Vec::new()
-        } else {
-            wanted(&reader)
-        };
-        let supplied = wanted
-            .iter()
-            .map(|&page| (page, parts.pages[page as usize].clone()));
-        let pages = PageSet::new(&reader, supplied).unwrap();
-        (reader, pages)
-    }
-
-    fn all_pages(reader: &BlockReader) -> Vec<u32> {
-        (0..reader.pages() as u32).collect()
     }
 
     /// Each series of floats, of histograms, or of both by turns.
@@ -315,17 +298,17 @@ mod tests {
             let parts = [build(&first), build(&second)];
             for (model, parts) in [&first, &second].into_iter().zip(&parts) {
                 let rows: Vec<u32> = (0..model.len() as u32).collect();
-                let (reader, pages) = open(parts, |reader| reader.pages_for(&rows, window, true));
+                let (reader, pages) = open_with(parts, |reader| reader.pages_for(&rows, window, true));
                 let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
                 for (row, samples) in (0..).zip(model.values()) {
                     let mut expected = column(samples.as_samples());
                     expected.retain(|(time, _)| window.0 <= *time && *time <= window.1);
                     prop_assert_eq!(column(cursor.read(row, window.0, window.1).unwrap()), expected);
                 }
-                let (reader, pages) = open(parts, all_pages);
+                let (reader, pages) = open_with(parts, all_pages);
                 BlockCursor::new(&reader, &pages).unwrap().verify().unwrap();
             }
-            let opened = parts.each_ref().map(|parts| open(parts, all_pages));
+            let opened = parts.each_ref().map(|parts| open_with(parts, all_pages));
             let merged = merge(UID, &opened.each_ref().map(|(reader, pages)| (reader, pages))).unwrap();
             let mut both: BTreeMap<&str, BTreeMap<Millis, u64>> = BTreeMap::new();
             for model in [&first, &second] {
@@ -336,7 +319,7 @@ mod tests {
                     }
                 }
             }
-            let (reader, pages) = open(&merged, all_pages);
+            let (reader, pages) = open_with(&merged, all_pages);
             let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
             for (row, expected) in (0..).zip(both.values()) {
                 let found = column(cursor.read(row, Millis::MIN, Millis::MAX).unwrap());
@@ -373,7 +356,7 @@ mod tests {
         assert!(parts.pages.len() > 4, "{}", parts.pages.len());
         assert!(parts.pages.iter().all(|page| page.len() <= PAGE_LIMIT));
         let window = (0, 14_999);
-        let (reader, pages) = open(&parts, |reader| {
+        let (reader, pages) = open_with(&parts, |reader| {
             let wanted = reader.pages_for(&[2], window, true);
             assert!(wanted.len() < 4, "{wanted:?} of {}", parts.pages.len());
             wanted
@@ -396,7 +379,7 @@ mod tests {
             };
             samples.push_histogram(at, Arc::new(histogram));
         }
-        let (reader, pages) = open(&build(&[("h".to_owned(), samples)].into()), all_pages);
+        let (reader, pages) = open_with(&build(&[("h".to_owned(), samples)].into()), all_pages);
         let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
         let found = cursor.read(0, Millis::MIN, Millis::MAX).unwrap();
         for (at, histogram) in found.histograms.iter().enumerate() {

@@ -211,6 +211,7 @@ fn fill(changes: &[(u32, Millis)], skipped: usize, len: usize, found: &mut Vec<M
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::tests::{all_pages, open_with};
     use super::super::{BlockCursor, BlockParts, BlockWriter, merge};
     use super::*;
     use crate::model::{Merge, SampleBuf, Uid};
@@ -239,24 +240,6 @@ mod tests {
             .collect()
     }
 
-    fn open(parts: &BlockParts, wanted: impl Fn(&BlockReader) -> Vec<u32>) -> (BlockReader, PageSet) {
-        let reader = BlockReader::open(&parts.root).unwrap();
-        let wanted = if parts.pages.is_empty() {
-            Vec::new()
-        } else {
-            wanted(&reader)
-        };
-        let supplied = wanted
-            .iter()
-            .map(|&page| (page, parts.pages[page as usize].clone()));
-        let pages = PageSet::new(&reader, supplied).unwrap();
-        (reader, pages)
-    }
-
-    fn all_pages(reader: &BlockReader) -> Vec<u32> {
-        (0..reader.pages() as u32).collect()
-    }
-
     /// Series with few starts, one for each sample, or none.
     fn model() -> impl Strategy<Value = Model> {
         let start = prop_oneof![3 => 0..3_i64, 1 => any::<i64>()];
@@ -278,14 +261,14 @@ mod tests {
     fn check_block(model: &Model, window: (Millis, Millis)) -> std::result::Result<(), TestCaseError> {
         let parts = build(model);
         let rows: Vec<u32> = (0..model.len() as u32).collect();
-        let (reader, pages) = open(&parts, |reader| reader.pages_for(&rows, window, true));
+        let (reader, pages) = open_with(&parts, |reader| reader.pages_for(&rows, window, true));
         let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
         for (row, samples) in (0..).zip(model.values()) {
             let mut expected = column(samples.as_samples());
             expected.retain(|(time, _)| window.0 <= *time && *time <= window.1);
             prop_assert_eq!(column(cursor.read(row, window.0, window.1).unwrap()), expected);
         }
-        let (reader, pages) = open(&parts, all_pages);
+        let (reader, pages) = open_with(&parts, all_pages);
         prop_assert_eq!(
             BlockCursor::new(&reader, &pages).unwrap().verify().unwrap(),
             parts.digest
@@ -304,13 +287,13 @@ mod tests {
         ) {
             check_block(&first, (cut.0, cut.0 + cut.1))?;
             let parts = [build(&first), build(&second)];
-            let opened = parts.each_ref().map(|parts| open(parts, all_pages));
+            let opened = parts.each_ref().map(|parts| open_with(parts, all_pages));
             let merged = merge(UID, &opened.each_ref().map(|(reader, pages)| (reader, pages))).unwrap();
             let mut both: BTreeMap<&str, Merge> = BTreeMap::new();
             for (name, samples) in first.iter().chain(&second) {
                 both.entry(name).or_default().add(samples.as_samples());
             }
-            let (reader, pages) = open(&merged, all_pages);
+            let (reader, pages) = open_with(&merged, all_pages);
             let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
             for (row, expected) in (0..).zip(both.values()) {
                 let found = column(cursor.read(row, ALL.0, ALL.1).unwrap());
@@ -351,11 +334,11 @@ mod tests {
             with.len() > without.len() && with.len() < without.len() + 3,
             "{with:?}"
         );
-        let (reader, pages) = open(&parts, |_| with.clone());
+        let (reader, pages) = open_with(&parts, |_| with.clone());
         let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
         let found = column(cursor.read(5, window.0, window.1).unwrap());
         assert_eq!(found, column(model["c05"].as_samples())[1500..=1600]);
-        let (reader, pages) = open(&parts, |_| without.clone());
+        let (reader, pages) = open_with(&parts, |_| without.clone());
         let mut cursor = BlockCursor::new(&reader, &pages).unwrap();
         let error = cursor.read(5, window.0, window.1).unwrap_err();
         assert!(error.to_string().contains("was not supplied"), "{error}");

@@ -28,6 +28,25 @@ fn build(model: &Model) -> BlockParts {
     writer.finish().unwrap()
 }
 
+/// With those of its pages that are wanted; the root may hold all of them.
+pub fn open_with(parts: &BlockParts, wanted: impl Fn(&BlockReader) -> Vec<u32>) -> (BlockReader, PageSet) {
+    let reader = BlockReader::open(&parts.root).unwrap();
+    let wanted = if parts.pages.is_empty() {
+        Vec::new()
+    } else {
+        wanted(&reader)
+    };
+    let supplied = wanted
+        .iter()
+        .map(|&page| (page, parts.pages[page as usize].clone()));
+    let pages = PageSet::new(&reader, supplied).unwrap();
+    (reader, pages)
+}
+
+pub fn all_pages(reader: &BlockReader) -> Vec<u32> {
+    (0..reader.pages() as u32).collect()
+}
+
 fn open(parts: &BlockParts) -> Result<(BlockReader, PageSet)> {
     let reader = BlockReader::open(&parts.root)?;
     let pages = PageSet::new(&reader, (0..).zip(parts.pages.iter().cloned()))?;
