@@ -67,14 +67,8 @@ def cluster(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         distributors=2,
         env={"HEADRACE_INGESTER__CANARY_S": "none", "HEADRACE_PUSH__INTERVAL_S": "1"},
     )
-    try:
-        redis.start()
-        made.start()
-        made.wait_ready()
+    with made.running(redis):
         yield made
-    finally:
-        made.close()
-        redis.kill()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,14 +28,8 @@ def skewed(kafka: Kafka, tmp_path: Path) -> Iterator[Cluster]:
     for role in (*cluster.of_zone("b"), *cluster.queriers, ahead):
         role.env = {**role.env, "HEADRACE_FAULTS": f"clock:ahead:{MINUTE_MS}"}
     behind.env = {**behind.env, "HEADRACE_FAULTS": f"clock:ahead:{-MINUTE_MS}"}
-    try:
-        redis.start()
-        cluster.start()
-        cluster.wait_ready()
+    with cluster.running(redis):
         yield cluster
-    finally:
-        cluster.close()
-        redis.kill()
 
 
 def test_clocks_a_minute_apart_lose_nothing(skewed: Cluster) -> None:

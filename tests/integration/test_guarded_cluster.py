@@ -37,14 +37,8 @@ def guarded(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     cluster = Cluster(folder, kafka, redis, zones=("a",), env=env)
     [ingester] = cluster.ingesters
     ingester.env = {**ingester.env, "HEADRACE_WORKERS": "2"}
-    try:
-        redis.start()
-        cluster.start()
-        cluster.wait_ready()
+    with cluster.running(redis):
         yield cluster
-    finally:
-        cluster.close()
-        redis.kill()
 
 
 def test_what_is_written_is_read_from_heads_and_from_blocks(guarded: Cluster) -> None:

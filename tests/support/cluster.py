@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.support.gateway import Gateway
 from tests.support.kafka import Kafka, topic_name
@@ -154,6 +155,18 @@ class Cluster(Api):
 
     def of_zone(self, zone: str) -> list[Role]:
         return [role for role in self.ingesters if role.name.startswith(f"ingester-{zone}-")]
+
+    @contextlib.contextmanager
+    def running(self, redis: RedisServer) -> Iterator[Self]:
+        """With a Redis of its own: a cluster is all that one holds."""
+        try:
+            redis.start()
+            self.start()
+            self.wait_ready()
+            yield self
+        finally:
+            self.close()
+            redis.kill()
 
     def start(self) -> None:
         """Every process that does not run, all at once: the order does not matter."""
