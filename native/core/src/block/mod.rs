@@ -6,6 +6,7 @@
 //! | [`reader`] | an opened root: labels, matchers, which pages a query needs |
 //! | [`decode`] | a cursor over supplied pages: samples of one row |
 //! | [`digest`] | the order-independent fingerprint of a block's samples |
+//! | [`summary`] | what a block would say of its content, without the block |
 //! | `labels`, `select`, `times`, `group`, `histograms`, `starts`, `page` | the parts of the format |
 
 pub mod decode;
@@ -19,6 +20,7 @@ pub mod reader;
 mod select;
 mod slices;
 mod starts;
+pub mod summary;
 mod times;
 pub mod writer;
 
@@ -27,7 +29,8 @@ pub use digest::{Digest, series_key};
 pub use merge::merge;
 pub use page::{PageBytes, PageSet};
 pub use reader::BlockReader;
-pub use writer::{BlockParts, BlockSummary, BlockWriter};
+pub use summary::{BlockSummary, Summing};
+pub use writer::{BlockParts, BlockWriter};
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,12 @@
 //! Builds a block from sorted series.
 
-use super::digest::{Digest, series_key};
 use super::group::{ColumnPages, ValuePages};
 use super::histograms::HistogramPages;
 use super::labels::LabelsBuilder;
 use super::page::{Extent, PageEntry, PageKind};
 use super::slices::SliceTable;
 use super::starts::StartPages;
-use super::times::MAX_SAMPLES;
+use super::summary::{BlockSummary, Summing};
 use crate::codec::bytes::{put_signed, put_varint};
 use crate::codec::squeeze::Squeezer;
 use crate::model::{Millis, Samples, Uid};
@@ -41,23 +40,10 @@ pub struct BlockParts {
     pub digest: u128,
 }
 
-/// What a block holds, without its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockSummary {
-    pub uid: Uid,
-    pub series: usize,
-    pub samples: u64,
-    /// Of the first and the last sample; 0 and -1 without samples.
-    pub min_time: Millis,
-    pub max_time: Millis,
-    pub digest: u128,
-}
-
 /// Takes series in the order of (metric name, then labels) and encodes as it goes; holds compressed pages, labels and distinct timestamps.
 #[derive(Debug)]
 pub struct BlockWriter {
-    uid: Uid,
-    digest: Digest,
+    sums: Summing,
     labels: LabelsBuilder,
     slices: SliceTable,
     row_slices: Vec<u32>,
@@ -66,17 +52,12 @@ pub struct BlockWriter {
     starts: StartPages,
     /// Labels of the last row, name and value in turn, for the check of order.
     last: Vec<String>,
-    series: usize,
-    samples: u64,
-    span: Option<(Millis, Millis)>,
-    encodes: bool,
 }
 
 impl BlockWriter {
     pub fn new(uid: Uid) -> Result<Self> {
         Ok(Self {
-            uid,
-            digest: Digest::default(),
+            sums: Summing::new(uid),
             labels: LabelsBuilder::default(),
             slices: SliceTable::default(),
             row_slices: Vec::new(),
@@ -84,73 +65,30 @@ impl BlockWriter {
             histograms: HistogramPages::new()?,
             starts: StartPages::new()?,
             last: Vec::new(),
-            series: 0,
-            samples: 0,
-            span: None,
-            encodes: true,
         })
-    }
-
-    /// For [`BlockWriter::summary`] alone: encodes nothing, which is most of the work.
-    pub fn summing(uid: Uid) -> Result<Self> {
-        let mut writer = Self::new(uid)?;
-        writer.encodes = false;
-        Ok(writer)
     }
 
     /// Adds one series. `labels` sorted by name, unique, without empty values; at least one sample.
     pub fn add(&mut self, labels: &[(&str, &str)], samples: Samples<'_>) -> Result<()> {
-        self.check(labels, samples)?;
+        self.check(labels)?;
+        let row = self.sums.series() as u32;
+        self.sums.add(labels.iter().copied(), samples)?;
         let Samples { times, values, .. } = samples;
-        self.digest
-            .add(series_key(self.uid, labels.iter().copied()), samples);
-        if self.encodes {
-            self.labels.push(labels);
-            let above = self.row_slices.last().copied();
-            let slice = self.slices.intern(times, above);
-            self.row_slices.push(slice);
-            self.values.add(times, values, above == Some(slice))?;
-            if samples.has_histograms() {
-                self.histograms.add(self.series as u32, samples)?;
-            }
-            if samples.has_starts() {
-                self.starts.add(self.series as u32, samples)?;
-            }
+        self.labels.push(labels);
+        let above = self.row_slices.last().copied();
+        let slice = self.slices.intern(times, above);
+        self.row_slices.push(slice);
+        self.values.add(times, values, above == Some(slice))?;
+        if samples.has_histograms() {
+            self.histograms.add(row, samples)?;
         }
-        self.series += 1;
-        self.samples += times.len() as u64;
-        let (first, last) = (times[0], times[times.len() - 1]);
-        let (min, max) = self.span.unwrap_or((first, last));
-        self.span = Some((min.min(first), max.max(last)));
+        if samples.has_starts() {
+            self.starts.add(row, samples)?;
+        }
         Ok(())
     }
 
-    fn check(&mut self, labels: &[(&str, &str)], samples: Samples<'_>) -> Result<()> {
-        let Samples {
-            times,
-            values,
-            histograms,
-            starts,
-            ..
-        } = samples;
-        if times.is_empty() || times.len() != values.len() || times.len() > MAX_SAMPLES {
-            return Err(Error::BadData(format!(
-                "a series of a block needs 1 to {MAX_SAMPLES} samples; got {} times and {} values",
-                times.len(),
-                values.len()
-            )));
-        }
-        for (len, what) in [(histograms.len(), "histograms"), (starts.len(), "starts")] {
-            if len != 0 && len != times.len() {
-                let samples = times.len();
-                return Err(Error::BadData(format!(
-                    "{len} places for {what} in {samples} samples"
-                )));
-            }
-        }
-        if times.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return Err(Error::BadData("times of a series must ascend".into()));
-        }
+    fn check(&mut self, labels: &[(&str, &str)]) -> Result<()> {
         if labels.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
             return Err(Error::BadData(format!(
                 "labels must be sorted by name: {labels:?}"
@@ -161,7 +99,7 @@ impl BlockWriter {
             .chunks_exact(2)
             .map(|pair| (pair[0].as_str(), pair[1].as_str()))
             .collect();
-        if self.series > 0 && row_order(&last, labels) != std::cmp::Ordering::Less {
+        if self.sums.series() > 0 && row_order(&last, labels) != std::cmp::Ordering::Less {
             return Err(Error::BadData(format!(
                 "series must be sorted and unique: {labels:?} came after {last:?}"
             )));
@@ -175,18 +113,6 @@ impl BlockWriter {
             }
         }
         Ok(())
-    }
-
-    pub fn summary(&self) -> BlockSummary {
-        let (min_time, max_time) = self.span.unwrap_or((0, -1));
-        BlockSummary {
-            uid: self.uid,
-            series: self.series,
-            samples: self.samples,
-            min_time,
-            max_time,
-            digest: self.digest.value(),
-        }
     }
 
     pub fn finish(mut self) -> Result<BlockParts> {
@@ -203,12 +129,19 @@ impl BlockWriter {
             _ => FLOATS_VERSION,
         };
         let (symbols, rows) = self.labels.finish();
-        let (min_time, max_time) = self.span.unwrap_or((0, -1));
+        let BlockSummary {
+            uid,
+            series,
+            samples,
+            min_time,
+            max_time,
+            digest,
+        } = self.sums.summary();
         let mut body = Vec::new();
-        body.extend_from_slice(&self.uid.0);
-        body.extend_from_slice(&self.digest.value().to_le_bytes());
-        put_varint(&mut body, self.row_slices.len() as u64);
-        put_varint(&mut body, self.samples);
+        body.extend_from_slice(&uid.0);
+        body.extend_from_slice(&digest.to_le_bytes());
+        put_varint(&mut body, series as u64);
+        put_varint(&mut body, samples);
         put_signed(&mut body, min_time);
         put_signed(&mut body, max_time);
         let mut squeezer = Squeezer::new(ROOT_LEVEL)?;
@@ -233,14 +166,14 @@ impl BlockWriter {
         root.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
         root.extend_from_slice(&body);
         Ok(BlockParts {
-            uid: self.uid,
+            uid,
             root,
             pages,
-            series: self.series,
-            samples: self.samples,
+            series,
+            samples,
             min_time,
             max_time,
-            digest: self.digest.value(),
+            digest,
         })
     }
 }

@@ -37,6 +37,12 @@ impl LabelIndex {
         &self.pairs
     }
 
+    /// Name and value of a pair.
+    pub fn text(&self, pair: u32) -> (&str, &str) {
+        let (name, value) = self.pairs[pair as usize];
+        (self.symbols.get(name), self.symbols.get(value))
+    }
+
     pub fn posting(&self, pair: u32) -> &[u32] {
         &self.postings[pair as usize]
     }

@@ -234,6 +234,17 @@ impl Instance {
         Some(series)
     }
 
+    /// Everything but the metadata, which stays.
+    #[must_use]
+    pub fn take_series(&mut self) -> Self {
+        let metadata = std::mem::take(&mut self.metadata);
+        let kept = Self {
+            metadata,
+            ..Self::default()
+        };
+        std::mem::replace(self, kept)
+    }
+
     /// Removes those of `candidates` that hold nothing.
     pub fn remove_empty(&mut self, candidates: &[u32]) {
         let mut removed = Vec::new();

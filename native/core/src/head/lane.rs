@@ -341,6 +341,16 @@ impl Lane {
         for run in self.stretches() {
             sheet.columns.read(run, times);
         }
+        self.read_values(sheet, out);
+        if let Some(aside) = &self.aside
+            && !aside.late.is_empty()
+        {
+            insert_late(&aside.late, times, out);
+        }
+    }
+
+    /// Appends the in-order values, which are all of a lane that has a [`Lane::single_run`].
+    pub fn read_values(&self, sheet: &Sheet, out: &mut Vec<f64>) {
         let newest_first: Vec<&[u8]> = sheet.runs.back_from(self.newest_run).collect();
         let mut decoder = Decoder::default();
         for run in newest_first.into_iter().rev() {
@@ -348,11 +358,6 @@ impl Lane {
         }
         decode_blocks(&self.blocks, out);
         out.extend_from_slice(self.plain());
-        if let Some(aside) = &self.aside
-            && !aside.late.is_empty()
-        {
-            insert_late(&aside.late, times, out);
-        }
     }
 }
 
