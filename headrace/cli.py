@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import typer
 
-from headrace import release
+from headrace import allocator, release
 from headrace.load.command import load as load_command
 from headrace.query.command import query as query_command
 from headrace.settings import SERVER_VARIABLE, ClusterRole, Loaded, SettingsError, check_needs, load
@@ -395,6 +395,7 @@ def _cluster_flags(
 
 
 def _run_role(role: ClusterRole, loaded: Loaded) -> NoReturn:
+    allocator.suit(role)  # what comes next loads the native module
     from headrace.cluster import run
     from headrace.server import StartError
 

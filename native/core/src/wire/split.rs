@@ -23,6 +23,9 @@ use crate::{Error, Result};
 /// Of the memory for valid label bytes the part that metadata gets besides: families are far fewer than series.
 const DESCRIBED_SHARE: usize = 32;
 
+/// Label keys whose places in memory are loaded at the same time.
+const LOOKED_UP_TOGETHER: usize = 32;
+
 /// Splits remote-write bodies by series hash. Shared between threads.
 #[derive(Debug)]
 pub struct Splitter {
@@ -303,10 +306,13 @@ impl Splitter {
         let mut unknown = Vec::new();
         {
             let cache = self.cache.lock();
-            for (i, series) in batch.series.iter_mut().enumerate() {
-                match cache.get(series.key ^ rules) {
-                    Some(shard_hash) => series.partition = request.placement.partition(shard_hash),
-                    None => unknown.push(i),
+            for (chunk, series) in batch.series.chunks_mut(LOOKED_UP_TOGETHER).enumerate() {
+                cache.approach(series.iter().map(|series| series.key ^ rules));
+                for (i, series) in series.iter_mut().enumerate() {
+                    match cache.get(series.key ^ rules) {
+                        Some(shard_hash) => series.partition = request.placement.partition(shard_hash),
+                        None => unknown.push(chunk * LOOKED_UP_TOGETHER + i),
+                    }
                 }
             }
         }
