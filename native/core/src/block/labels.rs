@@ -18,6 +18,8 @@ const MAX_TEXT: usize = 256 << 20;
 #[derive(Debug, Default)]
 pub struct LabelsBuilder {
     ids: HashMap<Box<str>, u32>,
+    /// Names and values of the row before in turn, with their ids: rows are sorted, and most of a row is as in the one before.
+    last: Vec<(String, u32)>,
     /// (name, value) by temporary symbol id, over all rows.
     pairs: Vec<(u32, u32)>,
     ends: Vec<u32>,
@@ -25,11 +27,39 @@ pub struct LabelsBuilder {
 
 impl LabelsBuilder {
     pub fn push(&mut self, labels: &[(&str, &str)]) {
-        for &(name, value) in labels {
-            let pair = (self.intern(name), self.intern(value));
+        self.last.truncate(labels.len() * 2);
+        for (at, &(name, value)) in labels.iter().enumerate() {
+            let pair = (self.intern_at(2 * at, name), self.intern_at(2 * at + 1, value));
             self.pairs.push(pair);
         }
         self.ends.push(self.pairs.len() as u32);
+    }
+
+    /// Labels of the row before, if there is one.
+    pub fn last(&self) -> Option<impl Iterator<Item = (&str, &str)> + Clone> {
+        let texts = || {
+            let pairs = self.last.chunks_exact(2);
+            pairs.map(|pair| (pair[0].0.as_str(), pair[1].0.as_str()))
+        };
+        (!self.ends.is_empty()).then(texts)
+    }
+
+    fn intern_at(&mut self, place: usize, text: &str) -> u32 {
+        if let Some((known, id)) = self.last.get(place)
+            && known == text
+        {
+            return *id;
+        }
+        let id = self.intern(text);
+        match self.last.get_mut(place) {
+            Some((known, held)) => {
+                known.clear();
+                known.push_str(text);
+                *held = id;
+            }
+            None => self.last.push((text.to_owned(), id)),
+        }
+        id
     }
 
     fn intern(&mut self, text: &str) -> u32 {

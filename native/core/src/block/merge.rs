@@ -19,7 +19,8 @@ struct Next<'a> {
 
 impl Ord for Next<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        row_order(&self.labels, &other.labels).then(self.block.cmp(&other.block))
+        row_order(self.labels.iter().copied(), other.labels.iter().copied())
+            .then(self.block.cmp(&other.block))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Builds a block from sorted series.
 
+use std::cmp::Ordering;
+
 use super::group::{ColumnPages, ValuePages};
 use super::histograms::HistogramPages;
 use super::labels::LabelsBuilder;
@@ -50,8 +52,6 @@ pub struct BlockWriter {
     values: ValuePages,
     histograms: HistogramPages,
     starts: StartPages,
-    /// Labels of the last row, name and value in turn, for the check of order.
-    last: Vec<String>,
 }
 
 impl BlockWriter {
@@ -64,7 +64,6 @@ impl BlockWriter {
             values: ValuePages::new()?,
             histograms: HistogramPages::new()?,
             starts: StartPages::new()?,
-            last: Vec::new(),
         })
     }
 
@@ -88,29 +87,19 @@ impl BlockWriter {
         Ok(())
     }
 
-    fn check(&mut self, labels: &[(&str, &str)]) -> Result<()> {
+    fn check(&self, labels: &[(&str, &str)]) -> Result<()> {
         if labels.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
             return Err(Error::BadData(format!(
                 "labels must be sorted by name: {labels:?}"
             )));
         }
-        let last: Vec<(&str, &str)> = self
-            .last
-            .chunks_exact(2)
-            .map(|pair| (pair[0].as_str(), pair[1].as_str()))
-            .collect();
-        if self.sums.series() > 0 && row_order(&last, labels) != std::cmp::Ordering::Less {
+        if let Some(last) = self.labels.last()
+            && row_order(last.clone(), labels.iter().copied()) != Ordering::Less
+        {
+            let last: Vec<_> = last.collect();
             return Err(Error::BadData(format!(
                 "series must be sorted and unique: {labels:?} came after {last:?}"
             )));
-        }
-        self.last.truncate(labels.len() * 2);
-        self.last.resize_with(labels.len() * 2, String::new);
-        for (kept, &(name, value)) in self.last.chunks_exact_mut(2).zip(labels) {
-            for (to, from) in kept.iter_mut().zip([name, value]) {
-                to.clear();
-                to.push_str(from);
-            }
         }
         Ok(())
     }
@@ -204,13 +193,17 @@ fn write_pages(entries: &[PageEntry]) -> Vec<u8> {
 }
 
 /// The order of rows: metric name first, so that a metric's series lie together, then all labels.
-pub fn row_order(a: &[(&str, &str)], b: &[(&str, &str)]) -> std::cmp::Ordering {
-    metric_name(a).cmp(metric_name(b)).then_with(|| a.cmp(b))
+pub fn row_order<'a>(
+    a: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    b: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) -> Ordering {
+    metric_name(a.clone())
+        .cmp(metric_name(b.clone()))
+        .then_with(|| a.cmp(b))
 }
 
-fn metric_name<'a>(labels: &[(&'a str, &'a str)]) -> &'a str {
+fn metric_name<'a>(mut labels: impl Iterator<Item = (&'a str, &'a str)>) -> &'a str {
     labels
-        .iter()
         .find(|label| label.0 == "__name__")
         .map_or("", |label| label.1)
 }

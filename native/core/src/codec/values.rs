@@ -33,6 +33,11 @@ const POWERS: [f64; 15] = [
 ];
 /// Every integer up to here is a float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+/// Adding 1.5 · 2^52 leaves an integer of up to 51 bits in the mantissa: rounding and conversion without a branch.
+const SHIFT: f64 = 6_755_399_441_055_744.0;
+const SHIFT_BITS: i64 = SHIFT.to_bits() as i64;
+/// Integers up to here are told so.
+const SHIFTED: f64 = 1_125_899_906_842_624.0; // 2^50
 /// More exceptions than one in this many values, and decimals are given up.
 const RARE: usize = 8;
 /// Nanoseconds have this many decimals. Exact decimals up to here are taken without a look at the other ways.
@@ -116,6 +121,32 @@ impl Form {
     /// The fewest decimals that say all values but a few exceptions; false if none do.
     fn decimals(&mut self, values: &[f64]) -> bool {
         self.clear();
+        self.whole_decimals(values) || self.decimals_with_exceptions(values)
+    }
+
+    /// The fewest decimals that say all values, if they are found without going back: most runs are such, and are looked at without
+    /// a branch. Otherwise false, and nothing is changed.
+    fn whole_decimals(&mut self, values: &[f64]) -> bool {
+        let (mut decimals, mut fitting) = (0, 0);
+        loop {
+            if shift_all(values, POWERS[decimals], &mut self.numbers) {
+                self.scale = decimals as u8;
+                return true;
+            }
+            let stubborn = values.iter().position(|&value| exact(value, decimals).is_none());
+            let more = stubborn.filter(|&place| place >= fitting).and_then(|place| {
+                fitting = place;
+                (decimals + 1..POWERS.len()).find(|&more| exact(values[place], more).is_some())
+            });
+            let Some(more) = more else {
+                self.numbers.clear();
+                return false;
+            };
+            decimals = more;
+        }
+    }
+
+    fn decimals_with_exceptions(&mut self, values: &[f64]) -> bool {
         let mut decimals = 0;
         let mut misfits = 0;
         for &value in values {
@@ -202,6 +233,21 @@ impl Form {
             ints.encode(&self.nudges, None, out);
         }
     }
+}
+
+/// All `value * power` as integers of up to 50 bits; false if one is not an integer from which the same bits come back.
+fn shift_all(values: &[f64], power: f64, numbers: &mut Vec<i64>) -> bool {
+    let mut whole = true;
+    numbers.clear();
+    numbers.extend(values.iter().map(|&value| {
+        let scaled = value * power;
+        let shifted = scaled + SHIFT;
+        // Also false for NaN.
+        let fits = scaled.abs() < SHIFTED;
+        whole &= fits & (((shifted - SHIFT) / power).to_bits() == value.to_bits());
+        (shifted.to_bits() as i64).wrapping_sub(SHIFT_BITS)
+    }));
+    whole
 }
 
 /// `value * 10^decimals` if that is an integer from which the same bits come back.
@@ -383,6 +429,21 @@ mod tests {
         #[test]
         fn any_bytes_are_safe(bytes: Vec<u8>, len in 0usize..300, reference: Vec<i64>) {
             let _ = decode(&bytes, len, Some(&reference), &mut Vec::new(), &mut Vec::new());
+        }
+    }
+
+    proptest! {
+        /// The short way is a short way: it finds what the long one does.
+        #[test]
+        fn whole_decimals_are_those_that_are_found_one_by_one(run in run()) {
+            let (mut short, mut long) = (Form::default(), Form::default());
+            if short.whole_decimals(&run) {
+                prop_assert!(long.decimals_with_exceptions(&run));
+                prop_assert_eq!((short.scale, &short.numbers), (long.scale, &long.numbers));
+                prop_assert!(long.exceptions.is_empty() && long.nudges.is_empty());
+            } else {
+                prop_assert!(short.numbers.is_empty());
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! A sealed generation as blocks.
 
+use std::ops::Range;
+
 use crate::block::{BlockParts, BlockWriter};
 use crate::model::{Millis, Symbols, Uid};
 use crate::{Error, Result};
@@ -56,20 +58,20 @@ impl Head {
         };
         let rows = self.rows_of(uid, generation, &vocabulary);
         let (mut labels, mut decoded) = (Vec::new(), Decoded::default());
-        let mut rest = rows.as_slice();
+        let mut rest = rows.all.as_slice();
         while !rest.is_empty() {
             let part = &rest[..rest.len().min(DECODED_PER_LOCK)];
             let done = self.decode(uid, generation, window, part, &mut decoded);
             let mut start = 0;
             for (row, &end) in part.iter().zip(decoded.ends()) {
                 labels.clear();
-                labels.extend(row.labels.iter().map(|&pair| vocabulary.text(pair)));
+                labels.extend(rows.labels(row).iter().map(|&place| vocabulary.text(place)));
                 writer.add(&labels, decoded.samples(start..end))?;
                 start = end;
             }
             rest = &rest[done..];
         }
-        Ok(!rows.is_empty())
+        Ok(!rows.all.is_empty())
     }
 
     /// A copy of the strings. Refs and pair ids keep their meaning while maintenance is locked; pairs that come later are of series that
@@ -77,12 +79,14 @@ impl Head {
     fn vocabulary(&self, uid: Uid) -> Option<Vocabulary> {
         let state = self.state.read();
         let index = &state.instances.get(&uid)?.index;
-        Some(Vocabulary::new(index.symbols().clone(), index.pairs().to_vec()))
+        let (symbols, pairs) = (index.symbols().clone(), index.pairs().to_vec());
+        drop(state);
+        Some(Vocabulary::new(symbols, &pairs))
     }
 
     /// The series of a generation, sorted as a block wants them.
-    fn rows_of(&self, uid: Uid, generation: u32, vocabulary: &Vocabulary) -> Vec<Row> {
-        let mut rows = Vec::new();
+    fn rows_of(&self, uid: Uid, generation: u32, vocabulary: &Vocabulary) -> Rows {
+        let mut rows = Rows::default();
         let mut from = 0;
         loop {
             let state = self.state.read();
@@ -95,15 +99,12 @@ impl Head {
             let to = from + SERIES_PER_LOCK as u32;
             for (series, held) in instance.slab.range(from, to) {
                 if held.lane(generation).is_some() {
-                    rows.push(Row {
-                        series,
-                        labels: held.labels.clone(),
-                    });
+                    rows.push(series, &held.labels, vocabulary);
                 }
             }
             from = to;
         }
-        rows.sort_by_cached_key(|row| vocabulary.sort_key(&row.labels));
+        rows.sort();
         rows
     }
 
@@ -129,44 +130,84 @@ impl Head {
     }
 }
 
-struct Row {
-    series: u32,
-    labels: Box<[u32]>,
+/// Series, and their labels one behind the other as places of a [`Vocabulary`].
+#[derive(Default)]
+struct Rows {
+    all: Vec<Row>,
+    labels: Vec<u32>,
 }
 
-/// The label pairs of an instance, and how their texts sort.
+struct Row {
+    series: u32,
+    /// How the metric name sorts.
+    metric: u32,
+    labels: Range<usize>,
+}
+
+impl Rows {
+    fn push(&mut self, series: u32, pairs: &[u32], vocabulary: &Vocabulary) {
+        let start = self.labels.len();
+        let places = pairs.iter().map(|&pair| vocabulary.places[pair as usize]);
+        self.labels.extend(places);
+        self.all.push(Row {
+            series,
+            metric: vocabulary.metric(&self.labels[start..]),
+            labels: start..self.labels.len(),
+        });
+    }
+
+    fn labels(&self, row: &Row) -> &[u32] {
+        &self.labels[row.labels.clone()]
+    }
+
+    /// By metric name, then labels by name and value.
+    fn sort(&mut self) {
+        let Self { all, labels } = self;
+        let labels = |row: &Row| &labels[row.labels.clone()];
+        all.sort_unstable_by(|a, b| (a.metric, labels(a)).cmp(&(b.metric, labels(b))));
+    }
+}
+
+/// The label pairs of an instance in the order of their texts.
 struct Vocabulary {
     symbols: Symbols,
     pairs: Vec<(u32, u32)>,
+    /// By pair id of the head, its place in `pairs`.
+    places: Vec<u32>,
     /// By symbol, its place among all texts.
     ranks: Vec<u32>,
 }
 
 impl Vocabulary {
-    fn new(symbols: Symbols, pairs: Vec<(u32, u32)>) -> Self {
+    /// `pairs` by pair id of the head.
+    fn new(symbols: Symbols, pairs: &[(u32, u32)]) -> Self {
         let ranks = symbols.ranks();
+        let mut order: Vec<u32> = (0..pairs.len() as u32).collect();
+        order.sort_unstable_by_key(|&pair| {
+            let (name, value) = pairs[pair as usize];
+            (ranks[name as usize], ranks[value as usize])
+        });
+        let mut places = vec![0; pairs.len()];
+        for (place, &pair) in (0..).zip(&order) {
+            places[pair as usize] = place;
+        }
         Self {
             symbols,
-            pairs,
+            pairs: order.iter().map(|&pair| pairs[pair as usize]).collect(),
+            places,
             ranks,
         }
     }
 
-    fn text(&self, pair: u32) -> (&str, &str) {
-        let (name, value) = self.pairs[pair as usize];
+    fn text(&self, place: u32) -> (&str, &str) {
+        let (name, value) = self.pairs[place as usize];
         (self.symbols.get(name), self.symbols.get(value))
     }
 
-    /// Sorts as metric name, then labels by name and value. The empty text has rank 0, so that no name comes first.
-    fn sort_key(&self, labels: &[u32]) -> Box<[u64]> {
-        let ranks = |&pair: &u32| {
-            let (name, value) = self.pairs[pair as usize];
-            u64::from(self.ranks[name as usize]) << 32 | u64::from(self.ranks[value as usize])
-        };
-        let name = labels
-            .iter()
-            .find(|&&pair| self.pairs[pair as usize].0 == Symbols::NAME);
-        let metric = name.map_or(0, |pair| ranks(pair) & u64::from(u32::MAX));
-        std::iter::once(metric).chain(labels.iter().map(ranks)).collect()
+    /// How the metric name of a row sorts. The empty text has rank 0, so that no name comes first.
+    fn metric(&self, row: &[u32]) -> u32 {
+        let mut pairs = row.iter().map(|&place| self.pairs[place as usize]);
+        let name = pairs.find(|&(name, _)| name == Symbols::NAME);
+        name.map_or(0, |(_, value)| self.ranks[value as usize])
     }
 }
