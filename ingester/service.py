@@ -359,6 +359,9 @@ class Ingester:
     async def _flush_once(self) -> None:
         owned = [partition for partition in self._holdings.live if partition.number in self._ownership.owned]
         await self._holdings.reached(await self._sealing.seal_all(owned))
+        await (
+            self._storing.store_all()
+        )  # first its own turns: another zone that flushes too has its own stored meanwhile
         await self._storing.store_all(at_once=True)
 
     def _joined(self) -> None:

@@ -111,6 +111,22 @@ class TestTurns:
         assert held(fleet.members["b-0"]) == 0
         assert await read(fleet, "b-0") == EXPECTED
 
+    async def test_who_flushes_stores_what_is_another_zones_last(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = store_of(fleet)
+        committed: list[int] = []
+
+        async def commit(partition: int, generations: Sequence[Generation]) -> bool:
+            committed.append(partition)
+            return await MemoryStore.commit(store, partition, generations)
+
+        monkeypatch.setattr(store, "commit", commit)
+        await fleet.write(OLD)
+        await fleet.caught_up()
+        await fleet.members["a-0"].flush()
+        assert committed == [0, 2, 1, 3]
+
     async def test_both_zones_may_seal(self, fleet: Fleet) -> None:
         await fleet.write(OLD)
         await fleet.caught_up()
