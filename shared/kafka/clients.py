@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import ssl
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -55,10 +57,37 @@ _connections.propagate = False
 _connections.addHandler(_trouble)
 
 
-class _Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is not typed
+class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is not typed
     """Ends its connections when it is closed. kafka-python's closes one that has something to write only once that is
     written, which nothing does any more: it stays open until a garbage collection finds it.
+
+    Its own thread can be left asleep while another one gives it several records, so that they go in one request.
     """
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self._gathering: int | None = None  # the thread that gives it records
+        self._is_due = False
+
+    @contextlib.contextmanager
+    def gathering(self) -> Iterator[None]:
+        """What this thread does here wakes the client's own at the end, once. Metadata that has to be waited for is
+        asked for meanwhile: that wakes it by another way.
+        """
+        self._gathering = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._gathering = None
+            if self._is_due:
+                self._is_due = False
+                self.wakeup()
+
+    def wakeup(self) -> None:
+        if self._gathering == threading.get_ident():
+            self._is_due = True
+        else:
+            super().wakeup()
 
     def close(self, node_id: Any = None) -> None:
         if node_id is None:
@@ -100,6 +129,14 @@ def producer(settings: KafkaSettings) -> Any:
     )
 
 
+def together(producer: Any) -> contextlib.AbstractContextManager[None]:
+    """Records that this thread gives a producer inside leave in as few requests as they can: kafka-python's own thread
+    would begin with the first one, and send what has come after that in requests of their own.
+    """
+    client: Client = producer._sender._client  # noqa: SLF001  nothing public leads to what `_made` gave it
+    return client.gathering()
+
+
 def abandon(producer: Any) -> None:
     """Ends a producer whose `close` has raised: kafka-python's waits first for all that is on its way, and where that
     takes too long it ends nothing. What is on its way fails.
@@ -136,10 +173,10 @@ _QUIET = {"metrics_enabled": False, "allow_auto_create_topics": False}
 
 def _made(kind: Any, settings: KafkaSettings, **config: Any) -> Any:
     """What a constructor that fails leaves behind, a thread and sockets, is ended."""
-    begun: list[_Client] = []
+    begun: list[Client] = []
 
-    def begin(**given: Any) -> _Client:
-        begun.append(_Client(**given))
+    def begin(**given: Any) -> Client:
+        begun.append(Client(**given))
         return begun[-1]
 
     _trouble.last = ""

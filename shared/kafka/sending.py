@@ -59,8 +59,10 @@ class Sending:
         while (due := self._outbox.take(timeout_ms=_LOOK_MS)) is not None:
             if self._spoilt is self._producer:
                 self._renew()
-            for record, partition, value in due:
-                self._send(record, partition, value)
+            if due:
+                with clients.together(self._producer):
+                    for record, partition, value in due:
+                        self._send(record, partition, value)
         self._end()
 
     def _send(self, record: int, partition: int, value: bytes) -> None:

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -31,6 +32,15 @@ class Producer:
         self.answer = answer
         self.refuses = refuses
         self.closed = False
+        self.is_gathering = False
+        self._sender: Any = self
+        self._client = self
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        self.is_gathering = True
+        yield
+        self.is_gathering = False
 
     def partitions_for(self, topic: str) -> set[int]:
         assert topic == "t"
@@ -38,6 +48,7 @@ class Producer:
 
     def send(self, topic: str, *, value: bytes, partition: int) -> Any:
         assert (topic, partition) == ("t", 0)
+        assert self.is_gathering
         assert value.startswith(b"HRRC")
         answer = self.answer()
         if self.refuses and isinstance(answer, Exception):
@@ -58,7 +69,6 @@ class Undrained(Producer):
     def __init__(self, answer: Callable[[], int | Exception]) -> None:
         super().__init__(answer)
         self.is_forced = False
-        self._sender = self
 
     def force_close(self) -> None:
         self.is_forced = True
