@@ -360,11 +360,18 @@ class Outbox:
     into records by partition, which wait for others for some milliseconds; the batch itself is not kept. Safe to share between threads; `take` is for one."""
 
     def __new__(
-        cls, *, queue_bytes: int, linger_ms: int, max_linger_ms: int, records_per_second: int, deadline_ms: int
+        cls,
+        *,
+        queue_bytes: int,
+        linger_ms: int,
+        max_linger_ms: int,
+        rest_ms: int,
+        records_per_second: int,
+        deadline_ms: int,
     ) -> Outbox:
         """`queue_bytes` bounds what tickets keep in memory until they are finished. A request waits `linger_ms` for others, and up to
-        `max_linger_ms` where there would be more than `records_per_second`; a full record does not wait. After `deadline_ms` a ticket is
-        given up."""
+        `max_linger_ms` where less than `rest_ms` has passed since something was sent or there would be more than
+        `records_per_second`; a full record does not wait. After `deadline_ms` a ticket is given up."""
     def add(self, batch: SplitBatch, *, now_ms: int) -> int:
         """Queue a batch that holds something; returns its ticket. Raises BlockingIOError when too much waits, TooLargeError if something
         has no room in a record, OSError once closed."""

@@ -39,6 +39,7 @@ class KafkaLog:
             queue_bytes=settings.queue_bytes,
             linger_ms=settings.linger_ms,
             max_linger_ms=settings.max_linger_ms,
+            rest_ms=settings.rest_ms,
             records_per_second=settings.records_per_second,
             deadline_ms=int(settings.delivery_s * 1000),
         )

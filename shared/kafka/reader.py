@@ -23,7 +23,10 @@ from shared.seams.log import Damaged, Fetched
 log = structlog.get_logger(__name__)
 
 _SLICE_S = 0.1
-"""kafka-python's wait cannot be ended from outside, so it is cut into such pieces."""
+"""kafka-python's wait cannot be ended from outside, so it is cut into such pieces …"""
+_SETTLED_SLICE_S = 0.5
+_SETTLED_S = 10.0
+"""… and into these once nothing was assigned and nobody has called for so long: each costs a third of a millisecond."""
 
 _READ_BYTES = 1 << 20
 """Decoded bytes after which a read returns what it has: they are applied before more is decoded."""
@@ -83,10 +86,12 @@ class KafkaLogReader:
         self._stops: dict[int, _Stop] = {}
         self._suspect: set[tuple[int, int]] = set()  # partition and offset of what is fetched again
         self._woken = threading.Event()
+        self._changed_at = time.monotonic()  # who begins or ends something often does more of it
         self._closed = False
         self._reading = threading.Lock()
 
     def assign(self, positions: Mapping[int, int]) -> None:
+        self._changed_at = time.monotonic()
         kept = {partition for partition, offset in positions.items() if self._positions.get(partition) == offset}
         self._positions = dict(positions)
         self._sought &= kept
@@ -103,7 +108,7 @@ class KafkaLogReader:
                     if self._closed:
                         raise CanceledError("the reader is closed")
                     left_s = deadline - time.monotonic()
-                    patience_s = 0.0 if self._woken.is_set() else max(0.0, min(left_s, _SLICE_S))
+                    patience_s = 0.0 if self._woken.is_set() else max(0.0, min(left_s, self._slice_s))
                     if fetched := self._fetch(max_records, patience_s):
                         return fetched
                     if self._woken.is_set() and not self._closed:
@@ -116,6 +121,7 @@ class KafkaLogReader:
                     self._drop_consumer()
 
     def wake(self) -> None:
+        self._changed_at = time.monotonic()
         self._woken.set()
 
     def close(self) -> None:
@@ -130,6 +136,11 @@ class KafkaLogReader:
         """It is closed; blocks until nothing of it is left."""
         with self._reading:
             self._drop_consumer()
+
+    @property
+    def _slice_s(self) -> float:
+        """How long a poll waits at most, and with it whoever changes or ends something."""
+        return _SLICE_S if time.monotonic() - self._changed_at < _SETTLED_S else _SETTLED_SLICE_S
 
     @property
     def is_gone(self) -> bool:

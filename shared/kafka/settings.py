@@ -23,8 +23,9 @@ class KafkaSettings:
     queue_bytes: int = 64 << 20  # of appends that are not acknowledged
 
     linger_ms: int = 10  # how long an append waits for others
-    max_linger_ms: int = 100  # and how long where there would otherwise be more than …
-    records_per_second: int = 200  # one costs this process and the broker some 0.3 ms each
+    max_linger_ms: int = 100  # and how long at most where something was sent lately:
+    rest_ms: int = 25  # the next sending waits so long, for each costs this process a millisecond with one record, …
+    records_per_second: int = 200  # … and so that there are no more of these, which cost some 0.3 ms each
     lookup_every_s: float = 0.005  # from the start of one look-up to the next
 
     tls: bool = False

@@ -102,30 +102,29 @@ def scaling() -> None:
     clusters by how much is left of two cores for what they take whether or not anything is written; and what is waited
     for afterwards is not a part of the samples' cost.
     """
-    rate, seconds = 200_000, 20
+    rate, seconds = 200_000, 12
     first = 0.0
     for distributors, ingesters in ((1, 1), (2, 1), (1, 2), (2, 2)):
-        with ensemble(distributors=distributors, ingesters=ingesters) as run:
-            quiet = run.used()
-            time.sleep(_STILL_S)
-            still = run.used()
+        with ensemble(HOLD, distributors=distributors, ingesters=ingesters) as run:
             _offer(run, rate, seconds=4, since_s=7200)
             run.wait_applied()
             before = run.used()
             samples = _offer(run, rate, seconds=seconds, since_s=3600)
             time.sleep(_APPLIED_S)
             after = run.used()
+            time.sleep(_STILL_S)
+            still = run.used()
         micros = cpu_between(before, after, *HEADRACE) / samples * 1e6
         first = first or micros
         name = f"{distributors} distributors, {ingesters} ingesters a zone"
         say(f"{name}: CPU a sample", f"{micros:.2f} us", f"x {micros / first:.2f}, aim 1.1")
         for role in HEADRACE:
             spent = cpu_between(before, after, role) / samples * 1e6
-            share = cpu_between(quiet, still, role) / _STILL_S
+            share = cpu_between(after, still, role) / _STILL_S
             say(f"  of it {role}s", f"{spent:.2f} us", f"all of them idle take {share:.1%} of a core")
 
 
-_STILL_S = 10.0
+_STILL_S = 5.0
 _APPLIED_S = 1.0
 """Within which the ingesters have applied what was acknowledged at such a rate."""
 
@@ -288,7 +287,8 @@ SCENARIOS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     for name in sys.argv[1:] or SCENARIOS:
-        print(f"== {name}: {SCENARIOS[name].__doc__}", flush=True)
+        what = SCENARIOS[name].__doc__ or ""
+        print(f"== {name}: {what.partition(chr(10))[0]}", flush=True)
         SCENARIOS[name]()
 
 

@@ -258,7 +258,9 @@ def record_of(kind: int, payload: bytes, *, version: int = 2) -> bytes:
 
 def logged() -> list[bytes]:
     """Records of remote write and of pushes."""
-    outbox = Outbox(queue_bytes=1 << 24, linger_ms=0, max_linger_ms=1, records_per_second=1000, deadline_ms=60_000)
+    outbox = Outbox(
+        queue_bytes=1 << 24, linger_ms=0, max_linger_ms=1, rest_ms=0, records_per_second=1000, deadline_ms=60_000
+    )
     try:
         for plain in VERSION_1[:1]:
             batch = SPLITTER.split(

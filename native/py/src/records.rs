@@ -29,11 +29,12 @@ pub struct Outbox(records::Outbox);
 #[pymethods]
 impl Outbox {
     #[new]
-    #[pyo3(signature = (*, queue_bytes, linger_ms, max_linger_ms, records_per_second, deadline_ms))]
+    #[pyo3(signature = (*, queue_bytes, linger_ms, max_linger_ms, rest_ms, records_per_second, deadline_ms))]
     fn new(
         queue_bytes: usize,
         linger_ms: u64,
         max_linger_ms: u64,
+        rest_ms: u64,
         records_per_second: u32,
         deadline_ms: u64,
     ) -> PyResult<Self> {
@@ -42,6 +43,7 @@ impl Outbox {
             queue_bytes,
             linger: time(linger_ms),
             max_linger: time(max_linger_ms),
+            rest: time(rest_ms),
             records_per_second,
             deadline: time(deadline_ms),
         };

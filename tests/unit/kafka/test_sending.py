@@ -80,7 +80,9 @@ class Undrained(Producer):
 
 
 def outbox() -> Outbox:
-    return Outbox(queue_bytes=1 << 20, linger_ms=0, max_linger_ms=0, records_per_second=500, deadline_ms=60_000)
+    return Outbox(
+        queue_bytes=1 << 20, linger_ms=0, max_linger_ms=0, rest_ms=0, records_per_second=500, deadline_ms=60_000
+    )
 
 
 def outcome_of_a_record(box: Outbox) -> dict[int, int] | str | None:

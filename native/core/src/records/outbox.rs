@@ -25,8 +25,10 @@ pub struct OutboxOptions {
     pub queue_bytes: usize,
     /// How long a request waits for others.
     pub linger: Duration,
-    /// How long it waits at most when otherwise there would be more than `records_per_second`.
+    /// How long it waits at most when something was sent lately: after each sending the next one is due when `rest` has passed, and
+    /// beyond that as long as keeps to `records_per_second`.
     pub max_linger: Duration,
+    pub rest: Duration,
     pub records_per_second: u32,
     /// After this a ticket is given up; its records may still come through.
     pub deadline: Duration,
@@ -401,7 +403,7 @@ impl State {
             self.waiting.clear();
             self.oldest = None;
             let spent = Duration::from_secs(1) * taken.len() as u32 / options.records_per_second.max(1);
-            self.spent_until = Some(now + spent);
+            self.spent_until = Some(now + options.rest + spent);
         }
         taken
     }

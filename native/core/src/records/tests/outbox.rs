@@ -11,6 +11,7 @@ const AT_ONCE: OutboxOptions = OutboxOptions {
     queue_bytes: 1 << 20,
     linger: Duration::ZERO,
     max_linger: Duration::ZERO,
+    rest: Duration::ZERO,
     records_per_second: 500,
     deadline: LONG,
 };
@@ -229,6 +230,25 @@ fn many_records_keep_the_next_ones_waiting() {
         outbox.add(&wide(&splitter), 0).unwrap();
         assert!(!take(&outbox).is_empty(), "never longer than it may");
     }
+}
+
+/// However few the records of a sending are, the next one comes after a rest; one after a pause does not wait for it.
+#[test]
+fn sendings_keep_apart() {
+    let splitter = splitter();
+    let small = small(&splitter, 1, "m");
+    let outbox = Outbox::new(OutboxOptions {
+        max_linger: LONG,
+        rest: LONG,
+        ..AT_ONCE
+    })
+    .unwrap();
+    outbox.add(&small, 0).unwrap();
+    assert_eq!(take(&outbox).len(), 1);
+    outbox.add(&small, 0).unwrap();
+    assert_eq!(outbox.take(Duration::from_millis(20)), Some(vec![]));
+    outbox.close();
+    assert_eq!(take(&outbox).len(), 1, "what is left is due when it closes");
 }
 
 #[test]
