@@ -173,7 +173,7 @@ impl<'s> Collector<'s> {
         if start < encoded_len {
             let last = end.min(encoded_len);
             piece.encoded = (last - start) as u32;
-            piece.skipped = lane.copy_chunks(&sheet.runs, start..last, &mut snapshot.encoded) as u32;
+            piece.skipped = lane.copy_chunks(sheet, start..last, &mut snapshot.encoded) as u32;
         }
         if end > encoded_len {
             let plain = start.max(encoded_len) - encoded_len..end - encoded_len;

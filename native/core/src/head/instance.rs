@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashTable, hash_map};
 
+use super::cells::Cells;
 use super::columns::Columns;
 use super::histograms::Histograms;
 use super::index::{LabelIndex, hash_row};
@@ -32,6 +33,7 @@ pub struct Sheet {
     pub generation: u32,
     pub columns: Columns,
     pub runs: Runs,
+    pub cells: Cells,
     /// By ref; of series that have some.
     pub histograms: HashMap<u32, Histograms>,
     pub histogram_bytes: usize,
@@ -49,6 +51,7 @@ impl Sheet {
             generation,
             columns: Columns::default(),
             runs: Runs::default(),
+            cells: Cells::default(),
             histograms: HashMap::new(),
             histogram_bytes: 0,
             starts: HashMap::new(),
@@ -60,7 +63,9 @@ impl Sheet {
 
     /// Of its samples; the lanes' own places count once for all generations.
     pub fn bytes(&self) -> usize {
-        self.lane_bytes + self.columns.bytes() + self.runs.bytes() + self.histogram_bytes + self.start_bytes
+        let times = self.columns.bytes() + self.start_bytes;
+        let values = self.runs.bytes() + self.cells.bytes() + self.histogram_bytes;
+        self.lane_bytes + times + values
     }
 
     /// Whether a series has a histogram at a time.

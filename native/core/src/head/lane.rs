@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 
+use super::cells::{Cells, Chain};
 use super::chunks::{self, Decoder};
 use super::columns::{Columns, Run};
 use super::instance::Sheet;
-use super::runs::{NOWHERE, RUN, Runs};
+use super::runs::{NOWHERE, RUN};
 use super::values::{self, BLOCK};
 use crate::codec::histograms::HistogramEncoder;
 use crate::codec::values::{RunEncoder, RunInts};
@@ -31,7 +32,7 @@ pub enum Outcome {
 /// In-order samples lie in runs, then in encoded blocks and, the newest up to [`BLOCK`], plain; their times lie in shared
 /// columns. What came late lies aside, sorted. Times are offsets into the window.
 ///
-/// What every append touches comes first, so that it shares a cache line with what [`super::series::Series`] puts before it.
+/// What every append touches comes first, beside what [`super::series::Series`] puts before it.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Lane {
@@ -45,9 +46,9 @@ pub struct Lane {
     /// Its runs, of which the newest lies at `newest_run`.
     runs: u16,
     newest_run: u32,
-    aside: Option<Box<Aside>>,
     /// What is encoded behind the runs.
-    blocks: Vec<u8>,
+    blocks: Chain,
+    aside: Option<Box<Aside>>,
     plain: [f64; BLOCK],
 }
 
@@ -75,7 +76,7 @@ const LATE_BYTES: usize = 24;
 impl Lane {
     pub const fn empty() -> Self {
         Self {
-            blocks: Vec::new(),
+            blocks: Chain::EMPTY,
             plain: [0.0; BLOCK],
             aside: None,
             runs: 0,
@@ -100,7 +101,7 @@ impl Lane {
         }
     }
 
-    /// Adds a sample to the lane, whose generation the sheet is of. `grown` takes the heap bytes that it cost the lane, or gave back.
+    /// Adds a sample to the lane, whose generation the sheet is of. `grown` takes the heap bytes that it cost the lane alone.
     #[inline]
     pub fn append(
         &mut self,
@@ -120,7 +121,7 @@ impl Lane {
             return self.append_late(sheet, time, value, grown);
         }
         if usize::from(self.plain_len) == BLOCK {
-            self.encode(&mut sheet.runs, scratch, grown);
+            self.encode(sheet, scratch);
         }
         self.newest = time;
         self.in_order += 1;
@@ -129,30 +130,23 @@ impl Lane {
         Outcome::Stored
     }
 
-    fn encode(&mut self, runs: &mut Runs, scratch: &mut Scratch, grown: &mut isize) {
-        let held = self.blocks.capacity();
-        if self.in_blocks() + BLOCK == RUN && self.squeeze(runs, scratch) {
-            *grown -= held.cast_signed();
-            self.plain_len = 0;
-            return;
+    fn encode(&mut self, sheet: &mut Sheet, scratch: &mut Scratch) {
+        if self.in_blocks() + BLOCK != RUN || !self.squeeze(sheet, scratch) {
+            let block = &mut scratch.bytes;
+            block.clear();
+            values::encode(&self.plain, &mut self.exponent, block);
+            sheet.cells.append(&mut self.blocks, block);
         }
-        let block = &mut scratch.bytes;
-        block.clear();
-        values::encode(&self.plain, &mut self.exponent, block);
-        let before = self.blocks.capacity();
-        if before - self.blocks.len() < block.len() {
-            self.blocks.reserve_exact(block.len().max(self.blocks.len() / 4));
-            *grown += (self.blocks.capacity() - before).cast_signed();
-        }
-        self.blocks.extend_from_slice(block);
         self.plain_len = 0;
     }
 
     /// Makes a run of the blocks and what is plain; false if it has no place.
     #[cold]
-    fn squeeze(&mut self, runs: &mut Runs, scratch: &mut Scratch) -> bool {
+    fn squeeze(&mut self, sheet: &mut Sheet, scratch: &mut Scratch) -> bool {
         scratch.values.clear();
-        decode_blocks(&self.blocks, &mut scratch.values);
+        scratch.bytes.clear();
+        sheet.cells.read(&self.blocks, &mut scratch.bytes);
+        decode_blocks(&scratch.bytes, &mut scratch.values);
         scratch.values.extend_from_slice(&self.plain);
         scratch.bytes.clear();
         let alone = &mut RunInts::default();
@@ -161,13 +155,12 @@ impl Lane {
             .encode(&scratch.values, alone, false, &mut scratch.bytes);
         let (Some(count), Some(place)) = (
             self.runs.checked_add(1),
-            runs.push(self.newest_run, &scratch.bytes),
+            sheet.runs.push(self.newest_run, &scratch.bytes),
         ) else {
             return false;
         };
         (self.runs, self.newest_run) = (count, place);
-        // What is newest is small again for a while, and all lanes of a window are as far as this one.
-        self.blocks = Vec::new();
+        sheet.cells.clear(&mut self.blocks);
         true
     }
 
@@ -221,19 +214,19 @@ impl Lane {
         let mut before = 0;
         for run in self.stretches() {
             match sheet.columns.find(run, time) {
-                Ok(place) => return self.value(&sheet.runs, before + place?),
+                Ok(place) => return self.value(sheet, before + place?),
                 Err(()) => before += run.count as usize,
             }
         }
         None
     }
 
-    fn value(&self, runs: &Runs, index: usize) -> Option<f64> {
+    fn value(&self, sheet: &Sheet, index: usize) -> Option<f64> {
         if index >= self.encoded_len() {
             return self.plain().get(index - self.encoded_len()).copied();
         }
         let mut bytes = Vec::new();
-        let skipped = self.copy_chunks(runs, index..index + 1, &mut bytes);
+        let skipped = self.copy_chunks(sheet, index..index + 1, &mut bytes);
         Decoder::default().chunk(&bytes)?.0.get(skipped).copied()
     }
 
@@ -291,13 +284,14 @@ impl Lane {
     }
 
     /// Appends the chunks that hold these encoded samples; returns how many samples of the first chunk come before them.
-    pub fn copy_chunks(&self, runs: &Runs, samples: Range<usize>, out: &mut Vec<u8>) -> usize {
+    pub fn copy_chunks(&self, sheet: &Sheet, samples: Range<usize>, out: &mut Vec<u8>) -> usize {
         let in_runs = self.in_runs();
         if samples.start < in_runs {
             let (first, end) = (samples.start / RUN, samples.end.min(in_runs).div_ceil(RUN));
             // Found from behind, wanted from the front.
             let newer = usize::from(self.runs) - end;
-            let mut found: Vec<&[u8]> = runs
+            let mut found: Vec<&[u8]> = sheet
+                .runs
                 .back_from(self.newest_run)
                 .skip(newer)
                 .take(end - first)
@@ -308,7 +302,7 @@ impl Lane {
         }
         if samples.end > in_runs {
             let from = samples.start.saturating_sub(in_runs) / BLOCK;
-            out.extend_from_slice(self.copy_of_blocks(from, (samples.end - in_runs).div_ceil(BLOCK)));
+            self.copy_blocks(&sheet.cells, from..(samples.end - in_runs).div_ceil(BLOCK), out);
         }
         if samples.start < in_runs {
             samples.start % RUN
@@ -317,18 +311,22 @@ impl Lane {
         }
     }
 
-    /// The bytes of blocks `from..to`. Queries mostly want the newest, which are found from behind.
-    fn copy_of_blocks(&self, from: usize, to: usize) -> &[u8] {
+    /// Appends the bytes of some blocks. Queries mostly want the newest, which are found from behind.
+    fn copy_blocks(&self, cells: &Cells, wanted: Range<usize>, out: &mut Vec<u8>) {
+        let base = out.len();
+        cells.read(&self.blocks, out);
+        let blocks = &out[base..];
         let count = self.in_blocks() / BLOCK;
-        let mut end = self.blocks.len();
-        for _ in to..count {
-            end -= values::skip_back(&self.blocks[..end]).unwrap_or(0);
+        let mut end = blocks.len();
+        for _ in wanted.end..count {
+            end -= values::skip_back(&blocks[..end]).unwrap_or(0);
         }
         let mut start = end;
-        for _ in from..to.min(count) {
-            start -= values::skip_back(&self.blocks[..start]).unwrap_or(0);
+        for _ in wanted.start..wanted.end.min(count) {
+            start -= values::skip_back(&blocks[..start]).unwrap_or(0);
         }
-        &self.blocks[start..end]
+        out.truncate(base + end);
+        out.drain(base..base + start);
     }
 
     /// All samples in order of time, late ones included.
@@ -356,7 +354,9 @@ impl Lane {
         for run in newest_first.into_iter().rev() {
             out.extend_from_slice(decoder.run(run).unwrap_or_default());
         }
-        decode_blocks(&self.blocks, out);
+        let mut blocks = Vec::new();
+        sheet.cells.read(&self.blocks, &mut blocks);
+        decode_blocks(&blocks, out);
         out.extend_from_slice(self.plain());
     }
 }
@@ -432,7 +432,7 @@ mod tests {
         let mut decoder = Decoder::default();
         for (start, end) in (0..lane.encoded_len()).flat_map(|s| [(s, s + 1), (s, lane.encoded_len())]) {
             let (mut bytes, mut found, mut at) = (Vec::new(), Vec::new(), 0);
-            let skipped = lane.copy_chunks(&sheet.runs, start..end, &mut bytes);
+            let skipped = lane.copy_chunks(&sheet, start..end, &mut bytes);
             while let Some((values, length)) = decoder.chunk(&bytes[at..]) {
                 found.extend_from_slice(values);
                 at += length;

@@ -5,6 +5,7 @@
 //! where encoded blocks end, and how records were batched never shows.
 
 mod apply;
+mod cells;
 mod chunks;
 mod collect;
 mod column;
