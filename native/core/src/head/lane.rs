@@ -43,8 +43,8 @@ pub struct Lane {
     in_order: u32,
     plain_len: u8,
     exponent: u8,
-    /// Its runs, of which the newest lies at `newest_run`.
-    runs: u16,
+    /// Blocks' worth of its values that lie in runs, of which the newest lies at `newest_run`.
+    blocks_in_runs: u16,
     newest_run: u32,
     /// What is encoded behind the runs.
     blocks: Chain,
@@ -79,7 +79,7 @@ impl Lane {
             blocks: Chain::EMPTY,
             plain: [0.0; BLOCK],
             aside: None,
-            runs: 0,
+            blocks_in_runs: 0,
             newest_run: NOWHERE,
             run: Run {
                 column: 0,
@@ -131,13 +131,22 @@ impl Lane {
     }
 
     fn encode(&mut self, sheet: &mut Sheet, scratch: &mut Scratch) {
-        if self.in_blocks() + BLOCK != RUN || !self.squeeze(sheet, scratch) {
+        if !self.is_run_due() || !self.squeeze(sheet, scratch) {
             let block = &mut scratch.bytes;
             block.clear();
             values::encode(&self.plain, &mut self.exponent, block);
             sheet.cells.append(&mut self.blocks, block);
         }
         self.plain_len = 0;
+    }
+
+    /// Whether the blocks and what is plain become a run. All lanes of a window are equally far, and if all made their runs with the
+    /// same sample, their blocks would take twice what they take on average. So the first run begins with up to three blocks
+    /// that are none of the lane's, as many as the number of its column says.
+    fn is_run_due(&self) -> bool {
+        let waiting = self.in_blocks() + BLOCK;
+        let strange = self.run.column as usize % (RUN / BLOCK) * BLOCK;
+        waiting == RUN || self.blocks_in_runs == 0 && (RUN - strange..RUN).contains(&waiting)
     }
 
     /// Makes a run of the blocks and what is plain; false if it has no place.
@@ -148,18 +157,22 @@ impl Lane {
         sheet.cells.read(&self.blocks, &mut scratch.bytes);
         decode_blocks(&scratch.bytes, &mut scratch.values);
         scratch.values.extend_from_slice(&self.plain);
+        let own = scratch.values.len();
+        // What is repeated costs a run least.
+        let strange = std::iter::repeat_n(scratch.values[0], RUN - own);
+        scratch.values.splice(..0, strange);
         scratch.bytes.clear();
         let alone = &mut RunInts::default();
         scratch
             .encoder
             .encode(&scratch.values, alone, false, &mut scratch.bytes);
-        let (Some(count), Some(place)) = (
-            self.runs.checked_add(1),
+        let (Some(blocks), Some(place)) = (
+            self.blocks_in_runs.checked_add((own / BLOCK) as u16),
             sheet.runs.push(self.newest_run, &scratch.bytes),
         ) else {
             return false;
         };
-        (self.runs, self.newest_run) = (count, place);
+        (self.blocks_in_runs, self.newest_run) = (blocks, place);
         sheet.cells.clear(&mut self.blocks);
         true
     }
@@ -272,7 +285,12 @@ impl Lane {
     }
 
     fn in_runs(&self) -> usize {
-        usize::from(self.runs) * RUN
+        usize::from(self.blocks_in_runs) * BLOCK
+    }
+
+    /// Values at the beginning of its first run that are none of the lane's.
+    fn strange(&self) -> usize {
+        self.in_runs().next_multiple_of(RUN) - self.in_runs()
     }
 
     fn in_blocks(&self) -> usize {
@@ -285,11 +303,12 @@ impl Lane {
 
     /// Appends the chunks that hold these encoded samples; returns how many samples of the first chunk come before them.
     pub fn copy_chunks(&self, sheet: &Sheet, samples: Range<usize>, out: &mut Vec<u8>) -> usize {
-        let in_runs = self.in_runs();
+        let (in_runs, strange) = (self.in_runs(), self.strange());
         if samples.start < in_runs {
-            let (first, end) = (samples.start / RUN, samples.end.min(in_runs).div_ceil(RUN));
+            let first = (strange + samples.start) / RUN;
+            let end = (strange + samples.end.min(in_runs)).div_ceil(RUN);
             // Found from behind, wanted from the front.
-            let newer = usize::from(self.runs) - end;
+            let newer = (strange + in_runs) / RUN - end;
             let mut found: Vec<&[u8]> = sheet
                 .runs
                 .back_from(self.newest_run)
@@ -305,7 +324,7 @@ impl Lane {
             self.copy_blocks(&sheet.cells, from..(samples.end - in_runs).div_ceil(BLOCK), out);
         }
         if samples.start < in_runs {
-            samples.start % RUN
+            (strange + samples.start) % RUN
         } else {
             (samples.start - in_runs) % BLOCK
         }
@@ -351,8 +370,11 @@ impl Lane {
     pub fn read_values(&self, sheet: &Sheet, out: &mut Vec<f64>) {
         let newest_first: Vec<&[u8]> = sheet.runs.back_from(self.newest_run).collect();
         let mut decoder = Decoder::default();
+        let mut strange = self.strange();
         for run in newest_first.into_iter().rev() {
-            out.extend_from_slice(decoder.run(run).unwrap_or_default());
+            let values = decoder.run(run).unwrap_or_default();
+            out.extend_from_slice(values.get(strange..).unwrap_or_default());
+            strange = 0;
         }
         let mut blocks = Vec::new();
         sheet.cells.read(&self.blocks, &mut blocks);
@@ -407,42 +429,63 @@ mod tests {
         assert_eq!(put(10, 1.0), Outcome::Repeated);
     }
 
-    fn filled(samples: u32) -> (Sheet, Lane) {
-        let (mut sheet, mut lane, mut scratch) = (Sheet::of(0), Lane::of(0), Scratch::default());
+    /// Lanes whose first runs begin with 0 to 3 blocks that are not theirs.
+    fn filled(samples: u32) -> (Sheet, Vec<Lane>) {
+        let (mut sheet, mut scratch) = (Sheet::of(0), Scratch::default());
+        let mut lanes: Vec<Lane> = (0..4).map(|_| Lane::of(0)).collect();
         for at in 0..samples {
-            lane.append(&mut sheet, at, f64::from(at * 7 % 16), &mut scratch, &mut 0);
+            for (time, lane) in (at * 4..).zip(&mut lanes) {
+                lane.append(&mut sheet, time, f64::from(at * 7 % 16), &mut scratch, &mut 0);
+            }
         }
-        (sheet, lane)
+        (sheet, lanes)
     }
 
     #[test]
     fn old_samples_lie_in_runs_and_only_the_newest_in_blocks() {
-        for samples in [1, 16, 17, 64, 65, 81, 480, 1000] {
-            let (_, lane) = filled(samples);
+        for samples in [1, 16, 17, 33, 49, 64, 65, 81, 480, 1000] {
+            let (sheet, lanes) = filled(samples);
             let encoded = (samples as usize - 1) / BLOCK * BLOCK;
-            assert_eq!(lane.encoded_len(), encoded, "of {samples}");
-            assert_eq!(usize::from(lane.runs), encoded / RUN, "of {samples}");
-            assert_eq!(lane.in_blocks(), encoded % RUN, "of {samples}");
+            for (lane, strange) in lanes.iter().zip([0, 16, 32, 48]) {
+                let strange = if encoded + strange < RUN { 0 } else { strange };
+                assert_eq!(lane.encoded_len(), encoded, "of {samples}");
+                assert_eq!(lane.strange(), strange, "of {samples}");
+                assert_eq!(lane.in_blocks(), (encoded + strange) % RUN, "of {samples}");
+                assert_eq!(
+                    sheet.runs.back_from(lane.newest_run).count(),
+                    (encoded + strange) / RUN
+                );
+            }
         }
     }
 
     #[test]
+    fn lanes_that_are_equally_far_make_their_runs_in_turn() {
+        let (_, lanes) = filled(481);
+        let in_blocks: Vec<usize> = lanes.iter().map(Lane::in_blocks).collect();
+        assert_eq!(in_blocks, [32, 48, 0, 16]);
+    }
+
+    #[test]
     fn any_part_of_what_is_encoded_is_copied_in_whole_chunks() {
-        let (sheet, lane) = filled(400);
+        let (sheet, lanes) = filled(300);
         let mut decoder = Decoder::default();
-        for (start, end) in (0..lane.encoded_len()).flat_map(|s| [(s, s + 1), (s, lane.encoded_len())]) {
-            let (mut bytes, mut found, mut at) = (Vec::new(), Vec::new(), 0);
-            let skipped = lane.copy_chunks(&sheet, start..end, &mut bytes);
-            while let Some((values, length)) = decoder.chunk(&bytes[at..]) {
-                found.extend_from_slice(values);
-                at += length;
+        for lane in &lanes {
+            let all = lane.encoded_len();
+            for (start, end) in (0..all).flat_map(|s| [(s, s + 1), (s, (s + 70).min(all)), (s, all)]) {
+                let (mut bytes, mut found, mut at) = (Vec::new(), Vec::new(), 0);
+                let skipped = lane.copy_chunks(&sheet, start..end, &mut bytes);
+                while let Some((values, length)) = decoder.chunk(&bytes[at..]) {
+                    found.extend_from_slice(values);
+                    at += length;
+                }
+                let wanted = (start..end).map(|at| (at * 7 % 16) as f64);
+                assert!(
+                    found[skipped..].iter().copied().take(end - start).eq(wanted),
+                    "{start}..{end}"
+                );
+                assert!(skipped < RUN && found.len() < skipped + end - start + RUN);
             }
-            let wanted = (start..end).map(|at| (at * 7 % 16) as f64);
-            assert!(
-                found[skipped..].iter().copied().take(end - start).eq(wanted),
-                "{start}..{end}"
-            );
-            assert!(skipped < RUN && found.len() < skipped + end - start + RUN);
         }
     }
 
