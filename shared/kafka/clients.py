@@ -24,7 +24,7 @@ BATCH_BYTES = 1_000_000
 
 REQUEST_BYTES = 4 << 20
 
-FETCH_BYTES = 4 << 20
+FETCH_BYTES = 2 << 20
 """What a consumer holds of the brokers' answers at most, by broker; a single record is never too large."""
 PARTITION_FETCH_BYTES = 1 << 20
 
