@@ -9,6 +9,9 @@ use crate::{Error, Result};
 const WIDE: usize = 64;
 const HALF: usize = WIDE / 2;
 
+/// Zeros that are put behind what is written at a time: few enough to be still in the processor's caches when they are written over.
+const STEP: usize = 4096;
+
 /// What protobuf adds to one label: three tags and as many lengths of at most five bytes.
 const LABEL_OVERHEAD: usize = 18;
 
@@ -41,7 +44,7 @@ impl LabelBytes {
     /// Of references into a table of so many symbols, probably some `expected` bytes, at most `limit`.
     pub fn new(symbols: usize, expected: usize, limit: usize) -> Self {
         Self {
-            buffer: vec![0; expected + 2 * WIDE],
+            buffer: Vec::with_capacity(expected + STEP),
             len: 0,
             limit,
             pieces: vec![Piece::default(); symbols.min(MAX_PIECES)],
@@ -113,7 +116,7 @@ impl LabelBytes {
             return Err(self.too_large());
         }
         if self.len + more + 2 * WIDE > self.buffer.len() {
-            self.buffer.resize((self.len + more + 2 * WIDE) * 2, 0);
+            self.buffer.resize(self.len + more + STEP, 0);
         }
         Ok(())
     }

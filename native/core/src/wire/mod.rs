@@ -24,6 +24,7 @@
 mod admission;
 mod batch;
 mod cache;
+mod description;
 pub mod encode;
 pub mod exemplar;
 pub(crate) mod front;

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use hashbrown::HashMap;
-
 use super::batch::BatchSeries;
+use super::description::{Description, Latest};
 use super::keys::InstanceKeys;
 use super::label_bytes::LabelBytes;
 use super::metadata::Raw;
@@ -34,10 +33,6 @@ const LABEL_BYTES_PER_SERIES: usize = 192;
 
 /// References that the message about a refused series shows.
 const SHOWN_REFS: usize = 32;
-
-const HISTOGRAM: u64 = 3;
-const GAUGE_HISTOGRAM: u64 = 4;
-const SUMMARY: u64 = 5;
 
 /// What a pass found. Label bytes and histograms lie in [`FoundV2::labels`], which nothing precedes.
 #[derive(Debug)]
@@ -91,8 +86,7 @@ pub fn scan_v2<'a>(
         labels: LabelBytes::new(symbols.len(), expected, max_label_bytes),
         symbols,
         metadata: Vec::new(),
-        described: HashMap::new(),
-        latest: None,
+        latest: Latest::default(),
         refused: Vec::new(),
         packed: 0..0,
         refs: Vec::new(),
@@ -114,22 +108,12 @@ struct Pass<'a> {
     symbols: Symbols<'a>,
     labels: LabelBytes,
     metadata: Vec<Raw<'a>>,
-    /// By the reference of a metric's name what was said of it last.
-    described: HashMap<u32, Description>,
-    /// The metric of the series before, if something was said of it.
-    latest: Option<(u32, Description)>,
+    /// What was said of metrics last.
+    latest: Latest,
     refused: Vec<Refusal>,
     /// Where the references of the series that is being read lie, if they are in one piece; else they are in `refs`.
     packed: Range<usize>,
     refs: Vec<u32>,
-}
-
-/// A `Metadata` message: the number of a type, and references.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Description {
-    kind: u64,
-    help: u32,
-    unit: u32,
 }
 
 impl<'a> Pass<'a> {
@@ -144,7 +128,7 @@ impl<'a> Pass<'a> {
             match reader.short_field(SAMPLE_TAG) {
                 Some(sample) => self.scan.sample(sample)?,
                 None => match reader.short_field(METADATA_TAG) {
-                    Some(message) => describe(Reader::over(decoded, message), &mut description)?,
+                    Some(message) => description.read(decoded, message)?,
                     None => self.other_field(&mut reader, &mut description)?,
                 },
             }
@@ -188,7 +172,7 @@ impl<'a> Pass<'a> {
             5 => {
                 expect_wire(wire, BYTES, "metadata", at)?;
                 let message = reader.extent()?;
-                describe(Reader::over(self.scan.decoded, message), description)
+                description.read(self.scan.decoded, message)
             }
             _ => reader.skip(wire),
         }
@@ -264,9 +248,10 @@ impl<'a> Pass<'a> {
     }
 
     /// Notes the metadata of the metric at hand, or says which reference is wrong. A series without a name has none.
+    #[inline]
     fn describe_metric(&mut self, description: Description) -> Result<Result<(), String>> {
         let metric = self.metric()?;
-        if metric.is_some_and(|name| self.latest == Some((name, description))) {
+        if metric.is_some_and(|name| self.latest.is(name, description)) {
             return Ok(Ok(()));
         }
         Ok(self.describe_other(metric, description))
@@ -280,20 +265,15 @@ impl<'a> Pass<'a> {
             })
         };
         let (unit, help) = (text(description.unit, "unit")?, text(description.help, "help")?);
-        let Some(name) = metric else {
+        let Some(reference) = metric else {
             return Ok(());
         };
-        self.latest = Some((name, description));
-        if self.described.get(&name) == Some(&description) {
-            return Ok(());
-        }
-        self.described.insert(name, description);
-        let kind = description.kind;
-        let name = self.symbols.get(name).unwrap_or_default();
+        self.latest.set(reference, description, self.symbols.len());
+        let name = self.symbols.get(reference).unwrap_or_default();
         if !name.is_empty() {
             self.metadata.push(Raw {
-                kind,
-                family: family_of(name, kind),
+                kind: description.kind,
+                family: description.family_of(name),
                 help,
                 unit,
             });
@@ -322,38 +302,6 @@ impl<'a> Pass<'a> {
             )
         });
     }
-}
-
-/// What is missing is zero, of what is repeated the last counts.
-fn describe(mut reader: Reader<'_>, description: &mut Description) -> Result<()> {
-    while !reader.is_empty() {
-        let (field, wire) = reader.tag()?;
-        match field {
-            1 | 3 | 4 => {
-                expect_wire(wire, VARINT, "metadata of a series", reader.position())?;
-                let number = reader.varint()?;
-                match field {
-                    1 => description.kind = number,
-                    3 => description.help = to_ref(number),
-                    _ => description.unit = to_ref(number),
-                }
-            }
-            _ => reader.skip(wire)?,
-        }
-    }
-    Ok(())
-}
-
-/// The metric family of a series' name: the message does not say it, and series of classic histograms and summaries have suffixes.
-fn family_of(name: &[u8], kind: u64) -> &[u8] {
-    let suffixes: &[&[u8]] = match kind {
-        HISTOGRAM => &[b"_bucket", b"_count", b"_sum"],
-        GAUGE_HISTOGRAM => &[b"_bucket", b"_gcount", b"_gsum", b"_count", b"_sum"],
-        SUMMARY => &[b"_count", b"_sum"],
-        _ => &[],
-    };
-    let stripped = suffixes.iter().find_map(|suffix| name.strip_suffix(*suffix));
-    stripped.filter(|family| !family.is_empty()).unwrap_or(name)
 }
 
 /// References as Prometheus prints them.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::STALE_BITS;
-use crate::wire::encode::{put_label, put_metadata, put_series};
+use crate::wire::encode::{put_bytes, put_label, put_metadata, put_series, put_varint};
 
 const NOW: Millis = 1_700_000_000_000;
 
@@ -259,6 +259,41 @@ fn metadata_entries_are_bounded_in_number() {
         matches!(&error, Error::TooLarge(m) if m.contains("70000 metadata entries")),
         "{error}"
     );
+}
+
+/// Live, entries that were passed on lately do not count; a replay does not know which those were.
+#[test]
+fn a_replay_takes_as_much_metadata_as_the_live_split_did() {
+    let splitter = Splitter::new(b"secret", 16, 256 << 20).unwrap();
+    let described = |metrics: usize| {
+        let mut plain = Vec::new();
+        put_bytes(&mut plain, 0x22, b"");
+        put_bytes(&mut plain, 0x22, b"__name__");
+        for metric in 0..metrics {
+            put_bytes(&mut plain, 0x22, format!("m{metric}").as_bytes());
+        }
+        for metric in 0..metrics {
+            let mut refs = Vec::new();
+            put_varint(&mut refs, 1);
+            put_varint(&mut refs, metric as u64 + 2);
+            let mut series = Vec::new();
+            put_bytes(&mut series, 0x0a, &refs);
+            put_bytes(&mut series, 0x12, &[0x10, 1]);
+            put_bytes(&mut series, 0x2a, &[0x08, 2]);
+            put_bytes(&mut plain, 0x2a, &series);
+        }
+        snappy::compress(&plain).unwrap()
+    };
+    let split = |metrics| {
+        let limits = WriteLimits::default();
+        splitter.split(&described(metrics), Form::V2, Uid([1; 16]), 1, &limits, NOW)
+    };
+    let most = metadata::MAX_ENTRIES;
+    assert_eq!(split(most).unwrap().metadata.len(), most);
+    let batch = split(most + 100).unwrap();
+    assert!((100..most).contains(&batch.metadata.len()));
+    let replayed = splitter.replay(&batch.body, Form::V2, Uid([1; 16]), 1).unwrap();
+    assert_eq!(replayed.metadata.len(), most + 100);
 }
 
 #[test]
