@@ -158,15 +158,12 @@ mod tests {
             let mut held = [const { Vec::new() }; 4];
             let mut most = 0;
             for (lane, step) in steps {
-                match step {
-                    Some(bytes) => {
-                        cells.append(&mut chains[lane], &bytes);
-                        held[lane].extend(bytes);
-                    }
-                    None => {
-                        cells.clear(&mut chains[lane]);
-                        held[lane].clear();
-                    }
+                if let Some(bytes) = step {
+                    cells.append(&mut chains[lane], &bytes);
+                    held[lane].extend(bytes);
+                } else {
+                    cells.clear(&mut chains[lane]);
+                    held[lane].clear();
                 }
                 for (chain, held) in chains.iter().zip(&held) {
                     prop_assert_eq!(&read(&cells, chain), held);
