@@ -18,8 +18,9 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 1.0
 
-_LITTLE_BYTES = 2 << 20
-"""After so little the thread lingers, so that the next records come together: each read costs, also of one record."""
+_LITTLE_BYTES = 1 << 20
+"""After so little, decoded, the thread lingers, so that the next records come together: each read costs, also of one
+record."""
 
 _CLOSE_S = 1.0
 _CLOSE_LINGER_S = 0.005

@@ -354,7 +354,7 @@ mod tests {
                     .zip(values)
                     .map(|(t, v)| format!("{v}@{t}"))
                     .collect();
-                let labels = crate::wire::labels::series_text(batch.labels_of(series));
+                let labels = crate::wire::labels::series_text(batch.label_sets().of(series));
                 found.push(format!("{labels} {}", points.join(" ")));
             }
             for exemplar in &batch.exemplars {

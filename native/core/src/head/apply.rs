@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use crate::log::{LogRecord, RecordKind};
 use crate::model::Millis;
-use crate::wire::{BatchSeries, SplitBatch};
+use crate::wire::{BatchSeries, LabelSets, SplitBatch};
 
 use super::generation::Generations;
 use super::instance::{Instance, Metadata};
@@ -31,8 +31,9 @@ impl Head {
                     for batch in batches {
                         deal(batch, &places, &mut shares);
                         for (head, share) in heads.iter().zip(&shares) {
+                            let mut label_sets = batch.label_sets();
                             for turn in share.chunks(SERIES_PER_TURN) {
-                                head.state.write().apply(batch, turn, record);
+                                head.state.write().apply(batch, &mut label_sets, turn, record);
                             }
                             head.apply_metadata(batch);
                             head.apply_exemplars(batch);
@@ -99,7 +100,14 @@ fn deal(batch: &SplitBatch, places: &HashMap<u16, usize>, shares: &mut [Vec<u32>
 }
 
 impl State {
-    fn apply(&mut self, batch: &SplitBatch, turn: &[u32], record: &LogRecord) {
+    /// `label_sets` are those of the batch, which the next turn reads on.
+    fn apply(
+        &mut self,
+        batch: &SplitBatch,
+        label_sets: &mut LabelSets<'_>,
+        turn: &[u32],
+        record: &LogRecord,
+    ) {
         let Some(uid) = batch.uid else { return };
         let samples = turn.iter().map(|&at| batch.series[at as usize].len()).sum();
         self.recent.entry(uid).or_default().add(record.now_ms, samples);
@@ -113,7 +121,7 @@ impl State {
             scratch: &mut self.scratch,
         };
         for &at in turn {
-            writer.add(batch, &batch.series[at as usize]);
+            writer.add(batch, label_sets, &batch.series[at as usize]);
         }
         writer.settle();
         self.conflicts += writer.conflicts;
@@ -156,7 +164,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     #[inline]
-    fn add(&mut self, batch: &SplitBatch, series: &BatchSeries) {
+    fn add(&mut self, batch: &SplitBatch, label_sets: &mut LabelSets<'_>, series: &BatchSeries) {
         let mut place = None;
         let (times, values) = batch.samples_of(series);
         let mut starts = batch.starts_of(series).iter();
@@ -169,7 +177,7 @@ impl Writer<'_> {
             let Some(generation) = self.target.generation else {
                 continue;
             };
-            let resolved = place.or_else(|| self.instance.resolve(series.key, || batch.labels_of(series)));
+            let resolved = place.or_else(|| self.instance.resolve(series.key, || label_sets.of(series)));
             let Some(found) = resolved else {
                 self.unreadable += 1;
                 return;
@@ -198,12 +206,12 @@ impl Writer<'_> {
             }
         }
         if series.histograms.1 > 0 {
-            self.add_histograms(batch, series);
+            self.add_histograms(batch, label_sets, series);
         }
     }
 
     #[cold]
-    fn add_histograms(&mut self, batch: &SplitBatch, series: &BatchSeries) {
+    fn add_histograms(&mut self, batch: &SplitBatch, label_sets: &mut LabelSets<'_>, series: &BatchSeries) {
         for histogram in batch.histograms_of(series) {
             let time = histogram.time;
             if time < self.target.start || time >= self.target.end {
@@ -212,7 +220,7 @@ impl Writer<'_> {
             let Some(generation) = self.target.generation else {
                 continue;
             };
-            let place = self.instance.resolve(series.key, || batch.labels_of(series));
+            let place = self.instance.resolve(series.key, || label_sets.of(series));
             let held = place.and_then(|place| Some((place, self.instance.slab.get_mut(place)?)));
             let (Some((place, held)), Some((histogram, start))) = (held, batch.histogram(histogram)) else {
                 self.unreadable += 1;

@@ -198,12 +198,12 @@ impl Instance {
     }
 
     /// Whether the label set is known, in whatever encoding.
-    pub fn knows(&self, key: u128, label_bytes: &[u8]) -> bool {
+    pub fn knows<'l>(&self, key: u128, label_bytes: impl FnOnce() -> &'l [u8]) -> bool {
         if self.find_key(key).is_some() {
             return true;
         }
         let mut pairs = Vec::new();
-        labels::decode(label_bytes, &mut pairs)
+        labels::decode(label_bytes(), &mut pairs)
             .and_then(|()| self.index.lookup_row(&pairs))
             .is_some_and(|row| self.find_row(&row).is_some())
     }
@@ -385,7 +385,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&[("pod", "pod-7"), ("__name__", "up")], &mut bytes);
         for key in 0..5000 {
-            assert!(instance.knows(key << 64, &bytes));
+            assert!(instance.knows(key << 64, || &bytes));
             assert_eq!(instance.resolve(key << 64, || &bytes), Some(series));
         }
         assert_eq!(instance.slab.len(), 1);

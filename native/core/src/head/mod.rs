@@ -215,9 +215,10 @@ impl Head {
     fn mark_new(&self, uid: Uid, batch: &SplitBatch, new: &mut [bool]) {
         let state = self.state.read();
         let instance = state.instances.get(&uid);
+        let mut label_sets = batch.label_sets();
         for (series, new) in batch.series.iter().zip(new) {
             if series.partition == self.partition {
-                *new = !instance.is_some_and(|i| i.knows(series.key, batch.labels_of(series)));
+                *new = !instance.is_some_and(|i| i.knows(series.key, || label_sets.of(series)));
             }
         }
     }

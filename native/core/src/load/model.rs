@@ -358,7 +358,7 @@ mod tests {
         assert!(batch.refused.is_empty(), "{:?}", batch.refused);
         let samples = batch.series.iter().flat_map(|series| {
             let (times, values) = batch.samples_of(series);
-            let labels = batch.labels_of(series).to_vec();
+            let labels = batch.label_sets().of(series).to_vec();
             std::iter::repeat(labels).zip(times.iter().zip(values))
         });
         samples

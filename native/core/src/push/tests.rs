@@ -77,7 +77,7 @@ impl World {
             let (times, values) = batch.samples_of(series);
             let rows = self
                 .samples
-                .entry(series_text(batch.labels_of(series)))
+                .entry(series_text(batch.label_sets().of(series)))
                 .or_default();
             rows.extend(
                 times

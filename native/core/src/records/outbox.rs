@@ -152,9 +152,10 @@ impl Outbox {
             spare,
         };
         let mut full = false;
+        let mut label_sets = batch.label_sets();
         for series in &batch.series {
             let drafts = &mut queue(queues, waiting, series.partition).drafts;
-            drafts.add_series(&mut adding, batch.labels_of(series), &batch.rows_of(series));
+            drafts.add_series(&mut adding, label_sets.of(series), &batch.rows_of(series));
             full |= !drafts.full.is_empty();
         }
         for exemplar in &batch.exemplars {

@@ -2,7 +2,7 @@
 
 use crate::model::{Millis, Uid};
 use crate::wire::encode::{MAX_VARINT, Rows, put_varint};
-use crate::wire::front::{FRONT_OVERHEAD, FrontLabels, FrontReader, FrontWriter};
+use crate::wire::front::{FRONT_OVERHEAD, FrontReader, FrontWriter};
 use crate::wire::proto::Reader;
 use crate::wire::{BatchHistogram, BatchSeries, SplitBatch, Splitter};
 use crate::{Error, Result};
@@ -218,7 +218,7 @@ impl<'a> Section<'a> {
             .iter()
             .map(|bytes| f64::from_le_bytes(*bytes))
             .collect();
-        batch.front = Some(FrontLabels::new(self.labels.to_vec(), label_bytes));
+        batch.front = Some(self.labels.to_vec());
         Ok(batch)
     }
 

@@ -65,6 +65,7 @@ impl SplitBatch {
         let mut verdicts: HashMap<u128, Option<Surplus>> = HashMap::new();
         let mut by_metric: HashMap<String, usize> = HashMap::new();
         let mut new = Vec::new();
+        let mut label_sets = self.label_sets();
         let mut is_whole = true;
         for (at, series) in self.series.iter().enumerate() {
             if !is_new(at, series) {
@@ -73,7 +74,7 @@ impl SplitBatch {
             let Entry::Vacant(verdict) = verdicts.entry(series.key) else {
                 continue;
             };
-            let metric = metric_of(self.labels_of(series));
+            let metric = metric_of(label_sets.of(series));
             let of_metric = by_metric
                 .entry_ref(&*metric)
                 .or_insert_with(|| active_of(&metric));
@@ -97,8 +98,9 @@ impl SplitBatch {
     /// The metric names of the series for which `is_wanted`, each once.
     pub fn metrics(&self, is_wanted: impl Fn(&BatchSeries) -> bool) -> Vec<String> {
         let mut seen: HashMap<String, ()> = HashMap::new();
+        let mut label_sets = self.label_sets();
         for series in self.series.iter().filter(|series| is_wanted(series)) {
-            seen.entry_ref(&*metric_of(self.labels_of(series))).or_insert(());
+            seen.entry_ref(&*metric_of(label_sets.of(series))).or_insert(());
         }
         seen.into_keys().collect()
     }

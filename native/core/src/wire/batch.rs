@@ -5,7 +5,7 @@ use hashbrown::HashSet;
 use super::admission::Surplus;
 use super::encode::{Rows, put_metadata, put_push, put_rows};
 use super::exemplar::{BatchExemplar, put_exemplar};
-use super::front::FrontLabels;
+use super::front::FrontCursor;
 use super::histogram::SentHistogram;
 use super::labels::series_text;
 use super::refusal::{Refusal, refuse};
@@ -20,7 +20,8 @@ pub struct BatchSeries {
     /// Keyed 128-bit hash over the uid and the label bytes below. Only a cache key: the same label set in another encoding has another
     /// key.
     pub key: u128,
-    /// Where the label bytes lie in [`SplitBatch::labels`], or in what [`SplitBatch::front`] holds if there is one; start and length.
+    /// Where the label bytes lie in [`SplitBatch::labels`], or in what [`SplitBatch::front`] holds if there is one, put
+    /// together one behind the other; start and length.
     pub labels: (u32, u32),
     /// The rows of `times` and `values` that belong to it, start and length.
     pub samples: (u32, u32),
@@ -36,6 +37,23 @@ impl BatchSeries {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// The label bytes of a batch's series. Those of a record are put together when somebody asks: cheap in the order of the series.
+#[derive(Debug)]
+pub enum LabelSets<'b> {
+    Sent(&'b [u8]),
+    Front(FrontCursor<'b>),
+}
+
+impl LabelSets<'_> {
+    #[inline]
+    pub fn of(&mut self, series: &BatchSeries) -> &[u8] {
+        match self {
+            Self::Sent(labels) => &labels[rows(series.labels)],
+            Self::Front(cursor) => cursor.find(rows(series.labels)),
+        }
     }
 }
 
@@ -91,8 +109,9 @@ pub struct SplitBatch {
     /// (`0a <len> 0a <len> name 12 <len> value`), valid UTF-8, names unique and never empty, values never empty, `__name__` among
     /// them, in the sender's order: not necessarily sorted. The messages of histograms lie there, too. What lies between is of no meaning.
     pub labels: Vec<u8>,
-    /// Holds the labels of the series instead, if they were read from a record that has them so.
-    pub front: Option<FrontLabels>,
+    /// Holds the labels of the series instead, each as what differs from those before (`front`), if they were read from a record that
+    /// has them so. It was read through.
+    pub front: Option<Vec<u8>>,
     /// Rows of `times` and `values`, and `histograms`, belong to the series in this order, without gaps.
     pub series: Vec<BatchSeries>,
     pub times: Vec<Millis>,
@@ -113,13 +132,17 @@ pub struct SplitBatch {
 }
 
 impl SplitBatch {
-    /// Put together first, if that was not done.
-    pub fn labels_of(&self, series: &BatchSeries) -> &[u8] {
-        let all = self
-            .front
-            .as_ref()
-            .map_or(self.labels.as_slice(), FrontLabels::plain);
-        &all[rows(series.labels)]
+    /// The label bytes of its series, wherever they lie.
+    pub fn label_sets(&self) -> LabelSets<'_> {
+        match &self.front {
+            None => LabelSets::Sent(&self.labels),
+            Some(packed) => LabelSets::Front(FrontCursor::new(packed)),
+        }
+    }
+
+    /// Those of a series in a batch that a sender's message was split into.
+    pub(super) fn labels_of(&self, series: &BatchSeries) -> &[u8] {
+        &self.labels[rows(series.labels)]
     }
 
     /// Those that hold something of the batch, ascending.
@@ -199,11 +222,12 @@ impl SplitBatch {
         let mut kept = self.clone();
         let mut refused = std::mem::take(&mut kept.refused);
         let mut all = true;
+        let mut label_sets = self.label_sets();
         kept.retain_series(|i| {
             let Some(surplus) = surplus(i) else { return true };
             all = false;
             let series = &self.series[i];
-            let labels = self.labels_of(series);
+            let labels = label_sets.of(series);
             let example = || format!("{}: {}", surplus.why(labels), series_text(labels));
             refuse(&mut refused, surplus.reason(), series.len(), example);
             false
@@ -260,7 +284,7 @@ impl SplitBatch {
             .sum();
         self.body.len()
             + self.labels.len()
-            + self.front.as_ref().map_or(0, FrontLabels::held_bytes)
+            + self.front.as_ref().map_or(0, Vec::len)
             + size_of_val(self.series.as_slice())
             + self.times.len() * 16
             + self.starts.len() * 8
@@ -289,8 +313,9 @@ impl SplitBatch {
     /// A body of remote write 1.0 that holds exactly this batch.
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
         let mut plain = Vec::new();
+        let mut label_sets = self.label_sets();
         for series in &self.series {
-            put_rows(&mut plain, self.labels_of(series), &self.rows_of(series));
+            put_rows(&mut plain, label_sets.of(series), &self.rows_of(series));
         }
         for exemplar in &self.exemplars {
             let (series, labels) = self.exemplar_labels(exemplar);

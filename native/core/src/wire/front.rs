@@ -3,7 +3,7 @@
 //! A series is three numbers, how many bytes it begins with that the one before begins with, how many it ends with, and how many lie
 //! between, and those bytes.
 
-use std::sync::OnceLock;
+use std::ops::Range;
 
 use super::encode::{MAX_VARINT, put_varint};
 use super::proto::Reader;
@@ -78,41 +78,35 @@ impl<'a> FrontReader<'a> {
     }
 }
 
-/// Label bytes that are put together when somebody asks for them: heads that know their series by their keys never do.
-#[derive(Debug, Default, Clone)]
-pub struct FrontLabels {
-    packed: Vec<u8>,
-    /// Of all of them, one behind the other.
-    len: usize,
-    plain: OnceLock<Vec<u8>>,
+/// Finds those of one series among those of many, by where they would begin if all lay one behind the other. Of those that nobody
+/// asks for nothing is kept.
+#[derive(Debug)]
+pub struct FrontCursor<'a> {
+    labels: FrontReader<'a>,
+    /// Where those read last would lie.
+    at: Range<usize>,
 }
 
-impl FrontLabels {
-    /// `packed` was read through, and had `len` bytes in all.
-    pub fn new(packed: Vec<u8>, len: usize) -> Self {
+impl<'a> FrontCursor<'a> {
+    pub fn new(packed: &'a [u8]) -> Self {
         Self {
-            packed,
-            len,
-            plain: OnceLock::new(),
+            labels: FrontReader::new(packed),
+            at: 0..0,
         }
     }
 
-    /// All of them, one behind the other.
-    pub fn plain(&self) -> &[u8] {
-        self.plain.get_or_init(|| {
-            let mut plain = Vec::with_capacity(self.len);
-            let mut labels = FrontReader::new(&self.packed);
-            while let (false, Ok(labels)) = (labels.is_empty(), labels.read()) {
-                plain.extend_from_slice(labels);
-            }
-            plain.resize(self.len, 0);
-            plain
-        })
-    }
-
-    /// Heap bytes that it takes once somebody has asked.
-    pub fn held_bytes(&self) -> usize {
-        self.packed.len() + self.len
+    /// Reads on to them, or from the beginning if it is past them: cheap in ascending order. Nothing, if there are none there.
+    pub fn find(&mut self, wanted: Range<usize>) -> &[u8] {
+        if wanted.start < self.at.start {
+            *self = Self::new(self.labels.packed);
+        }
+        while self.at != wanted && self.at.end <= wanted.start {
+            let Ok(labels) = self.labels.read() else {
+                return &[];
+            };
+            self.at = self.at.end..self.at.end + labels.len();
+        }
+        if self.at == wanted { &self.labels.last } else { &[] }
     }
 }
 
@@ -192,18 +186,33 @@ mod tests {
                 prop_assert_eq!(reader.read().unwrap(), labels.as_slice());
             }
             prop_assert!(reader.is_empty());
-            let plain = all.concat();
-            let labels = FrontLabels::new(packed, plain.len());
-            prop_assert_eq!(labels.plain(), plain);
         }
 
         #[test]
-        fn any_bytes_are_an_answer(packed in prop::collection::vec(0..20_u8, 0..100), len in 0..100_usize) {
+        fn those_that_are_asked_for_are_found(
+            all in prop::collection::vec(prop::collection::vec(b'a'..=b'b', 1..40), 1..20),
+            asked in prop::collection::vec(any::<prop::sample::Index>(), 1..20),
+        ) {
+            let packed = written(&all);
+            let mut cursor = FrontCursor::new(&packed);
+            for index in asked {
+                let number = index.index(all.len());
+                let start = all[..number].iter().map(Vec::len).sum::<usize>();
+                let end = start + all[number].len();
+                prop_assert_eq!(cursor.find(start..end), all[number].as_slice());
+                prop_assert_eq!(cursor.find(start..end + 1), &[]);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_an_answer(packed in prop::collection::vec(0..20_u8, 0..100), start in 0..100_usize, len in 0..100_usize) {
             let mut reader = FrontReader::new(&packed);
             while let (false, Ok(labels)) = (reader.is_empty(), reader.read()) {
                 prop_assert!(labels.len() <= packed.len());
             }
-            prop_assert_eq!(FrontLabels::new(packed, len).plain().len(), len);
+            let mut cursor = FrontCursor::new(&packed);
+            let found = cursor.find(start..start + len).len();
+            prop_assert!(found == 0 || found == len);
         }
     }
 

@@ -47,7 +47,7 @@ mod v2;
 mod properties;
 
 pub use admission::{Admitted, SeriesLimits, Surplus};
-pub use batch::{BatchHistogram, BatchSeries, Form, MetadataEntry, PushEntry, SplitBatch};
+pub use batch::{BatchHistogram, BatchSeries, Form, LabelSets, MetadataEntry, PushEntry, SplitBatch};
 pub use exemplar::BatchExemplar;
 pub use histogram::MAX_HISTOGRAM_BYTES;
 pub(crate) use histogram::SentHistogram;

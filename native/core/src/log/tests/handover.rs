@@ -43,6 +43,7 @@ fn batch_of(record: &LogRecord) -> &SplitBatch {
 /// What a head sees of a record.
 fn columns(record: &LogRecord) -> impl PartialEq + std::fmt::Debug + use<> {
     let batch = batch_of(record);
+    let mut label_sets = batch.label_sets();
     let series: Vec<_> = batch
         .series
         .iter()
@@ -52,7 +53,7 @@ fn columns(record: &LogRecord) -> impl PartialEq + std::fmt::Debug + use<> {
             (
                 s.partition,
                 s.key,
-                batch.labels_of(s).to_vec(),
+                label_sets.of(s).to_vec(),
                 times.to_vec(),
                 bits,
             )

@@ -84,8 +84,10 @@ proptest! {
         if let Ok(record) = decoder().decode(3, 0, &forged(2, 1, 3, &payload)) {
             for batch in batches_of(&record) {
                 prop_assert_eq!(batch.times.len(), batch.values.len());
+                let mut label_sets = batch.label_sets();
                 for series in &batch.series {
-                    prop_assert!(!series.is_empty() && batch.labels_of(series).len() <= labels.len());
+                    let found = label_sets.of(series).len();
+                    prop_assert!(!series.is_empty() && found == series.labels.1 as usize && found <= labels.len());
                 }
             }
         }

@@ -93,8 +93,9 @@ pub fn encode(batches: &[Arc<SplitBatch>], partition: u16) -> Vec<(Vec<u64>, Vec
             bytes: 0,
             spare: &mut spare,
         };
+        let mut label_sets = batch.label_sets();
         for series in batch.series.iter().filter(|s| s.partition == partition) {
-            drafts.add_series(&mut adding, batch.labels_of(series), &batch.rows_of(series));
+            drafts.add_series(&mut adding, label_sets.of(series), &batch.rows_of(series));
         }
         for entry in batch.metadata.iter().filter(|m| m.partition == partition) {
             drafts.add_metadata(&mut adding, entry);

@@ -420,6 +420,7 @@ fn starts_histograms_exemplars_and_pushes_are_read_back() {
     };
     assert_eq!(read.series.len(), 8);
     let all = |batch: &SplitBatch| {
+        let mut label_sets = batch.label_sets();
         let series = batch.series.iter().map(|series| {
             let rows = batch.rows_of(series);
             let bits: Vec<_> = rows.values.iter().map(|value| value.to_bits()).collect();
@@ -433,7 +434,7 @@ fn starts_histograms_exemplars_and_pushes_are_read_back() {
                 .iter()
                 .map(|h| (h.time, h.message(rows.bytes).to_vec()));
             let samples = (rows.times.to_vec(), bits, starts, histograms.collect::<Vec<_>>());
-            (series.key, batch.labels_of(series).to_vec(), samples)
+            (series.key, label_sets.of(series).to_vec(), samples)
         });
         let exemplars = batch.exemplars.iter().map(|exemplar| {
             let (series, labels) = batch.exemplar_labels(exemplar);
