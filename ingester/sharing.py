@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 
 import structlog
@@ -65,6 +65,7 @@ class SharedOwnership:
         self._away_since: float | None = None
         self._pause_until = 0.0
         self._is_stopping = False
+        self._has_left = False
         self._one_at_a_time = asyncio.Lock()
 
     # ---- life ----
@@ -104,6 +105,8 @@ class SharedOwnership:
     async def tick(self) -> None:
         """One look at the others, and what follows from it. ConflictError: another process has this one's name."""
         async with self._one_at_a_time:
+            if self._has_left:
+                return
             try:
                 async with asyncio.timeout(_CALL_S):
                     view = await self._look()
@@ -132,7 +135,9 @@ class SharedOwnership:
             if self._view is None or self._is_done(self._view):
                 break
             await asyncio.sleep(_LEAVE_TICK_S)
-        await self._give_back()
+        async with self._one_at_a_time:  # a tick under way renews what is given back here
+            self._has_left = True
+            await self._give_back()
 
     def _is_done(self, view: View) -> bool:
         """Whether others serve all that this process had, or nobody is there to take it."""
@@ -238,6 +243,8 @@ class SharedOwnership:
     async def _do(self, act: Act, number: int, view: View) -> None:
         if number in self._working and act is not Act.RENEW:
             return
+        if self._part(number, self._parts) is not self._part(number, view.held):
+            return  # what could not be opened was given back since the look
         match act:
             case Act.TAKE:
                 lease = await self._membership.acquire(number, member=self._member, ttl_ms=self._rules.lease_ms)
@@ -267,6 +274,10 @@ class SharedOwnership:
                 self._parts[number] = replace(self._parts[number], part=Part.STANDBY, since_ms=view.now_ms)
             case Act.DROP:
                 self._work(number, self._drop)
+
+    @staticmethod
+    def _part(number: int, parts: Mapping[int, Held]) -> Part | None:
+        return parts[number].part if number in parts else None
 
     def _begin(self, number: int, part: Part, view: View) -> None:
         source = source_of(view, number)

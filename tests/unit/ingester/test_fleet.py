@@ -10,6 +10,7 @@ from ingester.service import Ingester
 from shared import faults
 from shared.errors import ConflictError, UnavailableError
 from shared.native import Files
+from shared.seams.membership import Lease
 from tests.support.fleet import Fleet
 from tests.support.world import HOUR_MS, PARTITIONS, Found, labels, series
 
@@ -200,6 +201,56 @@ class TestComingAndGoing:
             assert directory.replay_from == (await fleet.log.end_offsets([number]))[number]
         await fleet.begin("a-0")
         assert await read(fleet) == writer.expected
+
+    async def test_a_member_that_leaves_gives_back_what_its_ticks_would_renew(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await fleet.begin("a-0")
+        ingester = fleet.members["a-0"]
+        release, ticks = fleet.membership.release, []
+
+        async def while_it_ticks(lease: Lease) -> None:
+            ticks.append(asyncio.create_task(ingester.own()))
+            await asyncio.sleep(0.01)
+            await release(lease)
+
+        monkeypatch.setattr(fleet.membership, "release", while_it_ticks)
+        await ingester.drain()
+        assert len(ticks) == PARTITIONS
+        for tick in ticks:
+            await tick
+        assert await fleet.membership.leases() == []
+
+    async def test_what_could_not_be_opened_is_not_renewed_by_a_tick_that_saw_it(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ingester = await fleet.join_as("a-0")
+        fleet.clock.advance(4)
+        renew, open_ = fleet.membership.renew, ingester.holdings.open
+        is_opening, may_fail = asyncio.Event(), asyncio.Event()
+
+        async def open_or_fail(numbers: list[int]) -> None:
+            if numbers == [1] and not may_fail.is_set():
+                is_opening.set()
+                await may_fail.wait()
+                raise UnavailableError("no log")
+            await open_(numbers)
+
+        async def while_it_fails(lease: Lease, *, ttl_ms: int) -> Lease | None:
+            may_fail.set()
+            await asyncio.sleep(0.01)
+            return await renew(lease, ttl_ms=ttl_ms)
+
+        monkeypatch.setattr(ingester.holdings, "open", open_or_fail)
+        await ingester.own()  # begins with two partitions
+        await is_opening.wait()
+        await ingester.holdings.settled()
+        monkeypatch.setattr(fleet.membership, "renew", while_it_fails)
+        fleet.clock.advance(5)
+        await ingester.own()  # sees both, and renews the first one while the second one fails
+        assert 1 not in fleet.owners("a")
+        await fleet.settle()
+        assert set(fleet.owners("a")) == EVERYTHING
 
     async def test_a_partition_that_cannot_be_opened_is_given_back_and_tried_again(self, fleet: Fleet) -> None:
         faults.arm("replay.begin:fail:1")
