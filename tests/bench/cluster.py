@@ -106,10 +106,11 @@ def scaling() -> None:
     first = 0.0
     for distributors, ingesters in ((1, 1), (2, 1), (1, 2), (2, 2)):
         with ensemble(HOLD, distributors=distributors, ingesters=ingesters) as run:
-            _offer(run, rate, seconds=4, since_s=7200)
+            begin = _within_a_window()
+            _offer(run, rate, seconds=4, begin=begin)
             run.wait_applied()
             before = run.used()
-            samples = _offer(run, rate, seconds=seconds, since_s=3600)
+            samples = _offer(run, rate, seconds=seconds, begin=begin + 60)
             time.sleep(_APPLIED_S)
             after = run.used()
             time.sleep(_STILL_S)
@@ -129,14 +130,22 @@ _APPLIED_S = 1.0
 """Within which the ingesters have applied what was acknowledged at such a rate."""
 
 
-def _offer(run: Ensemble, rate: int, *, seconds: int, since_s: int) -> int:
-    """Writes at this rate to all distributors, and returns how many samples were acknowledged. The data are of so long
-    ago; two offers have the same series.
+def _within_a_window() -> int:
+    """A time, in seconds, about an hour ago, so that two minutes from it on lie in one window: in the next one series
+    are new to a head.
+    """
+    begin = int(time.time()) - 3600
+    return begin if begin % 7200 < 7080 else begin - 120
+
+
+def _offer(run: Ensemble, rate: int, *, seconds: int, begin: int) -> int:
+    """Writes at this rate to all distributors, and returns how many samples were acknowledged. Their times begin there,
+    in seconds; two offers have the same series.
     """
     report = headrace_load(
         *([role.base for role in run.cluster.distributors], run.cluster.queriers[0].base),
         *("--series", "100000", "--senders", "16", "--rate", str(rate), "--run", "scaling"),
-        *("--from", str(int(time.time()) - since_s), "--duration", f"{seconds}s", "--drain", "60s"),
+        *("--from", str(begin), "--duration", f"{seconds}s", "--drain", "60s"),
     )
     samples: int = report["writes"]["samples"]
     assert samples > 0.9 * rate * seconds, (
