@@ -15,6 +15,8 @@ THREAD_ABOVE_BYTES = 256 << 10
 """Compressed. A body of 2,000 samples has some 90 KB and takes 0.3 ms to split, and a hop to a thread and back 0.1 ms;
 one of this size would hold up the event loop for about a millisecond."""
 
+NOTHING_WRITTEN = written(0, 0, 0)
+
 MAX_KNOWN_TYPES = 100
 
 MAX_ERROR_CHARS = 900
@@ -36,7 +38,7 @@ class WriteHandler:
         instance = await self._authenticator.authenticate(headers.get(b"authorization"))
         version = self._version_of(headers.get(b"content-encoding"), headers.get(b"content-type"))
         if version != 1:
-            request.failure_headers = written(0, 0, 0)
+            request.failure_headers = NOTHING_WRITTEN
         most = instance.limits.max_body_bytes
         with self._inflight.body(request, most), self._intake.noting_bodies(instance):
             body = await request.body(most, "max_body_bytes")

@@ -73,6 +73,13 @@ impl Description {
         Ok(())
     }
 
+    /// In one number, if its own are small enough.
+    #[inline]
+    fn packed(self) -> Option<u64> {
+        let is_small = self.kind < 1 << 16 && (self.help | self.unit) < 1 << 24;
+        is_small.then(|| self.kind << 48 | u64::from(self.help) << 24 | u64::from(self.unit))
+    }
+
     /// The metric family of a series' name: the message does not say it, and series of classic histograms and summaries have suffixes.
     pub fn family_of(self, name: &[u8]) -> &[u8] {
         let suffixes: &[&[u8]] = match self.kind {
@@ -86,31 +93,32 @@ impl Description {
     }
 }
 
-/// What was said of metrics, by the reference of a name. It may forget: one place holds whatever was said there last.
-#[derive(Debug, Default)]
+/// What was said of metrics last, by the reference of a name. Of names and descriptions with high references it remembers nothing.
+#[derive(Debug)]
 pub struct Latest {
-    /// One more than the position in `said`. None until something is said, then a power of two.
-    places: Vec<u32>,
-    said: Vec<(u32, Description)>,
+    /// A description in one number; zero is none, for what is remembered says something.
+    said: Vec<u64>,
 }
 
 impl Latest {
-    #[inline]
-    pub fn is(&self, name: u32, description: Description) -> bool {
-        let place = name as usize & self.places.len().wrapping_sub(1);
-        let at = self.places.get(place).copied().unwrap_or_default();
-        let said = self.said.get((at as usize).wrapping_sub(1));
-        said == Some(&(name, description))
+    /// `symbols`: how many references there are.
+    pub fn new(symbols: usize) -> Self {
+        Self {
+            said: vec![0; symbols.min(MAX_REMEMBERED)],
+        }
     }
 
-    /// `symbols`: how many references there are.
-    pub fn set(&mut self, name: u32, description: Description, symbols: usize) {
-        if self.places.is_empty() {
-            self.places = vec![0; symbols.next_power_of_two().min(MAX_REMEMBERED)];
+    /// Whether this was said last.
+    #[inline]
+    pub fn is(&self, name: u32, description: Description) -> bool {
+        let said = self.said.get(name as usize).copied().unwrap_or_default();
+        said != 0 && Some(said) == description.packed()
+    }
+
+    pub fn set(&mut self, name: u32, description: Description) {
+        if let Some(said) = self.said.get_mut(name as usize) {
+            *said = description.packed().unwrap_or_default();
         }
-        self.said.push((name, description));
-        let place = name as usize & (self.places.len() - 1);
-        self.places[place] = self.said.len() as u32;
     }
 }
 
@@ -188,17 +196,33 @@ mod tests {
             unit: 0,
         };
         let other = Description {
-            kind: 1,
             help: 3,
+            ..one
+        };
+        let mut latest = Latest::new(5);
+        assert!(!latest.is(1, one) && !latest.is(1, Description::default()));
+        for name in [1, 4] {
+            latest.set(name, one);
+            assert!(latest.is(name, one) && !latest.is(name, other) && !latest.is(name - 1, one));
+        }
+        latest.set(4, other);
+        assert!(latest.is(4, other) && !latest.is(4, one));
+    }
+
+    /// Two that look alike in the space of one number would hide what a sender says.
+    #[test]
+    fn what_cannot_be_remembered_is_said_anew() {
+        let mut latest = Latest::new(5);
+        let far = Description {
+            kind: 1,
+            help: 1 << 24,
             unit: 0,
         };
-        let mut latest = Latest::default();
-        assert!(!latest.is(1, one));
-        for name in [1, 4, 1 << 20] {
-            latest.set(name, one, 5);
-            assert!(latest.is(name, one) && !latest.is(name, other) && !latest.is(name + 1, one));
+        for (name, description) in [(1, far), (7, Description { help: 2, ..far })] {
+            latest.set(name, description);
+            assert!(!latest.is(name, description));
         }
-        latest.set(4, other, 5);
-        assert!(latest.is(4, other) && !latest.is(4, one));
+        latest.set(1, Description { kind: 1 << 16, ..far });
+        assert!(!latest.is(1, Description { help: 0, ..far }));
     }
 }

@@ -84,9 +84,9 @@ pub fn scan_v2<'a>(
     let mut pass = Pass {
         scan: Scan::new(decoded, keys, bounds, extents.len()),
         labels: LabelBytes::new(symbols.len(), expected, max_label_bytes),
+        latest: Latest::new(symbols.len()),
         symbols,
         metadata: Vec::new(),
-        latest: Latest::default(),
         refused: Vec::new(),
         packed: 0..0,
         refs: Vec::new(),
@@ -268,7 +268,7 @@ impl<'a> Pass<'a> {
         let Some(reference) = metric else {
             return Ok(());
         };
-        self.latest.set(reference, description, self.symbols.len());
+        self.latest.set(reference, description);
         let name = self.symbols.get(reference).unwrap_or_default();
         if !name.is_empty() {
             self.metadata.push(Raw {
