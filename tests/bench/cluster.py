@@ -100,32 +100,41 @@ def scaling() -> None:
 
     Every case takes the same samples in the same time, of series that it knows. As fast as it goes would compare
     clusters by how much is left of two cores for what they take whether or not anything is written; and what is waited
-    for afterwards is not a part of the samples' cost.
+    for afterwards is not a part of the samples' cost. Cases take turns, for a machine's speed drifts.
     """
-    rate, seconds = 200_000, 12
-    first = 0.0
-    for distributors, ingesters in ((1, 1), (2, 1), (1, 2), (2, 2)):
-        with ensemble(HOLD, distributors=distributors, ingesters=ingesters) as run:
-            begin = _within_a_window()
-            _offer(run, rate, seconds=4, begin=begin)
-            run.wait_applied()
-            before = run.used()
-            samples = _offer(run, rate, seconds=seconds, begin=begin + 60)
-            time.sleep(_APPLIED_S)
-            after = run.used()
-            time.sleep(_STILL_S)
-            still = run.used()
-        micros = cpu_between(before, after, *HEADRACE) / samples * 1e6
-        first = first or micros
+    rate = int(os.environ.get("BENCH_RATE", "500000"))
+    cases = ((1, 1), (2, 1), (1, 2), (2, 2))
+    turns: dict[tuple[int, int], list[dict[str, float]]] = {case: [] for case in cases}
+    for turn in range(_TURNS):
+        for case in cases if turn % 2 == 0 else reversed(cases):
+            turns[case].append(_cost_of(*case, rate=rate))
+    whole = {case: [sum(cost[role] for role in HEADRACE) for cost in costs] for case, costs in turns.items()}
+    for distributors, ingesters in cases:
+        costs = whole[distributors, ingesters]
         name = f"{distributors} distributors, {ingesters} ingesters a zone"
-        say(f"{name}: CPU a sample", f"{micros:.2f} us", f"x {micros / first:.2f}, aim 1.1")
+        say(f"{name}: CPU a sample", f"{median(costs):.2f} us", f"{', '.join(f'{cost:.2f}' for cost in costs)}")
         for role in HEADRACE:
-            spent = cpu_between(before, after, role) / samples * 1e6
-            share = cpu_between(after, still, role) / _STILL_S
-            say(f"  of it {role}s", f"{spent:.2f} us", f"all of them idle take {share:.1%} of a core")
+            say(f"  of it {role}s", f"{median(cost[role] for cost in turns[distributors, ingesters]):.2f} us")
+    for few, many in (((1, 1), (2, 1)), ((1, 2), (2, 2)), ((1, 1), (1, 2)), ((2, 1), (2, 2))):
+        say(f"{many} against {few}", f"x {median(whole[many]) / median(whole[few]):.2f}", "aim 1.1")
 
 
-_STILL_S = 5.0
+def _cost_of(distributors: int, ingesters: int, *, rate: int, seconds: int = 12) -> dict[str, float]:
+    """Microseconds of CPU that a sample takes of each role, all its processes together."""
+    with ensemble(HOLD, distributors=distributors, ingesters=ingesters) as run:
+        begin = _within_a_window()
+        _offer(run, rate, seconds=4, begin=begin)
+        run.wait_applied()
+        before = run.used()
+        samples = _offer(run, rate, seconds=seconds, begin=begin + 60)
+        time.sleep(_APPLIED_S)
+        after = run.used()
+    return {role: cpu_between(before, after, role) / samples * 1e6 for role in HEADRACE}
+
+
+_TURNS = 3
+_BATCH = 2000
+"""Samples a body: what Prometheus sends at most if nothing is set."""
 _APPLIED_S = 1.0
 """Within which the ingesters have applied what was acknowledged at such a rate."""
 
@@ -139,12 +148,13 @@ def _within_a_window() -> int:
 
 
 def _offer(run: Ensemble, rate: int, *, seconds: int, begin: int) -> int:
-    """Writes at this rate to all distributors, and returns how many samples were acknowledged. Their times begin there,
+    """Writes at this rate to all distributors and returns how many samples were acknowledged. Their times begin there,
     in seconds; two offers have the same series.
     """
     report = headrace_load(
         *([role.base for role in run.cluster.distributors], run.cluster.queriers[0].base),
         *("--series", "100000", "--senders", "16", "--rate", str(rate), "--run", "scaling"),
+        *("--batch", str(_BATCH)),
         *("--from", str(begin), "--duration", f"{seconds}s", "--drain", "60s"),
     )
     samples: int = report["writes"]["samples"]

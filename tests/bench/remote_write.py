@@ -43,9 +43,10 @@ def split_all(splitter: Splitter, requests: list[bytes], version: int) -> tuple[
 
 
 def send_in_turns(forms: dict[str, tuple[int, list[bytes]]]) -> dict[str, float]:
-    """CPU seconds of a new server for each form, that is sent its bodies one after the other, until it has applied them.
+    """CPU seconds of a new server for each form that is sent its bodies one after the other, until it has applied them.
 
-    All servers run beside each other and are sent a few bodies in turn: a machine's speed drifts by more than they differ.
+    All servers run beside each other and are sent a few bodies in turn: a machine's speed drifts by more than they
+    differ.
     """
     with ExitStack() as stack:
         servers = {name: _Sent(stack, version) for name, (version, _) in forms.items()}
