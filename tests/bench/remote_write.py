@@ -23,7 +23,10 @@ UID = bytes(range(16))
 BODIES = 400
 ROUNDS = 7
 SENT_BODIES, SENT_IN_TURN, SENT_ROUNDS = 2400, 20, 5
-V1_HEADERS = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+V1_HEADERS = v2.HEADERS | {
+    "Content-Type": "application/x-protobuf",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
 LIMITS = WriteLimits(max_future_ms=None)
 
 

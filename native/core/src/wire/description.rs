@@ -195,10 +195,7 @@ mod tests {
             help: 2,
             unit: 0,
         };
-        let other = Description {
-            help: 3,
-            ..one
-        };
+        let other = Description { help: 3, ..one };
         let mut latest = Latest::new(5);
         assert!(!latest.is(1, one) && !latest.is(1, Description::default()));
         for name in [1, 4] {

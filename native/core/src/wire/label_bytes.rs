@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::encode::put_label;
 use super::symbols::{Symbols, read_pair};
 use crate::{Error, Result};
 
@@ -9,11 +10,11 @@ use crate::{Error, Result};
 const WIDE: usize = 64;
 const HALF: usize = WIDE / 2;
 
-/// Zeros that are put behind what is written at a time: few enough to be still in the processor's caches when they are written over.
-const STEP: usize = 4096;
-
 /// What protobuf adds to one label: three tags and as many lengths of at most five bytes.
 const LABEL_OVERHEAD: usize = 18;
+
+/// What it adds inside of one whose lengths take a byte each: two tags and as many lengths.
+const SHORT_OVERHEAD: usize = 4;
 
 /// Symbols for which a label is remembered. A request may have millions, each of one byte.
 const MAX_PIECES: usize = 1 << 16;
@@ -24,9 +25,7 @@ const MAX_PIECES: usize = 1 << 16;
 /// references, and is short, its bytes are copied from where they were written first.
 #[derive(Debug)]
 pub struct LabelBytes {
-    /// Longer than what is written, so that labels can be copied in wide pieces.
     buffer: Vec<u8>,
-    len: usize,
     limit: usize,
     /// By the reference of its value, the label that was written last.
     pieces: Vec<Piece>,
@@ -44,15 +43,13 @@ impl LabelBytes {
     /// Of references into a table of so many symbols, probably some `expected` bytes, at most `limit`.
     pub fn new(symbols: usize, expected: usize, limit: usize) -> Self {
         Self {
-            buffer: Vec::with_capacity(expected + STEP),
-            len: 0,
+            buffer: Vec::with_capacity(expected + WIDE),
             limit,
             pieces: vec![Piece::default(); symbols.min(MAX_PIECES)],
         }
     }
 
-    pub fn finish(mut self) -> Vec<u8> {
-        self.buffer.truncate(self.len);
+    pub fn finish(self) -> Vec<u8> {
         self.buffer
     }
 
@@ -63,7 +60,7 @@ impl LabelBytes {
     /// The label bytes of pairs of references; where they lie. `None`: a reference is outside of the table, or one has no partner. A
     /// small request can name long strings again and again, so what they come to is bounded: TooLarge.
     pub fn write(&mut self, symbols: &Symbols<'_>, refs: &[u32]) -> Result<Option<(u32, u32)>> {
-        let start = self.len;
+        let start = self.buffer.len();
         let (pairs, rest) = refs.as_chunks::<2>();
         for &pair in pairs {
             if !self.put(symbols, pair)? {
@@ -81,7 +78,7 @@ impl LabelBytes {
         symbols: &Symbols<'_>,
         extent: &Range<usize>,
     ) -> Result<Option<(u32, u32)>> {
-        let start = self.len;
+        let start = self.buffer.len();
         let mut at = extent.start;
         while at < extent.end {
             let Some((pair, next)) = read_pair(symbols.decoded(), at) else {
@@ -98,25 +95,20 @@ impl LabelBytes {
     /// What was written from `start` on.
     #[inline]
     fn since(&self, start: usize) -> (u32, u32) {
-        (start as u32, (self.len - start) as u32)
+        (start as u32, (self.buffer.len() - start) as u32)
     }
 
     /// Appends something else that lies between label bytes; where it lies.
     pub fn put_bytes(&mut self, bytes: &[u8]) -> Result<(u32, u32)> {
-        let start = self.len;
-        self.reserve(bytes.len())?;
-        self.len += bytes.len();
-        self.buffer[start..self.len].copy_from_slice(bytes);
-        Ok((start as u32, bytes.len() as u32))
+        self.check_room(bytes.len())?;
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        Ok(self.since(start))
     }
 
-    /// Makes room for `more` bytes, and for what is copied behind them.
-    fn reserve(&mut self, more: usize) -> Result<()> {
-        if self.len + more > self.limit {
+    fn check_room(&self, more: usize) -> Result<()> {
+        if self.buffer.len() + more > self.limit {
             return Err(self.too_large());
-        }
-        if self.len + more + 2 * WIDE > self.buffer.len() {
-            self.buffer.resize(self.len + more + STEP, 0);
         }
         Ok(())
     }
@@ -137,16 +129,14 @@ impl LabelBytes {
             return false;
         };
         let len = piece.len as usize;
-        if piece.name != name || len == 0 || len > WIDE || self.len + len > self.limit {
+        if piece.name != name || len == 0 || len > WIDE || self.buffer.len() + len > self.limit {
             return false;
         }
-        let (written, free) = self.buffer.split_at_mut(self.len);
-        let from: Option<&[u8; WIDE]> = written[piece.start as usize..].first_chunk();
-        let (Some(from), Some(to)) = (from, free.first_chunk_mut()) else {
-            return false;
-        };
-        *to = *from;
-        self.len += len;
+        let start = piece.start as usize;
+        match self.buffer[start..].first_chunk() {
+            Some(&wide) => self.put_wide::<WIDE>(wide, len),
+            None => self.buffer.extend_from_within(start..start + len),
+        }
         true
     }
 
@@ -155,14 +145,20 @@ impl LabelBytes {
         let (Some(names), Some(values)) = (symbols.span(name), symbols.span(value)) else {
             return Ok(false);
         };
-        self.reserve(names.1 as usize + values.1 as usize + LABEL_OVERHEAD)?;
-        let start = self.len;
-        let inner = 2 + varint_len(names.1) + names.1 + varint_len(values.1) + values.1;
-        self.put_head(0x0a, inner);
-        self.put_head(0x0a, names.1);
-        self.put_string(symbols.decoded(), names);
-        self.put_head(0x12, values.1);
-        self.put_string(symbols.decoded(), values);
+        let (name_len, value_len) = (names.1 as usize, values.1 as usize);
+        self.check_room(name_len + value_len + LABEL_OVERHEAD)?;
+        let start = self.buffer.len();
+        let inner = name_len + value_len + SHORT_OVERHEAD;
+        if inner < 0x80 {
+            let head = [0x0a, inner as u8, 0x0a, name_len as u8];
+            self.buffer.extend_from_slice(&head);
+            self.put_string(symbols.decoded(), names);
+            self.buffer.extend_from_slice(&[0x12, value_len as u8]);
+            self.put_string(symbols.decoded(), values);
+        } else {
+            let text = |reference| symbols.get(reference).unwrap_or_default();
+            put_label(&mut self.buffer, text(name), text(value));
+        }
         let (start, len) = self.since(start);
         if let Some(piece) = self.pieces.get_mut(value as usize) {
             *piece = Piece { name, start, len };
@@ -171,28 +167,20 @@ impl LabelBytes {
     }
 
     #[inline]
-    fn put_head(&mut self, tag: u8, mut len: u32) {
-        self.buffer[self.len] = tag;
-        self.len += 1;
-        while len >= 0x80 {
-            self.buffer[self.len] = len as u8 | 0x80;
-            self.len += 1;
-            len >>= 7;
-        }
-        self.buffer[self.len] = len as u8;
-        self.len += 1;
-    }
-
-    #[inline]
     fn put_string(&mut self, decoded: &[u8], (start, len): (u32, u32)) {
         let (start, len) = (start as usize, len as usize);
-        let from = decoded.get(start..start + HALF).filter(|_| len <= HALF);
-        if let (Some(from), Some(to)) = (from, self.buffer.get_mut(self.len..self.len + HALF)) {
-            to.copy_from_slice(from);
-        } else {
-            self.buffer[self.len..self.len + len].copy_from_slice(&decoded[start..start + len]);
+        match decoded[start..].first_chunk() {
+            Some(&wide) if len <= HALF => self.put_wide::<HALF>(wide, len),
+            _ => self.buffer.extend_from_slice(&decoded[start..start + len]),
         }
-        self.len += len;
+    }
+
+    /// Appends the first `len` bytes: a length that is known beforehand takes a few instructions, any other a call.
+    #[inline]
+    fn put_wide<const N: usize>(&mut self, wide: [u8; N], len: usize) {
+        let end = self.buffer.len() + len;
+        self.buffer.extend_from_slice(&wide);
+        self.buffer.truncate(end);
     }
 
     #[cold]
@@ -203,11 +191,6 @@ impl LabelBytes {
             self.limit
         ))
     }
-}
-
-/// Bytes that a number takes.
-fn varint_len(value: u32) -> u32 {
-    (32 - (value | 1).leading_zeros()).div_ceil(7)
 }
 
 #[cfg(test)]

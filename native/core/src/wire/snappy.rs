@@ -10,6 +10,14 @@ pub const MAX_DECODED: usize = 1 << 30;
 
 /// Decompresses a block of at most `limit` bytes. Nothing is allocated before the declared size has been checked.
 pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>> {
+    let mut decoded = Vec::new();
+    let len = decompress_into(body, limit, &mut decoded)?.len();
+    decoded.truncate(len);
+    Ok(decoded)
+}
+
+/// As `decompress`, into memory that is made longer if need be; what lay in it stands behind what is returned.
+pub fn decompress_into<'a>(body: &[u8], limit: usize, memory: &'a mut Vec<u8>) -> Result<&'a [u8]> {
     let declared = snap::raw::decompress_len(body).map_err(|e| damaged(&e))?;
     let limit = limit.min(MAX_DECODED);
     if declared > limit {
@@ -23,12 +31,15 @@ pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>> {
             body.len()
         )));
     }
-    let mut decoded = vec![0; declared];
+    if memory.is_empty() {
+        *memory = vec![0; declared]; // zeros of new pages cost nothing
+    } else if memory.len() < declared {
+        memory.resize(declared, 0);
+    }
     let written = snap::raw::Decoder::new()
-        .decompress(body, &mut decoded)
+        .decompress(body, &mut memory[..])
         .map_err(|e| damaged(&e))?;
-    decoded.truncate(written);
-    Ok(decoded)
+    Ok(&memory[..written])
 }
 
 pub fn compress(plain: &[u8]) -> Result<Vec<u8>> {
@@ -53,6 +64,18 @@ mod tests {
         for plain in [&b""[..], b"up", &[7; 10_000]] {
             assert_eq!(decompress(&compress(plain).unwrap(), 10_000).unwrap(), plain);
         }
+    }
+
+    #[test]
+    fn memory_that_is_used_again_shows_nothing_of_what_lay_in_it() {
+        let mut memory = Vec::new();
+        for plain in [&b"the longest of them"[..], b"short", b"", b"a little more"] {
+            let body = compress(plain).unwrap();
+            assert_eq!(decompress_into(&body, 100, &mut memory).unwrap(), plain);
+            assert_eq!(memory.len(), 19);
+        }
+        assert!(decompress_into(&compress(&[0; 101]).unwrap(), 100, &mut memory).is_err());
+        assert_eq!(memory.len(), 19);
     }
 
     #[test]

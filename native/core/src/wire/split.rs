@@ -23,6 +23,9 @@ use crate::{Error, Result};
 /// Of the memory for valid label bytes the part that metadata gets besides: families are far fewer than series.
 const DESCRIBED_SHARE: usize = 32;
 
+/// Memory for unpacked bodies that is kept from one to the next. Bodies of 2,000 samples take a tenth of it.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// Label keys whose places in memory are loaded at the same time.
 const LOOKED_UP_TOGETHER: usize = 32;
 
@@ -33,6 +36,8 @@ pub struct Splitter {
     partitions: u16,
     cache: Mutex<LabelCache>,
     described: Mutex<Described>,
+    /// Where a body of 2.0 is unpacked, for nothing of its batch lies there: as long as the longest so far.
+    unpacked: Mutex<Vec<u8>>,
 }
 
 /// One request on its way through.
@@ -63,6 +68,7 @@ impl Splitter {
             partitions,
             cache: Mutex::new(LabelCache::new(cache_bytes)),
             described: Mutex::new(Described::new(cache_bytes / DESCRIBED_SHARE)),
+            unpacked: Mutex::default(),
         })
     }
 
@@ -86,7 +92,6 @@ impl Splitter {
         }
         let keys = InstanceKeys::new(&self.secret, uid);
         let placement = self.placement(&keys, shards)?;
-        let decoded = snappy::decompress(body, limits.max_decoded_bytes)?;
         let request = Request {
             keys: &keys,
             placement,
@@ -96,7 +101,7 @@ impl Splitter {
             described: Some(&self.described),
             is_trusted: false,
         };
-        let mut batch = self.columns(decoded, form, uid, shards, &request)?;
+        let mut batch = self.unpack(body, form, uid, shards, &request)?;
         if batch.refused.is_empty() {
             batch.body = body.to_vec();
             batch.form = form;
@@ -145,7 +150,7 @@ impl Splitter {
             described: None,
             is_trusted: false,
         };
-        self.columns(plain, Form::V1, uid, shards, &request)
+        self.columns(request.scan(plain)?, uid, shards, &request)
     }
 
     /// A push: its samples as `split_plain` takes them, and the operation on its group, unless something is refused besides exemplars:
@@ -182,8 +187,7 @@ impl Splitter {
     pub fn replay(&self, body: &[u8], form: Form, uid: Uid, shards: u16) -> Result<SplitBatch> {
         let keys = InstanceKeys::new(&self.secret, uid);
         let placement = self.placement(&keys, shards)?;
-        let decoded = snappy::decompress(body, WriteLimits::REPLAY.max_decoded_bytes)?;
-        self.columns(decoded, form, uid, shards, &Request::replay(&keys, placement))
+        self.unpack(body, form, uid, shards, &Request::replay(&keys, placement))
     }
 
     /// The columns of what was written of accepted requests for one partition, not compressed. Where it was found counts: all of it
@@ -195,7 +199,7 @@ impl Splitter {
             is_checked: true,
             ..Request::replay(&keys, Placement::only(partition))
         };
-        self.columns(plain, Form::V1, uid, shards, &request)
+        self.columns(request.scan(plain)?, uid, shards, &request)
     }
 
     /// The partitions an instance uses.
@@ -230,35 +234,38 @@ impl Splitter {
         Ok(keys.placement(shards, self.partitions))
     }
 
-    fn columns(
+    /// The columns of a body as it came.
+    fn unpack(
         &self,
-        decoded: Vec<u8>,
+        body: &[u8],
         form: Form,
         uid: Uid,
         shards: u16,
         request: &Request<'_>,
     ) -> Result<SplitBatch> {
-        let keys = request.keys;
-        let bounds = request.limits.time_bounds(request.now);
-        let (found, labels, metadata, refused) = match form {
-            Form::V1 => {
-                let mut found = scan(&decoded, keys, bounds)?;
-                let raw = metadata::read(&decoded, &found.metadata)?;
-                let (metadata, refused) = request.metadata(&raw, Vec::new())?;
-                let mut labels = decoded;
-                labels.append(&mut found.gathered);
-                (found, labels, metadata, refused)
-            }
+        let limit = request.limits.max_decoded_bytes;
+        let scanned = match form {
+            Form::V1 => request.scan(snappy::decompress(body, limit)?),
             Form::V2 => {
-                let max_label_bytes = request.limits.max_decoded_bytes.min(snappy::MAX_DECODED);
-                let mut v2 = scan_v2(&decoded, keys, bounds, max_label_bytes)?;
-                if let Some(described) = request.described {
-                    described.lock().retain_new(&mut v2.metadata, keys, request.now);
+                let mut memory = std::mem::take(&mut *self.unpacked.lock());
+                let decoded = snappy::decompress_into(body, limit, &mut memory);
+                let scanned = decoded.and_then(|decoded| request.scan_v2(decoded));
+                if memory.len() <= KEPT_BYTES {
+                    *self.unpacked.lock() = memory;
                 }
-                let (metadata, refused) = request.metadata(&v2.metadata, v2.refused)?;
-                (v2.found, v2.labels, metadata, refused)
+                scanned
             }
         };
+        self.columns(scanned?, uid, shards, request)
+    }
+
+    fn columns(&self, scanned: Scanned, uid: Uid, shards: u16, request: &Request<'_>) -> Result<SplitBatch> {
+        let Scanned {
+            found,
+            labels,
+            metadata,
+            refused,
+        } = scanned;
         let Found {
             series,
             times,
@@ -374,6 +381,14 @@ fn attach(batch: &mut SplitBatch, exemplars: &Exemplars, invalid: &[Invalid]) {
     }
 }
 
+/// What a request says, in the form of either version.
+struct Scanned {
+    found: Found,
+    labels: Vec<u8>,
+    metadata: Vec<MetadataEntry>,
+    refused: Vec<Refusal>,
+}
+
 /// A series whose labels break a rule.
 struct Invalid {
     series: usize,
@@ -393,6 +408,36 @@ impl<'a> Request<'a> {
             described: None,
             is_trusted: true,
         }
+    }
+
+    fn scan(&self, decoded: Vec<u8>) -> Result<Scanned> {
+        let mut found = scan(&decoded, self.keys, self.limits.time_bounds(self.now))?;
+        let raw = metadata::read(&decoded, &found.metadata)?;
+        let (metadata, refused) = self.metadata(&raw, Vec::new())?;
+        let mut labels = decoded;
+        labels.append(&mut found.gathered);
+        Ok(Scanned {
+            found,
+            labels,
+            metadata,
+            refused,
+        })
+    }
+
+    fn scan_v2(&self, decoded: &[u8]) -> Result<Scanned> {
+        let max_label_bytes = self.limits.max_decoded_bytes.min(snappy::MAX_DECODED);
+        let bounds = self.limits.time_bounds(self.now);
+        let mut v2 = scan_v2(decoded, self.keys, bounds, max_label_bytes)?;
+        if let Some(described) = self.described {
+            described.lock().retain_new(&mut v2.metadata, self.keys, self.now);
+        }
+        let (metadata, refused) = self.metadata(&v2.metadata, v2.refused)?;
+        Ok(Scanned {
+            found: v2.found,
+            labels: v2.labels,
+            metadata,
+            refused,
+        })
     }
 
     /// Checks and places metadata; what is refused joins `refused`.
