@@ -183,8 +183,8 @@ impl Head {
             unit,
         };
         py.detach(|| {
-            self.0
-                .restore_metadata(uid, entries.into_iter().map(entry).collect());
+            let entries: Vec<MetadataEntry> = entries.into_iter().map(entry).collect();
+            self.0.restore_metadata(uid, &entries);
         });
         Ok(())
     }

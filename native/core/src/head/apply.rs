@@ -7,7 +7,7 @@ use crate::model::Millis;
 use crate::wire::{BatchSeries, LabelSets, SplitBatch};
 
 use super::generation::Generations;
-use super::instance::{Instance, Metadata};
+use super::instance::Instance;
 use super::lane::{Lane, Outcome, Scratch};
 use super::{Head, State};
 
@@ -67,16 +67,7 @@ impl Head {
         let mut state = self.state.write();
         let instance = state.instances.entry(uid).or_default();
         for entry in own() {
-            let held = instance.metadata.get(&entry.family);
-            if held.is_some_and(|m| m.kind == entry.kind && m.help == entry.help && m.unit == entry.unit) {
-                continue;
-            }
-            let metadata = Metadata {
-                kind: entry.kind,
-                help: entry.help.clone(),
-                unit: entry.unit.clone(),
-            };
-            instance.metadata.insert(entry.family.clone(), metadata);
+            instance.metadata.say(entry);
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Everything the head holds of one instance. Nothing is shared between instances.
 
-use std::collections::BTreeMap;
-
 use hashbrown::{HashMap, HashTable, hash_map};
 
 use super::cells::Cells;
 use super::columns::Columns;
+use super::descriptions::Descriptions;
 use super::histograms::Histograms;
 use super::index::{LabelIndex, hash_row};
 use super::labels;
@@ -18,14 +17,6 @@ use crate::model::{Histogram, Millis};
 
 /// Other encodings of known label sets that are remembered, at least; beyond it as many as there are series.
 const ALIASES: usize = 1024;
-
-/// Type, help and unit of a metric family.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Metadata {
-    pub kind: u8,
-    pub help: String,
-    pub unit: String,
-}
 
 /// What an instance holds of one generation, apart from the lanes.
 #[derive(Debug)]
@@ -127,7 +118,7 @@ pub struct Instance {
     pub slab: Slab,
     /// By ascending generation.
     pub sheets: Vec<Sheet>,
-    pub metadata: BTreeMap<String, Metadata>,
+    pub metadata: Descriptions,
     keys: HashTable<u32>,
     rows: HashTable<u32>,
     aliases: HashMap<u128, u32>,
@@ -316,18 +307,13 @@ impl Instance {
         let sheets: usize = self.sheets.iter().map(Sheet::bytes).sum();
         // Allocators round small label rows up to 8 bytes at least.
         let labels = self.label_bytes + self.slab.len() * 8;
-        let metadata: usize = self
-            .metadata
-            .iter()
-            .map(|(family, m)| family.len() + m.help.len() + m.unit.len() + 120)
-            .sum();
         let tables = self.keys.capacity() * 5 + self.rows.capacity() * 5 + self.aliases.capacity() * 33;
         // The lane used last lies in its series' place, and its sheet has counted it.
         let places = self
             .slab
             .bytes()
             .saturating_sub(self.slab.len() * size_of::<Lane>());
-        sheets + labels + metadata + tables + places + self.index.bytes()
+        sheets + labels + self.metadata.bytes() + tables + places + self.index.bytes()
     }
 }
 

@@ -12,6 +12,7 @@ mod column;
 mod columns;
 mod cut;
 mod decoded;
+mod descriptions;
 mod exemplars;
 mod generation;
 mod histograms;
@@ -49,7 +50,7 @@ use crate::{Error, Result};
 
 use exemplars::Exemplars;
 use generation::Generations;
-use instance::{Instance, Metadata};
+use instance::Instance;
 use lane::Scratch;
 use recent::Recent;
 
@@ -252,30 +253,16 @@ impl Head {
 
     pub fn metadata(&self, uid: Uid) -> Vec<MetadataEntry> {
         let state = self.state.read();
-        let Some(instance) = state.instances.get(&uid) else {
-            return Vec::new();
-        };
-        let entry = |(family, metadata): (&String, &Metadata)| MetadataEntry {
-            partition: self.partition,
-            family: family.clone(),
-            kind: metadata.kind,
-            help: metadata.help.clone(),
-            unit: metadata.unit.clone(),
-        };
-        instance.metadata.iter().map(entry).collect()
+        let held = state.instances.get(&uid);
+        held.map_or_else(Vec::new, |instance| instance.metadata.entries(self.partition))
     }
 
     /// Metadata from before a restart. What has come in since is newer and stays.
-    pub fn restore_metadata(&self, uid: Uid, entries: Vec<MetadataEntry>) {
+    pub fn restore_metadata(&self, uid: Uid, entries: &[MetadataEntry]) {
         let mut state = self.state.write();
         let instance = state.instances.entry(uid).or_default();
         for entry in entries {
-            let metadata = Metadata {
-                kind: entry.kind,
-                help: entry.help,
-                unit: entry.unit,
-            };
-            instance.metadata.entry(entry.family).or_insert(metadata);
+            instance.metadata.restore(entry);
         }
     }
 

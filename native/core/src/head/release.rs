@@ -145,7 +145,7 @@ mod tests {
             help: "what it is".to_owned(),
             unit: String::new(),
         };
-        head.restore_metadata(UIDS[0], vec![entry]);
+        head.restore_metadata(UIDS[0], &[entry]);
         seal(&head, 2, 0);
         head.release(0, 2);
         assert_eq!((head.series(), head.samples()), (0, 0));
